@@ -1,0 +1,1 @@
+"""The only place that imports inference runtimes: one file each, deletable without touching another."""

@@ -1,0 +1,176 @@
+"""PyTorch: the reference engine (extra ``torch``), and the module that training optimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vidstyle.engine import EngineSpec, Recipe
+from vidstyle.errors import EngineError
+from vidstyle.network import LEAKY_SLOPE, Architecture, Pad, Weights, layers, prepare, run
+
+
+class TorchOps:
+    """`vidstyle.network.Ops` for torch; ``weights`` by name, as tensors or parameters."""
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        self._weights = weights
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        return x.shape[2], x.shape[3]
+
+    def pad_edge(self, x: Tensor, bottom: int, right: int) -> Tensor:
+        return F.pad(x, (0, right, 0, bottom), mode="replicate")
+
+    def crop(self, x: Tensor, height: int, width: int) -> Tensor:
+        return x[:, :, :height, :width]
+
+    def conv(self, x: Tensor, name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> Tensor:
+        top, left, bottom, right = pad
+        padding = (top, left) if (top, left) == (bottom, right) else 0
+        if not padding and any(pad):
+            x = F.pad(x, (left, right, top, bottom))
+        return F.conv2d(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], stride, padding)
+
+    def leaky_relu(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, LEAKY_SLOPE)
+
+    def add(self, x: Tensor, y: Any) -> Tensor:
+        return x + y
+
+    def sub(self, x: Tensor, y: Any) -> Tensor:
+        return x - y
+
+    def mul(self, x: Tensor, y: Any) -> Tensor:
+        return x * y
+
+    def div(self, x: Tensor, y: Any) -> Tensor:
+        return x / y
+
+    def upsample2(self, x: Tensor) -> Tensor:
+        # On 2N+1 samples of N+1 the aligned grid is exactly TF's legacy one (performance.md section 0).
+        height, width = self.size(x)
+        x = F.pad(x, (0, 1, 0, 1), mode="replicate")
+        y = F.interpolate(x, size=(2 * height + 1, 2 * width + 1), mode="bilinear", align_corners=True)
+        return y[:, :, :-1, :-1]
+
+    def unshuffle(self, x: Tensor, block: int) -> Tensor:
+        return F.pixel_unshuffle(x, block)
+
+    def shuffle(self, x: Tensor, block: int) -> Tensor:
+        return F.pixel_shuffle(x, block)
+
+    def box3(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+
+class Network(nn.Module):
+    """A network of ``arch`` with trainable weights; [N, 3, H, W] RGB in -1..1 in and out.
+
+    ``state_dict`` keys are the style file's names with dots as ``/``-free plain names, see `weights`.
+    """
+
+    def __init__(self, arch: Architecture, weights: Weights | None = None, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.arch = arch
+        self._params = nn.ParameterDict()
+        for name, layer in layers(arch).items():
+            shape = (layer.out, layer.inp, layer.k, layer.k)
+            std = (2.0 / ((1 + LEAKY_SLOPE**2) * layer.inp * layer.k**2)) ** 0.5
+            self._params[f"{name}.weight".replace(".", "/")] = nn.Parameter(torch.randn(shape, generator=generator) * std)
+            self._params[f"{name}.bias".replace(".", "/")] = nn.Parameter(torch.zeros(layer.out))
+        if weights is not None:
+            self.load(weights)
+
+    def named_weights(self) -> dict[str, Tensor]:
+        return {name.replace("/", "."): value for name, value in self._params.items()}
+
+    def weights(self) -> Weights:
+        """float32 arrays by name, as a style file holds them."""
+        return {name: value.detach().float().cpu().numpy() for name, value in self.named_weights().items()}
+
+    def load(self, weights: Weights) -> None:
+        with torch.no_grad():
+            for name, value in self.named_weights().items():
+                value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name], np.float32)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        named = self.named_weights()
+        if self.arch.name == "ttn":  # folded in the definition; differentiable as a gather
+            named = named | _fold(named)
+        return run(TorchOps(named), self.arch, x)
+
+
+def _fold(named: dict[str, Tensor]) -> dict[str, Tensor]:
+    weight, bias = named["conv9.weight"], named["conv9.bias"]
+    shifted = [F.pad(weight, (dx, 1 - dx, dy, 1 - dy)) for dy in range(2) for dx in range(2)]
+    return {
+        "conv9.weight": torch.stack(shifted, 1).flatten(0, 1),
+        "conv9.bias": bias.repeat_interleave(4),
+    }
+
+
+class TorchEngine:
+    """See `vidstyle.engine.Engine`: the reference every other engine is compared with."""
+
+    def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
+        device = "cpu" if spec.device == "auto" else spec.device
+        try:
+            self._device = torch.device(device)
+            torch.zeros(1, device=self._device)
+        except (RuntimeError, AssertionError) as error:
+            raise EngineError(f"torch has no device {device!r} here: {str(error).splitlines()[0]}") from error
+        precision = "f32" if spec.precision == "auto" else spec.precision
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.spec = replace(spec, device=device, precision=precision)
+        self._shares = None if recipe.is_plain else recipe.shares
+        self._nets = [(style.card.architecture, self._ops(style.card.architecture, style.weights)) for style, _ in recipe.parts]
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self.description = f"torch {torch.__version__} on {device}, {precision}, {torch.get_num_threads()} threads"
+
+    def _ops(self, arch: Architecture, weights: Weights) -> TorchOps:
+        ready = prepare(arch, weights)
+        return TorchOps({name: torch.from_numpy(value).to(self._device, self._dtype) for name, value in ready.items()})
+
+    @torch.inference_mode()
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        n, *rest = batch.shape
+        if batch.dtype != np.uint8 or rest != [self.spec.height, self.spec.width, 3] or not 1 <= n <= self.spec.max_batch:
+            raise EngineError(f"the engine takes uint8 [1..{self.spec.max_batch}, {self.spec.height}, {self.spec.width}, 3], got {batch.dtype} {list(batch.shape)}")
+        x = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device).permute(0, 3, 1, 2)
+        x = x.to(self._dtype) / 127.5 - 1
+        looks = [run(ops, arch, x) for arch, ops in self._nets]
+        y = looks[0]
+        if self._shares is not None:
+            y = x + sum(float(share) * (look - x) for share, look in zip(self._shares, looks, strict=True))
+        y = ((y.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+        return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
+        result = self(batch)
+        return lambda: result
+
+    def set_shares(self, shares: np.ndarray) -> None:
+        if self._shares is None or shares.shape != self._shares.shape:
+            raise EngineError("this engine was built for one style at full strength: build it again to mix")
+        self._shares = shares.astype(np.float32)
+
+    def close(self) -> None:
+        self._nets.clear()
+
+    def __enter__(self) -> TorchEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def load(recipe: Recipe, spec: EngineSpec) -> TorchEngine:
+    return TorchEngine(recipe, spec)

@@ -1,0 +1,152 @@
+"""Pictures for distillation: photos and clips as face canvases, each with its teacher's result.
+
+A face canvas is a square cut around one face, scaled so that the eyes are `EYES` pixels apart, where the
+published networks are at their best (dctnet.md section 0.6). The source is kept at twice that
+scale, so that a student can be shown the face larger than its teacher ever saw it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.style import Style
+
+log = logging.getLogger(__name__)
+
+EYES = 68  # pixels between the pupils on a target canvas
+SIDE = 384  # pixels: a target canvas; its source has twice as many
+FRAME_STEP = 12  # one frame of a clip in so many
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Sources and the teacher's results; ``kind`` 0: a face in the middle, 1: none wanted.
+
+    Attributes:
+        source: uint8 [N, 2*SIDE, 2*SIDE, 3] RGB.
+        target: uint8 [N, SIDE, SIDE, 3] RGB, the teacher's result for the source at half size.
+        kind: uint8 [N].
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    kind: np.ndarray
+
+
+def held_out(name: str, share: float = 0.06) -> bool:
+    """Whether the picture of this file name is kept for measuring; the same in every run."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32
+
+
+def _similarity(scale: float, centre: tuple[float, float], side: int) -> np.ndarray:
+    x, y = centre
+    return np.array([[scale, 0, side / 2 - scale * x], [0, scale, side / 2 - scale * y]], np.float64)
+
+
+def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Cut uint8 [2*SIDE, 2*SIDE, 3] around a face; ``points`` [5, 2]: eyes, nose, mouth corners."""
+    eyes = np.linalg.norm(points[0] - points[1])
+    # A turned head's eyes look closer than they are: the eye-mouth distance bounds the scale.
+    height = np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)) * 0.95
+    scale = 2 * EYES / max(eyes, height, 4)
+    if scale < 0.7:  # warpAffine does not filter when it shrinks
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        points, scale = points * scale, 1.0
+    warp = _similarity(scale, tuple(points[2]), 2 * SIDE)
+    return cv2.warpAffine(image, warp, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def empty_canvas(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
+    """Cut a random window of the picture that no face box (x, y, w, h) touches, if one is found."""
+    height, width = image.shape[:2]
+    for _ in range(40):
+        side = int(rng.uniform(0.22, 0.8) * min(height, width))
+        x, y = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
+        if all(x > f[0] + f[2] or x + side < f[0] or y > f[1] + f[3] or y + side < f[1] for f in faces):
+            return cv2.resize(image[y : y + side, x : x + side], (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
+    return None
+
+
+def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield (uint8 RGB picture, faces as rows of faces.json) of the training or the held-out photos."""
+    for name, faces in sorted(json.loads((folder / "faces.json").read_text()).items()):
+        if held_out(name) == training:
+            continue
+        image = cv2.imread(str(folder / name))
+        if image is None:
+            log.warning("unreadable photo %s left out", name)
+            continue
+        yield image[..., ::-1], [np.array(face) for face in faces]
+
+
+def clip_frames(paths: list[Path], detector: Path) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield every `FRAME_STEP`-th frame with the faces YuNet finds on it."""
+    yunet = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), 0.8)
+    for path in paths:
+        with av.open(str(path)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index % FRAME_STEP:
+                    continue
+                image = frame.to_ndarray(format="rgb24")
+                yunet.setInputSize((image.shape[1], image.shape[0]))
+                found = yunet.detect(np.ascontiguousarray(image[..., ::-1]))[1]
+                yield image, [] if found is None else list(found)
+
+
+def cut(pictures: Iterator[tuple[np.ndarray, list[np.ndarray]]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Face canvases of every face, and one empty canvas of every picture that has room for one."""
+    rng = np.random.default_rng(seed)
+    sources, kinds = [], []
+    for image, faces in pictures:
+        for face in faces[:2]:
+            sources.append(face_canvas(image, face[4:14].reshape(5, 2)))
+            kinds.append(0)
+        if (canvas := empty_canvas(image, [face[:4] for face in faces], rng)) is not None:
+            sources.append(canvas)
+            kinds.append(1)
+    return np.stack(sources), np.array(kinds, np.uint8)
+
+
+def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino") -> np.ndarray:
+    """The teacher's result for every source at half size: uint8 [N, SIDE, SIDE, 3]."""
+    targets = np.empty((len(sources), SIDE, SIDE, 3), np.uint8)
+    spec = EngineSpec(SIDE, SIDE, in_flight=2 if engine == "openvino" else 1)
+    waiting = []
+    with load_engine(Recipe(((teacher, 1.0),)), spec, engine) as network:
+        for index, source in enumerate(sources):
+            half = cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            waiting.append((index, network.submit(half[None])))
+            if len(waiting) == network.spec.in_flight:
+                done, result = waiting.pop(0)
+                targets[done] = result()[0]
+        for done, result in waiting:
+            targets[done] = result()[0]
+    return targets
+
+
+def build(folder: Path, clips: list[Path], detector: Path, teacher: Style, cache: Path, engine: str = "openvino") -> Canvases:
+    """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    inputs = cache / "sources.npz"
+    if not inputs.exists():
+        photo_sources, photo_kinds = cut(photos(folder, training=True), seed=0)
+        clip_sources, clip_kinds = cut(clip_frames(clips, detector), seed=1)
+        kinds = np.concatenate([photo_kinds, clip_kinds])
+        np.savez(inputs, source=np.concatenate([photo_sources, clip_sources]), kind=kinds)
+    with np.load(inputs) as stored:
+        source, kind = stored["source"], stored["kind"]
+    outputs = cache / f"{teacher.card.sha256[:16]}.npy"
+    if not outputs.exists():
+        log.info("running the teacher on %d canvases", len(source))
+        np.save(outputs, teach(source, teacher, engine))
+    return Canvases(source, np.load(outputs), kind)

@@ -1,0 +1,254 @@
+"""Distil a published network into a small student: `python -m training.distill --help`.
+
+One straight loop. Everything random in step n is drawn from a generator seeded by (seed, n), so a run
+that is stopped and resumed equals a straight one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from engines.torch import Network
+from training import data
+from training.crops import CropOptions, Cropper
+from training.losses import (
+    PatchGAN,
+    TeacherFeatures,
+    discriminator_loss,
+    draw_mix,
+    generator_loss,
+    gradient_l1,
+    psnr,
+    shift_consistency,
+    texture,
+    weighted_l1,
+)
+from vidstyle.importer import import_published
+from vidstyle.network import Architecture
+from vidstyle.style import Card, Style, load_style, save_style
+
+log = logging.getLogger("distill")
+
+DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_blocks=(0, 1, 0), guided=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Saved with the run as options.json, and in the style's card."""
+
+    steps: int = 8000
+    seed: int = 0
+    lr: float = 2e-3
+    ema: float = 0.998
+    gradient: float = 1.0
+    features: float = 0.15
+    shift: float = 0.7  # reached at half of the steps
+    shift_from: float = 0.15  # share of the steps
+    adversarial: float = 0.012
+    adversarial_from: float = 0.6  # share of the steps
+    adversarial_eyes: tuple[float, float] = (45.0, 130.0)
+    crops: CropOptions = field(default_factory=CropOptions)
+
+
+def learning_rate(options: Options, step: int) -> float:
+    """Cosine to a fiftieth after 100 steps of warm-up."""
+    warm = min(1.0, (step + 1) / 100)
+    return options.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / options.steps))))
+
+
+def ramp(options: Options, step: int) -> float:
+    """Weight of the shift consistency: 0, then linear to 1 at half of the steps."""
+    start, end = options.shift_from * options.steps, 0.5 * options.steps
+    return min(1.0, max(0.0, (step - start) / max(1.0, end - start)))
+
+
+class Run:
+    """A student, its average, the discriminator and their optimisers: what a checkpoint holds."""
+
+    def __init__(self, arch: Architecture, options: Options, device: torch.device) -> None:
+        rng = torch.Generator().manual_seed(options.seed)
+        torch.manual_seed(options.seed)
+        self.student = Network(arch, generator=rng)
+        with torch.no_grad():  # start as the source itself, plus a little
+            self.student.named_weights()["head.weight"].mul_(0.1)
+        self.average = Network(arch, self.student.weights())
+        self.critic = PatchGAN()
+        for module in (self.student, self.average, self.critic):
+            module.to(device, memory_format=torch.channels_last)
+        self.opt_student = torch.optim.AdamW(self.student.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
+        self.step = 0
+
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+        names = ("student", "average", "critic", "opt_student", "opt_critic")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        torch.save({"step": self.step, **{name: value.state_dict() for name, value in self._parts().items()}}, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.step = state["step"]
+        for name, value in self._parts().items():
+            value.load_state_dict(state[name])
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.parameters(), self.student.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+
+def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder: Path, until: int | None = None) -> None:
+    """Train ``run`` to ``until`` (default: all steps), with a checkpoint, statistics and a sheet on the way."""
+    device = cropper.device
+    features = TeacherFeatures(teacher)
+    autocast = torch.autocast(device.type, torch.bfloat16)
+    stats = open(folder / "stats.jsonl", "a")  # noqa: SIM115: closed at the end of the loop
+    started, end = time.time(), min(until or options.steps, options.steps)
+    while run.step < end:
+        rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
+        crops = cropper(rng)
+        source = crops.source.contiguous(memory_format=torch.channels_last)
+        for group in run.opt_student.param_groups:
+            group["lr"] = learning_rate(options, run.step)
+        critic_on = run.step >= options.adversarial_from * options.steps
+        low, high = options.adversarial_eyes
+        faces = torch.nonzero((crops.eyes >= low) & (crops.eyes <= high)).flatten() if critic_on else crops.eyes[:0]
+
+        # Student
+        with autocast:
+            out = run.student(source)
+        out = out.float()
+        a, b = out.chunk(2)
+        terms = {
+            "l1": weighted_l1(out, crops.target, crops.weight),
+            "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
+        }
+        with autocast:
+            terms["features"] = options.features * features(out, crops.target)
+        if weight := options.shift * ramp(options, run.step):
+            terms["shift"] = weight * shift_consistency(a, b, crops.shift)
+        if len(faces):
+            mix = draw_mix(rng, device)
+            real, fake = texture(crops.target[faces], mix), texture(a[faces], mix)
+            with autocast:
+                terms["adversarial"] = options.adversarial * generator_loss(run.critic(fake))
+        loss = sum(terms.values(), start=torch.zeros((), device=device))
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"step {run.step}: loss is not finite: {({k: float(v) for k, v in terms.items()})}")
+        run.opt_student.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
+        run.opt_student.step()
+
+        # Critic
+        if len(faces):
+            with autocast:
+                d_loss = discriminator_loss(run.critic(real), run.critic(fake.detach()))
+            run.opt_critic.zero_grad(set_to_none=True)
+            d_loss.backward()
+            run.opt_critic.step()
+            terms["critic"] = d_loss
+
+        run.step += 1
+        run.update_average(options.ema)
+        if run.step % 50 == 0 or run.step == end:
+            row = {"step": run.step, "seconds": round(time.time() - started, 1), "psnr": psnr(out, crops.target)}
+            row |= {"norm": norm, **terms}
+            row = {key: round(float(value), 4) for key, value in row.items()}
+            stats.write(json.dumps(row) + "\n")
+            stats.flush()
+        if run.step % 250 == 0 or run.step == end:
+            run.save(folder / "checkpoint.pt")
+        if run.step % 1000 == 0 or run.step == end:
+            sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
+    stats.close()
+
+
+@torch.no_grad()
+def sheet(network: Network, crops: object, path: Path) -> None:
+    """Rows of source, teacher, student, at most eight columns."""
+    source, target = crops.source[:8], crops.target[:8]  # type: ignore[attr-defined]
+    rows = [torch.cat(list(x.float().clamp(-1, 1)), -1) for x in (source, target, network(source))]
+    picture = ((torch.cat(rows, -2) + 1) * 127.5).byte().permute(1, 2, 0).cpu().numpy()
+    cv2.imwrite(str(path), picture[..., ::-1])
+
+
+def finish(run: Run, options: Options, name: str, look: str, sources: str, path: Path) -> Card:
+    """Write the averaged student as the style ``name``, weights in half precision."""
+    card = Card(
+        name=name,
+        look=look,
+        architecture=run.average.arch,
+        licence="Apache-2.0",
+        provenance=(
+            f"Distilled from the {name} network of DCT-Net (Men et al., ACM TOG 41(4), 2022; Apache-2.0; "
+            f"Alibaba DAMO Academy, published through ModelScope). {sources}"
+        ),
+        training={"by": "training/distill.py", "steps_done": run.step, **asdict(options)},
+    )
+    weights = {key: value.astype(np.float16) for key, value in run.average.weights().items()}
+    return save_style(path, card, weights)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.distill", description=__doc__)
+    parser.add_argument("style", help="name of the style to make, as anime")
+    parser.add_argument("--teacher", type=Path, required=True, help="published .pb or .tflite, or a style file")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of portraits with faces.json")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos with people")
+    parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
+    parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
+    parser.add_argument("--look", default="", help="one sentence about the look, for the card")
+    parser.add_argument("--out", type=Path, help="style file to write (default: in the run's folder)")
+    parser.add_argument("--run", type=Path, default=Path("runs"), help="folder of runs")
+    parser.add_argument("--steps", type=int, default=Options.steps)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pairs", type=int, default=CropOptions.pairs)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    folder = args.run / args.style
+    folder.mkdir(parents=True, exist_ok=True)
+    options = Options(steps=args.steps, seed=args.seed, crops=replace(CropOptions(), pairs=args.pairs))
+    (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
+    device = torch.device(args.device)
+    run = Run(DEFAULT, options, device)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        run.load(checkpoint)
+        log.info("resumed at step %d", run.step)
+    if not args.finish:
+        teacher = _teacher(args.teacher, args.style)
+        canvases = data.build(args.photos, args.clips, args.detector, teacher, args.run / "canvases")
+        log.info("%d canvases", len(canvases.source))
+        network = Network(teacher.card.architecture, teacher.weights).to(device, memory_format=torch.channels_last)
+        train(run, Cropper(canvases, options.crops, device), network, options, folder)
+    card = finish(run, options, args.style, args.look, args.sources, args.out or folder / f"{args.style}.safetensors")
+    log.info("wrote %s: %d parameters", card.name, card.parameters)
+
+
+def _teacher(path: Path, name: str) -> Style:
+    return load_style(path) if path.suffix == ".safetensors" else import_published(path, name)
+
+
+if __name__ == "__main__":
+    main()

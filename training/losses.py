@@ -1,0 +1,96 @@
+"""Losses of distillation, each a mean over the batch, in the network's -1..1 range."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from engines.torch import Network, TorchOps
+from vidstyle.network import LEAKY_SLOPE
+
+
+def weighted_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    return ((x - y).abs() * weight).mean()
+
+
+def gradient_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """L1 of horizontal and vertical differences and of the Laplacian: what L1 alone leaves soft."""
+    d = x - y
+    w = weight[..., 1:-1, 1:-1]
+    dx, dy = d[..., 1:-1, 2:] - d[..., 1:-1, 1:-1], d[..., 2:, 1:-1] - d[..., 1:-1, 1:-1]
+    laplacian = d[..., 1:-1, 2:] + d[..., 1:-1, :-2] + d[..., 2:, 1:-1] + d[..., :-2, 1:-1] - 4 * d[..., 1:-1, 1:-1]
+    return (dx.abs() * w).mean() + (dy.abs() * w).mean() + 0.5 * (laplacian.abs() * w).mean()
+
+
+class TeacherFeatures(nn.Module):
+    """The published network's own encoder as a feature space: it knows what its look depends on."""
+
+    def __init__(self, teacher: Network) -> None:
+        super().__init__()
+        self._weights = {name: value.detach() for name, value in teacher.named_weights().items()}
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        ops = TorchOps(self._weights)
+        half = ops.leaky_relu(ops.conv(ops.leaky_relu(ops.conv(x, "conv0", pad=(3, 3, 3, 3))), "conv1", 2, (0, 0, 1, 1)))
+        half = ops.leaky_relu(ops.conv(half, "conv2"))
+        quarter = ops.leaky_relu(ops.conv(ops.leaky_relu(ops.conv(half, "conv3", 2, (0, 0, 1, 1))), "conv4"))
+        return [half, quarter]
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.features(y)
+        return sum(
+            ((a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(self.features(x), wanted, strict=True)),
+            start=torch.zeros((), device=x.device),
+        )
+
+
+def shift_consistency(a: Tensor, b: Tensor, shift: tuple[int, int]) -> Tensor:
+    """RMS difference of two results of one picture moved by whole pixels (see `training.crops.Crops`)."""
+    dy, dx = shift
+    height, width = a.shape[-2:]
+    d = a[..., dy:, dx:] - b[..., : height - dy, : width - dx]
+    return (d.square().mean((1, 2, 3)) + 1e-6).sqrt().mean()
+
+
+def texture(x: Tensor, mix: Tensor) -> Tensor:
+    """Grey of randomised channel weights (DCT-Net section 3.4's texture representation): [N, 1, H, W]."""
+    return (x * mix.view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def draw_mix(rng: torch.Generator, device: torch.device) -> Tensor:
+    """Channel weights: R 0.199-0.399, G 0.487-0.687, B 0.014-0.214, normalised (dctnet.md section 2.1)."""
+    mix = torch.tensor([0.199, 0.487, 0.014]) + 0.2 * torch.rand(3, generator=rng)
+    return (mix / mix.sum()).to(device)
+
+
+class PatchGAN(nn.Module):
+    """The published discriminator (dctnet.md section 2.2): spectral norm, 32-64-128, one logit per 8x8."""
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for width in (32, 64, 128):
+            for stride in (2, 1):
+                parts += [spectral_norm(nn.Conv2d(channels, width, 3, stride, 1)), nn.LeakyReLU(LEAKY_SLOPE)]
+                channels = width
+        self.body = nn.Sequential(*parts, spectral_norm(nn.Conv2d(channels, 1, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares (LSGAN), as the released code trains."""
+    return 0.5 * ((real - 1).square().mean() + fake.square().mean())
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    return (fake - 1).square().mean()
+
+
+def psnr(x: Tensor, y: Tensor) -> Tensor:
+    """dB of pictures in -1..1."""
+    return -10 * torch.log10(F.mse_loss(x.clamp(-1, 1), y.clamp(-1, 1)) / 4)

@@ -1,0 +1,95 @@
+"""The command line. Command modules import only typer at their top, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from vidstyle.cli import doctor, file, image, styles
+from vidstyle.errors import INTERRUPTED, TERMINATED, UsageError, VidstyleError
+
+app = typer.Typer(
+    name="vidstyle",
+    help="Put the people in a video into a drawn look: vidstyle file in.mp4 --style anime",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("file")(file.file)
+app.command("image")(image.image)
+app.command("preview")(image.preview)
+app.command("doctor")(doctor.doctor)
+app.add_typer(styles.app, name="styles")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vidstyle {version('vidstyle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Say the version and end."),
+    debug: bool = typer.Option(False, "--debug", help="On an error show where in the code it came from."),
+) -> None:
+    pass
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(TERMINATED)
+
+
+def _say(message: str) -> None:
+    line = " ".join(f"vidstyle: {message}".split())
+    print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)  # noqa: T201
+
+
+def _run(args: list[str]) -> int:
+    from vidstyle.config import read_config
+
+    options: dict[str, Any] = {"default_map": read_config()}
+    result = app(args=args, prog_name="vidstyle", standalone_mode=False, **options)
+    return result if isinstance(result, int) else 0
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with the exit codes of `vidstyle.errors`."""
+    args = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _run(args)
+    except VidstyleError as error:
+        if debug:
+            raise
+        _say(str(error))
+        code = error.exit_code
+    except typer.Exit as done:
+        code = done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("stopped; nothing was left behind")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        code = 1
+    except _CLICK_ERROR as error:
+        _say(f"{error.format_message()} (see vidstyle --help)")
+        code = UsageError.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error}. Run again with --debug and report it")
+        code = VidstyleError.exit_code
+    sys.exit(code)
+
+
+#: Typer carries its own copy of click; BadParameter's ancestor is its class for every usage error.
+_CLICK_ERROR: Any = typer.BadParameter.__mro__[2]

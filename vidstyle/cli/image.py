@@ -1,0 +1,4 @@
+from __future__ import annotations
+import typer
+def image()->None: "Style pictures."
+def preview()->None: "All looks."

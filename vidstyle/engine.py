@@ -1,0 +1,120 @@
+"""The engine contract, and the one place that picks an engine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from vidstyle.errors import EngineError, UsageError
+from vidstyle.style import Style
+
+PRECISIONS = ("auto", "f32", "bf16")
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is built for; fixed for its life.
+
+    Attributes:
+        height, width: of every picture, any values >= 1.
+        max_batch: most pictures per call.
+        precision: "f32" or "bf16", or "auto": the fastest that is right on this device.
+        device: "auto", or "cpu"; an engine may know more ("gpu", "npu" for OpenVINO).
+        threads: CPU threads, 0 for all cores.
+        in_flight: calls that may run at one time (streams of the runtime); 1 gives the lowest latency.
+    """
+
+    height: int
+    width: int
+    max_batch: int = 1
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+    in_flight: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.max_batch, self.in_flight) < 1 or self.threads < 0:
+            raise UsageError(f"an engine needs positive sizes, got {self}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {self.precision!r}: one of {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The look to give: one or several styles with their shares, and how much of it.
+
+    The result is source + sum of share * (style(source) - source); ``strength`` scales every share.
+    """
+
+    parts: tuple[tuple[Style, float], ...]
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise UsageError("a look needs at least one style")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is {self.strength:g}; expected 0 (the source) to 1 (the full look)")
+        if any(not share > 0 for _, share in self.parts):
+            raise UsageError("the share of a style must be above 0, as in anime:0.6+3d:0.4")
+
+    @property
+    def name(self) -> str:
+        return "+".join(style.name for style, _ in self.parts)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """float32 [number of styles], summing to ``strength``."""
+        shares = np.array([share for _, share in self.parts], np.float64)
+        return (shares / shares.sum() * self.strength).astype(np.float32)
+
+    @property
+    def is_plain(self) -> bool:
+        """One style at full strength: the network's own output."""
+        return len(self.parts) == 1 and self.strength == 1
+
+    def key(self) -> str:
+        """Digest that names a compiled form: architectures and weights, not the shares."""
+        text = "|".join(f"{style.card.architecture}{style.card.sha256}" for style, _ in self.parts)
+        return hashlib.sha256(f"{self.is_plain}|{text}".encode()).hexdigest()[:24]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A recipe loaded in a runtime for a fixed spec. A context manager; not shared between threads.
+
+    ``engine(batch)`` takes uint8 [n, height, width, 3] RGB with 1 <= n <= max_batch and gives as many.
+    ``submit(batch)`` starts the same and returns a function that waits for the result: at most
+    ``spec.in_flight`` may be outstanding, and more block.
+    """
+
+    spec: EngineSpec  # with device and precision as they came out
+    description: str  # for people: "OpenVINO 2026.4, AMD EPYC, bf16, 2 threads"
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray: ...
+    def submit(self, batch: np.ndarray): ...  # -> Callable[[], np.ndarray]
+    def close(self) -> None: ...
+
+
+#: engine by name -> the module that has `load(recipe, spec) -> Engine`
+ENGINES = {"openvino": "engines.openvino", "torch": "engines.torch"}
+REMEDY = {"openvino": "pip install openvino", "torch": "pip install 'vidstyle[torch]'"}
+
+
+def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "openvino") -> Engine:
+    """Load ``recipe`` for ``spec`` in the runtime named ``engine``.
+
+    Raises:
+        EngineError: the runtime is missing, or the device or precision is not to be had. There is no
+            silent fallback from a named choice.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
+    try:
+        module = importlib.import_module(ENGINES[engine])
+    except ImportError as error:
+        raise EngineError(f"the {engine} engine cannot be loaded ({error}): {REMEDY[engine]}") from error
+    return module.load(recipe, spec)

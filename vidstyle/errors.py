@@ -1,0 +1,45 @@
+"""Every error a person at the terminal may meet, with the exit code that scripts see.
+
+    VidstyleError            1   failed
+    ├── UsageError           2   the command's words are off
+    ├── SourceError          4   input unreadable or unsupported
+    ├── SinkError            5   output or disk
+    ├── EngineError          6   device or engine
+    └── StyleError           7   weights, licence, integrity
+
+0 is success, 3 "some files failed" (batch), 130 Ctrl-C, 143 SIGTERM. A message is one line: what was
+got, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+
+class VidstyleError(Exception):
+    """Base of all; ``exit_code`` is what the process ends with."""
+
+    exit_code = 1
+
+
+class UsageError(VidstyleError):
+    exit_code = 2
+
+
+class SourceError(VidstyleError):
+    exit_code = 4
+
+
+class SinkError(VidstyleError):
+    exit_code = 5
+
+
+class EngineError(VidstyleError):
+    exit_code = 6
+
+
+class StyleError(VidstyleError):
+    exit_code = 7
+
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+TERMINATED = 143

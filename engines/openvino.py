@@ -1,25 +1,35 @@
 """OpenVINO: the default engine, on any CPU (and Intel GPUs and NPUs), without torch.
 
 The model is built in memory from `vidstyle.network`, one operation of OpenVINO per operation of ours;
-nothing is converted from another format. Compiled models are kept in the user's cache.
+nothing is converted from another format. No compiled model is kept on disk: a CPU compiles these
+networks in 0.05-0.2 s, hardly slower than OpenVINO reads its own cache, which grows without limit and
+takes damaged weights for good ones (black pictures).
 """
+# ruff: noqa: E402 - see the comment on telemetry
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Importing openvino reports the import to Google Analytics, in a process of its own that may hold up
+# our exit for seconds where there is no network. Without this package OpenVINO does without.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 import openvino as ov
 from openvino import opset13 as op
 
 from vidstyle.engine import EngineSpec, Recipe
 from vidstyle.errors import EngineError
 from vidstyle.network import LEAKY_SLOPE, Pad, Weights, prepare, run
-from vidstyle.paths import cache_dir
 
 Node = Any
 
@@ -114,72 +124,95 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
     return ov.Model([op.transpose(y, op.constant(np.array([0, 2, 3, 1])))], inputs, "vidstyle")
 
 
+class _Call:
+    """A batch under way; calling it waits for the result, in any order and as often as wanted."""
+
+    def __init__(self, request: Any, n: int, release: Callable[[_Call], None]) -> None:
+        self.request = request
+        self._n, self._release = n, release
+        self._outcome: np.ndarray | EngineError | None = None
+
+    def finish(self) -> np.ndarray | EngineError:
+        """Wait, copy the result out of the request, and release the request for the next batch."""
+        if self._outcome is None:
+            try:
+                self.request.wait()
+                self._outcome = self.request.get_output_tensor(0).data[: self._n].copy()
+            except RuntimeError as error:
+                self._outcome = EngineError(f"OpenVINO failed on a picture: {_reason(error)}")
+            self._release(self)
+            self.request = None  # it holds the network's memory, which may outlive the engine otherwise
+        return self._outcome
+
+    def __call__(self) -> np.ndarray:
+        outcome = self.finish()
+        if isinstance(outcome, EngineError):
+            raise outcome
+        return outcome
+
+
 class OpenVINOEngine:
-    """See `vidstyle.engine.Engine`."""
+    """See `vidstyle.engine.Engine`. A batch is copied at `submit`: the caller may then reuse its memory."""
 
     def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
         core = ov.Core()
         device = _device(core, spec.device)
         precision = _precision(core, device, spec.precision)
-        threads = spec.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = spec.threads or usable_cores()
         self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads)
-        options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": {"f32": "f32", "bf16": "bf16"}[precision],
-            "PERFORMANCE_HINT": "THROUGHPUT" if spec.in_flight > 1 else "LATENCY",
-        }
-        if device == "CPU":
-            options |= {
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": min(spec.in_flight, threads),
-                "ENABLE_CPU_PINNING": False,  # decoder and encoder threads share these cores
-            }
         self._shares = None if recipe.is_plain else recipe.shares
+        model = build_model(recipe, spec.height, spec.width, spec.max_batch)
         try:
-            self._compiled = _compile(core, recipe, self.spec, device, options)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise EngineError(f"OpenVINO cannot build the network for {device} at {precision}: {reason}") from error
-        self._requests = [self._compiled.create_infer_request() for _ in range(spec.in_flight)]
-        self._free = deque(self._requests)
-        name = core.get_property(device, "FULL_DEVICE_NAME")
-        self.description = f"OpenVINO {ov.__version__.split('-')[0]} on {name}, {precision}, {threads} threads"
+            compiled = core.compile_model(model, device, _options(self.spec))
+            self._free = [compiled.create_infer_request() for _ in range(spec.in_flight)]
+            name = core.get_property(device, "FULL_DEVICE_NAME")
+        except (RuntimeError, MemoryError) as error:
+            raise EngineError(f"OpenVINO cannot build it for {device} at {precision}: {_reason(error)}") from error
+        self._running: deque[_Call] = deque()
+        self._closed = False
+        where = f"{name}, {precision}" + (f", {threads} threads" if device == "CPU" else "")
+        self.description = f"OpenVINO {ov.__version__.split('-')[0]} on {where}"
 
     def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
+        if self._closed:
+            raise EngineError("the engine is closed: load it again")
         n = _check_batch(batch, self.spec)
-        if not self._free:
-            raise EngineError(f"more than {self.spec.in_flight} pictures in flight: wait for an earlier one first")
-        request = self._free.popleft()
-        full = batch if n == self.spec.max_batch else np.concatenate([batch, np.repeat(batch[-1:], self.spec.max_batch - n, 0)])
-        inputs: dict[int, Any] = {0: np.ascontiguousarray(full)}
+        if self._shares is not None and not self._shares.any():  # strength 0: the source, to the byte
+            source = np.array(batch, order="C")
+            return lambda: source
+        if not self._free:  # wait for the oldest, whose result then waits in its call
+            self._running[0].finish()
+        request = self._free.pop()
+        request.get_input_tensor(0).data[:n] = batch
         if self._shares is not None:
-            inputs[1] = self._shares
-        request.start_async(inputs, share_inputs=True)
+            request.get_input_tensor(1).data[:] = self._shares
+        request.start_async()
+        self._running.append(_Call(request, n, self._release))
+        return self._running[-1]
 
-        def result(kept: Any = inputs) -> np.ndarray:  # the input must live until the request is done
-            try:
-                request.wait()
-                return request.get_output_tensor(0).data[:n].copy()
-            except RuntimeError as error:
-                raise EngineError(f"OpenVINO failed: {str(error).strip().splitlines()[-1]}") from error
-            finally:
-                self._free.append(request)
-
-        return result
+    def _release(self, call: _Call) -> None:
+        self._running.remove(call)
+        self._free.append(call.request)
 
     def set_shares(self, shares: np.ndarray) -> None:
-        """Change the share of each style from the next picture on (recipes that are not plain)."""
-        if self._shares is None or shares.shape != self._shares.shape:
+        """Change the share of each style, float32 [styles], from the next `submit` on (see `Recipe.shares`)."""
+        if self._shares is None:
             raise EngineError("this engine was built for one style at full strength: build it again to mix")
-        self._shares = shares.astype(np.float32)
+        checked = np.array(shares, np.float32)
+        if checked.shape != self._shares.shape or not np.isfinite(checked).all():
+            raise EngineError(f"the engine takes {len(self._shares)} finite shares, got {checked.tolist()}")
+        self._shares = checked
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return self.submit(batch)()
 
     def close(self) -> None:
-        for request in self._requests:
-            request.cancel()
-            request.wait()
-        self._requests.clear()
+        """Stop what is under way and free the network; results not yet waited for may be lost."""
+        self._closed = True
+        for call in self._running:
+            call.request.cancel()
+        for call in list(self._running):
+            call.finish()
         self._free.clear()
 
     def __enter__(self) -> OpenVINOEngine:
@@ -194,10 +227,11 @@ def load(recipe: Recipe, spec: EngineSpec) -> OpenVINOEngine:
 
 
 def _device(core: ov.Core, wanted: str) -> str:
+    """OpenVINO's name of the device; "GPU" stands for the first of "GPU.0", "GPU.1"."""
     device = "CPU" if wanted == "auto" else wanted.upper()
-    if device not in core.available_devices:
-        have = ", ".join(d.lower() for d in core.available_devices)
-        raise EngineError(f"no device {wanted!r} for OpenVINO here: it has {have}")
+    have = core.available_devices
+    if device not in {*have, *(name.split(".")[0] for name in have)}:
+        raise EngineError(f"no device {wanted!r} for OpenVINO here: it has {', '.join(have).lower() or 'none'}")
     return device
 
 
@@ -209,21 +243,56 @@ def _precision(core: ov.Core, device: str, wanted: str) -> str:
     return ("bf16" if native else "f32") if wanted == "auto" else wanted
 
 
-def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str, options: dict[str, Any]) -> Any:
-    """Compile, or load from the user's cache: OpenVINO's own, keyed by graph, weights, options, version."""
-    cache = cache_dir() / "openvino"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        options = options | {"CACHE_DIR": str(cache)}
-    except OSError:
-        pass  # an unwritable cache costs a second a run, nothing else
-    model = build_model(recipe, spec.height, spec.width, spec.max_batch)
-    return core.compile_model(model, device, options)
+def _options(spec: EngineSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": spec.precision,  # explicit: OpenVINO's own choice differs by machine
+        "PERFORMANCE_HINT": "THROUGHPUT" if spec.in_flight > 1 else "LATENCY",
+    }
+    if spec.device == "cpu":
+        options |= {
+            "INFERENCE_NUM_THREADS": spec.threads,
+            "NUM_STREAMS": min(spec.in_flight, spec.threads),
+            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads share these cores
+        }
+    return options
+
+
+def _reason(error: Exception) -> str:
+    """The last line of OpenVINO's report: the ones above are places in its own sources."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
 def _check_batch(batch: np.ndarray, spec: EngineSpec) -> int:
-    n, *rest = batch.shape
-    if batch.dtype != np.uint8 or rest != [spec.height, spec.width, 3] or not 1 <= n <= spec.max_batch:
-        want = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
-        raise EngineError(f"the engine takes {want}, got {batch.dtype} {list(batch.shape)}")
-    return n
+    want = (spec.height, spec.width, 3)
+    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
+        shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
+        raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")
+    return len(batch)
+
+
+def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Cores this process may keep busy: its CPU affinity and the quota of its control groups (containers)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:  # not Linux
+        return cores
+    for _, controllers, path in lines:  # version 2 names no controllers, version 1 has a folder for each set
+        top = groups / controllers
+        folder = top / path.strip("/")
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(top):
+                cores = min(cores, _quota(place))
+    return cores
+
+
+def _quota(group: Path) -> int:
+    """Cores that one control group allows, rounded up; very many without a limit."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return max(1, math.ceil(int(quota) / int(period))) if int(quota) > 0 else sys.maxsize
+    except (OSError, ValueError):  # no limit here ("max"), or no such group
+        return sys.maxsize

@@ -73,17 +73,20 @@ class TorchOps:
 class Network(nn.Module):
     """A network of ``arch`` with trainable weights; [N, 3, H, W] RGB in -1..1 in and out.
 
-    ``state_dict`` keys are the style file's names with dots as ``/``-free plain names, see `weights`.
+    ``state_dict`` has the style file's names with ``/`` for ``.``, which torch does not allow in them.
     """
 
-    def __init__(self, arch: Architecture, weights: Weights | None = None, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, arch: Architecture, weights: Weights | None = None, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.arch = arch
         self._params = nn.ParameterDict()
         for name, layer in layers(arch).items():
             shape = (layer.out, layer.inp, layer.k, layer.k)
             std = (2.0 / ((1 + LEAKY_SLOPE**2) * layer.inp * layer.k**2)) ** 0.5
-            self._params[f"{name}.weight".replace(".", "/")] = nn.Parameter(torch.randn(shape, generator=generator) * std)
+            weight = torch.randn(shape, generator=generator) * std
+            self._params[f"{name}.weight".replace(".", "/")] = nn.Parameter(weight)
             self._params[f"{name}.bias".replace(".", "/")] = nn.Parameter(torch.zeros(layer.out))
         if weights is not None:
             self.load(weights)
@@ -98,7 +101,7 @@ class Network(nn.Module):
     def load(self, weights: Weights) -> None:
         with torch.no_grad():
             for name, value in self.named_weights().items():
-                value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name], np.float32)))
+                value.copy_(_tensor(np.asarray(weights[name], np.float32)))
 
     def forward(self, x: Tensor) -> Tensor:
         named = self.named_weights()
@@ -117,50 +120,64 @@ def _fold(named: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class TorchEngine:
-    """See `vidstyle.engine.Engine`: the reference every other engine is compared with."""
+    """See `vidstyle.engine.Engine`: the reference every other engine is compared with.
+
+    ``spec.threads`` sets torch's threads for the whole process. bf16 is the arithmetic of the
+    convolutions alone, on any CPU (slowly where the CPU has none).
+    """
 
     def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
         device = "cpu" if spec.device == "auto" else spec.device
-        try:
-            self._device = torch.device(device)
-            torch.zeros(1, device=self._device)
-        except (RuntimeError, AssertionError) as error:
-            raise EngineError(f"torch has no device {device!r} here: {str(error).splitlines()[0]}") from error
         precision = "f32" if spec.precision == "auto" else spec.precision
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.spec = replace(spec, device=device, precision=precision)
-        self._shares = None if recipe.is_plain else recipe.shares
-        self._nets = [(style.card.architecture, self._ops(style.card.architecture, style.weights)) for style, _ in recipe.parts]
+        self._device = _device(device, self._dtype)
         if spec.threads:
             torch.set_num_threads(spec.threads)
-        self.description = f"torch {torch.__version__} on {device}, {precision}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        self.spec = replace(spec, device=device, precision=precision, threads=threads)
+        self._shares = None if recipe.is_plain else recipe.shares
+        cards = [(style.card.architecture, style.weights) for style, _ in recipe.parts]
+        self._nets = [(arch, TorchOps(self._tensors(prepare(arch, weights)))) for arch, weights in cards]
+        self.description = f"torch {torch.__version__} on {device}, {precision}, {threads} threads"
 
-    def _ops(self, arch: Architecture, weights: Weights) -> TorchOps:
-        ready = prepare(arch, weights)
-        return TorchOps({name: torch.from_numpy(value).to(self._device, self._dtype) for name, value in ready.items()})
+    def _tensors(self, weights: Weights) -> dict[str, Tensor]:
+        return {name: _tensor(value).to(self._device) for name, value in weights.items()}
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        if not self._nets:
+            raise EngineError("the engine is closed: load it again")
+        _check_batch(batch, self.spec)
+        if self._shares is not None and not self._shares.any():  # strength 0: the source, to the byte
+            return np.array(batch, order="C")
+        try:
+            return self._translate(_tensor(batch)).cpu().numpy()
+        except RuntimeError as error:
+            raise EngineError(f"torch failed on a picture: {_reason(error)}") from error
 
     @torch.inference_mode()
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        n, *rest = batch.shape
-        if batch.dtype != np.uint8 or rest != [self.spec.height, self.spec.width, 3] or not 1 <= n <= self.spec.max_batch:
-            raise EngineError(f"the engine takes uint8 [1..{self.spec.max_batch}, {self.spec.height}, {self.spec.width}, 3], got {batch.dtype} {list(batch.shape)}")
-        x = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device).permute(0, 3, 1, 2)
-        x = x.to(self._dtype) / 127.5 - 1
-        looks = [run(ops, arch, x) for arch, ops in self._nets]
-        y = looks[0]
+    def _translate(self, frames: Tensor) -> Tensor:
+        """uint8 [n, height, width, 3] on the CPU to the same on the device."""
+        x = frames.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            looks = [run(ops, arch, x) for arch, ops in self._nets]
+        y = looks[0].float()
         if self._shares is not None:
             y = x + sum(float(share) * (look - x) for share, look in zip(self._shares, looks, strict=True))
-        y = ((y.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
-        return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        y = ((y + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+        return y.permute(0, 2, 3, 1).contiguous()
 
     def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
         result = self(batch)
         return lambda: result
 
     def set_shares(self, shares: np.ndarray) -> None:
-        if self._shares is None or shares.shape != self._shares.shape:
+        """Change the share of each style, float32 [styles], from the next `submit` on (see `Recipe.shares`)."""
+        if self._shares is None:
             raise EngineError("this engine was built for one style at full strength: build it again to mix")
-        self._shares = shares.astype(np.float32)
+        checked = np.array(shares, np.float32)
+        if checked.shape != self._shares.shape or not np.isfinite(checked).all():
+            raise EngineError(f"the engine takes {len(self._shares)} finite shares, got {checked.tolist()}")
+        self._shares = checked
 
     def close(self) -> None:
         self._nets.clear()
@@ -174,3 +191,31 @@ class TorchEngine:
 
 def load(recipe: Recipe, spec: EngineSpec) -> TorchEngine:
     return TorchEngine(recipe, spec)
+
+
+def _device(name: str, dtype: torch.dtype) -> torch.device:
+    """The device, after a convolution in ``dtype`` has come back from it."""
+    try:
+        device = torch.device(name)
+        one = torch.ones(1, 1, 1, 1, device=device, dtype=dtype)
+        F.conv2d(one, one).cpu()
+    except (RuntimeError, AssertionError) as error:
+        what = f"no device {name!r}" if dtype == torch.float32 else f"no device {name!r} with bf16 arithmetic"
+        raise EngineError(f"torch has {what} here: {_reason(error)}") from error
+    return device
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor of ``array``, copied where it is read-only or scattered: torch takes neither."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _check_batch(batch: np.ndarray, spec: EngineSpec) -> None:
+    want = (spec.height, spec.width, 3)
+    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
+        shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
+        raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")

@@ -18,23 +18,25 @@ class CropOptions:
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
     empty: float = 0.18  # share of pictures without a face
     exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
-    eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
-    near: tuple[float, float] = (40.0, 120.0)  # most faces of calls and films are in this range
-    near_share: float = 0.7
-    turn: float = 90.0  # degrees either way, at the tails; most turns are small
+    eyes: tuple[float, float] = (26.0, 180.0)  # pixels between the eyes
+    near: tuple[float, float] = (44.0, 120.0)  # most faces of calls and films are in this range
+    near_share: float = 0.78
+    turn: float = 60.0  # degrees either way
+    upright: float = 0.8  # share turned by at most 15 degrees
+    gain: float = 0.1  # of each colour channel, in source and target alike
     offset: int = 7  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
 
 
 @dataclass(frozen=True)
 class Crops:
-    """``a`` and ``b`` are the same picture, ``b`` moved by ``shift``; all [pairs, 3, side, side] in -1..1.
+    """The first half, a, and the second, b, show the same pictures when paired, b moved by ``shift``.
 
-    ``weight`` [2*pairs, 1, side, side] is higher on faces. ``eyes`` [pairs]: eye distance, 0 without a face.
-    ``shift`` (dy, dx): ``b[y, x]`` shows what ``a[y + dy, x + dx]`` shows.
+    ``weight`` [2*pairs, 1, side, side] is higher on faces. ``eyes`` [pairs, or 2*pairs when not paired]: eye
+    distance, 0 without a face. ``shift`` (dy, dx): ``b[y, x]`` shows what ``a[y + dy, x + dx]`` shows.
     """
 
-    source: Tensor  # [2*pairs, 3, side, side]: all a, then all b
+    source: Tensor  # [2*pairs, 3, side, side] in -1..1: all a, then all b
     target: Tensor
     weight: Tensor
     eyes: Tensor
@@ -61,52 +63,61 @@ class Cropper:
         low, high = options.near if _uniform(rng) < options.near_share else options.eyes
         return math.exp(_uniform(rng, math.log(low), math.log(high)))
 
-    def __call__(self, rng: torch.Generator) -> Crops:
-        """One step's crops; everything random is drawn from ``rng`` (on the CPU, so all devices agree)."""
+    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
+        """One augmented picture of ``side + offset`` pixels: source, target, weight, eye distance."""
         options = self.options
-        side, margin = options.side, options.offset
-        sources, targets, weights, eyes_list = [], [], [], []
-        for _ in range(options.pairs):
-            empty = len(self._empty) > 0 and _uniform(rng) < options.empty
-            pool = self._empty if empty else self._faces
-            index = int(pool[int(torch.randint(len(pool), (1,), generator=rng))])
-            eyes = self._eyes(rng)
-            exact = eyes == EYES
-            angle = 0.0 if exact else _turn(rng, options.turn)
-            flip = _uniform(rng) < 0.5
-            reach = (side + margin) / 2 * (0.75 if not empty else 1.2)
-            at = (_uniform(rng, -reach, reach) * 0.8, _uniform(rng, -reach, reach) * 0.8)  # face from the middle
-            if exact:
-                at = (round(at[0]), round(at[1]))
-            size = side + margin
-            sources.append(_cut(self._sources, index, eyes / (2 * EYES), angle, flip, at, size))
-            targets.append(_cut(self._targets, index, eyes / EYES, angle, flip, at, size))
-            weights.append(_face_weight(size, at, 0.0 if empty else eyes, self.device))
-            eyes_list.append(0.0 if empty else eyes)
-        source, target, weight = torch.stack(sources), torch.stack(targets), torch.stack(weights)
-        gain = 1 + 0.12 * (torch.rand(options.pairs, 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
+        size = options.side + options.offset
+        empty = len(self._empty) > 0 and _uniform(rng) < options.empty
+        pool = self._empty if empty else self._faces
+        index = int(pool[int(torch.randint(len(pool), (1,), generator=rng))])
+        eyes = self._eyes(rng)
+        exact = eyes == EYES
+        angle = 0.0 if exact else _turn(rng, options)
+        flip = _uniform(rng) < 0.5
+        reach = size * (0.48 if empty else 0.3)
+        at = (_uniform(rng, -reach, reach), _uniform(rng, -reach, reach))  # the face, from the middle
+        if exact:
+            at = (round(at[0]), round(at[1]))
+        source = _cut(self._sources, index, eyes / (2 * EYES), angle, flip, at, size)
+        target = _cut(self._targets, index, eyes / EYES, angle, flip, at, size)
+        eyes = 0.0 if empty else eyes
+        return source, target, _face_weight(size, at, eyes, self.device), eyes
+
+    def __call__(self, rng: torch.Generator, paired: bool = True) -> Crops:
+        """One step's crops; everything random is drawn from ``rng`` (on the CPU, so all devices agree).
+
+        Not ``paired``: every crop is of another picture, and ``shift`` means nothing.
+        """
+        options, side = self.options, self.options.side
+        pictures = [self._picture(rng) for _ in range(options.pairs * (1 if paired else 2))]
+        source, target, weight = (torch.stack([p[i] for p in pictures]) for i in range(3))
+        eyes = torch.tensor([p[3] for p in pictures], device=self.device)
+        gain = 1 + options.gain * (torch.rand(len(source), 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
         source, target = ((source + 1) * gain - 1).clamp(-1, 1), ((target + 1) * gain - 1).clamp(-1, 1)
-        dy, dx = (int(torch.randint(margin + 1, (1,), generator=rng)) for _ in range(2))
+        dy, dx = (int(torch.randint(options.offset + 1, (1,), generator=rng)) for _ in range(2))
 
-        def both(x: Tensor) -> Tensor:
-            return torch.cat([x[..., :side, :side], x[..., dy : dy + side, dx : dx + side]])
+        def crop(x: Tensor) -> Tensor:
+            here = x[..., :side, :side]
+            return torch.cat([here, x[..., dy : dy + side, dx : dx + side]]) if paired else here
 
-        source = both(source)
-        sigma = torch.rand(len(source), 1, 1, 1, generator=rng) * options.noise / 127.5
+        return Crops(self._noisy(crop(source), rng), crop(target), crop(weight), eyes, (dy, dx))
+
+    def _noisy(self, source: Tensor, rng: torch.Generator) -> Tensor:
+        """Half of the crops get sensor noise of a random strength; the target stays clean."""
+        sigma = torch.rand(len(source), 1, 1, 1, generator=rng) * self.options.noise / 127.5
         sigma = sigma * (torch.rand(len(source), 1, 1, 1, generator=rng) < 0.5)
         noise = torch.randn(source.shape, generator=rng) * sigma
-        source = (source + noise.to(self.device)).clamp(-1, 1)
-        eyes_tensor = torch.tensor(eyes_list, device=self.device)
-        return Crops(source, both(target), both(weight), eyes_tensor, (dy, dx))
+        return (source + noise.to(self.device)).clamp(-1, 1)
 
 
 def _uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
     return low + (high - low) * float(torch.rand(1, generator=rng))
 
 
-def _turn(rng: torch.Generator, limit: float) -> float:
-    """Degrees: two of three within 20, the rest anywhere within the limit."""
-    return _uniform(rng, -20, 20) if _uniform(rng) < 0.67 else _uniform(rng, -limit, limit)
+def _turn(rng: torch.Generator, options: CropOptions) -> float:
+    """Degrees; most heads are nearly upright."""
+    limit = 15.0 if _uniform(rng) < options.upright else options.turn
+    return _uniform(rng, -limit, limit)
 
 
 def _pyramid(x: Tensor, levels: int) -> list[Tensor]:

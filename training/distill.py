@@ -53,7 +53,7 @@ class Options:
     gradient: float = 1.0
     features: float = 0.15
     shift: float = 0.7  # reached at half of the steps
-    shift_from: float = 0.15  # share of the steps
+    shift_from: float = 0.2  # share of the steps
     adversarial: float = 0.012
     adversarial_from: float = 0.6  # share of the steps
     adversarial_eyes: tuple[float, float] = (45.0, 130.0)
@@ -80,7 +80,9 @@ class Run:
         torch.manual_seed(options.seed)
         self.student = Network(arch, generator=rng)
         with torch.no_grad():  # start as the source itself, plus a little
-            self.student.named_weights()["head.weight"].mul_(0.1)
+            for name in ("gate", "head"):
+                self.student.named_weights()[f"{name}.weight"].mul_(0.1)
+            self.student.named_weights()["gate.bias"].fill_(1)
         self.average = Network(arch, self.student.weights())
         self.critic = PatchGAN()
         for module in (self.student, self.average, self.critic):
@@ -120,13 +122,15 @@ def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder
     started, end = time.time(), min(until or options.steps, options.steps)
     while run.step < end:
         rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
-        crops = cropper(rng)
+        weight_shift = options.shift * ramp(options, run.step)
+        crops = cropper(rng, paired=weight_shift > 0)
         source = crops.source.contiguous(memory_format=torch.channels_last)
         for group in run.opt_student.param_groups:
             group["lr"] = learning_rate(options, run.step)
         critic_on = run.step >= options.adversarial_from * options.steps
         low, high = options.adversarial_eyes
-        faces = torch.nonzero((crops.eyes >= low) & (crops.eyes <= high)).flatten() if critic_on else crops.eyes[:0]
+        eyes = crops.eyes[: len(crops.source) // 2]
+        faces = torch.nonzero((eyes >= low) & (eyes <= high)).flatten() if critic_on else eyes[:0]
 
         # Student
         with autocast:
@@ -139,8 +143,8 @@ def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder
         }
         with autocast:
             terms["features"] = options.features * features(out, crops.target)
-        if weight := options.shift * ramp(options, run.step):
-            terms["shift"] = weight * shift_consistency(a, b, crops.shift)
+        if weight_shift:
+            terms["shift"] = weight_shift * shift_consistency(a, b, crops.shift)
         if len(faces):
             mix = draw_mix(rng, device)
             real, fake = texture(crops.target[faces], mix), texture(a[faces], mix)
@@ -166,9 +170,9 @@ def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder
         run.step += 1
         run.update_average(options.ema)
         if run.step % 50 == 0 or run.step == end:
-            row = {"step": run.step, "seconds": round(time.time() - started, 1), "psnr": psnr(out, crops.target)}
+            row = {"step": run.step, "seconds": time.time() - started, "psnr": psnr(out, crops.target)}
             row |= {"norm": norm, **terms}
-            row = {key: round(float(value), 4) for key, value in row.items()}
+            row = {key: round(float(torch.as_tensor(value).detach()), 4) for key, value in row.items()}
             stats.write(json.dumps(row) + "\n")
             stats.flush()
         if run.step % 250 == 0 or run.step == end:

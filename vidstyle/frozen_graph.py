@@ -15,6 +15,7 @@ import numpy as np
 from vidstyle.errors import StyleError
 
 DT_FLOAT, DT_HALF = 1, 19
+MAX_DIMS = 4
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -62,20 +63,27 @@ def _text(data: memoryview, number: int) -> str:
     return next((bytes(value).decode("utf-8", "replace") for value in _messages(data, number)), "")
 
 
+def _shape(proto: memoryview) -> list[int]:
+    """Sizes of a TensorProto; 0 for one that is left out or is no number."""
+    sizes = []
+    for shape in _messages(proto, 2):
+        for dim in _messages(shape, 2):
+            size = next((value for field, value in _fields(dim) if field == 1), 0)
+            sizes.append(size if isinstance(size, int) else 0)
+    return sizes
+
+
 def _tensor(proto: memoryview) -> np.ndarray | None:
-    """Decode a float TensorProto; None for other types."""
+    """Decode a float TensorProto; None for other types, and for what no layer of the network has."""
     kind = next((value for field, value in _fields(proto) if field == 1), None)
     if kind not in (DT_FLOAT, DT_HALF):
         return None
-    shape = []
-    for shape_proto in _messages(proto, 2):
-        for dim in _messages(shape_proto, 2):
-            shape.append(next((int(size) for field, size in _fields(dim) if field == 1), 0))  # type: ignore[arg-type]
+    shape = _shape(proto)
     dtype = np.dtype("<f4" if kind == DT_FLOAT else "<f2")
-    content = next(_messages(proto, 4), None)
+    content: memoryview | bytes | None = next(_messages(proto, 4), None)
     if content is None:
         content = b"".join(bytes(v) for v in _messages(proto, 5)) if kind == DT_FLOAT else b""
-    if math.prod(shape) * dtype.itemsize != len(content):
+    if len(shape) > MAX_DIMS or not content or math.prod(shape) * dtype.itemsize != len(content):
         return None  # a scalar repeated, or an empty tensor: never one of the network's weights
     return np.frombuffer(content, dtype).reshape(shape)
 
@@ -90,11 +98,12 @@ def read_constants(data: bytes) -> dict[str, np.ndarray]:
     for node in _messages(memoryview(data), 1):
         if _text(node, 2) != "Const":
             continue
+        name = _text(node, 1)
         for entry in _messages(node, 5):
             if _text(entry, 1) != "value":
                 continue
             for value in _messages(entry, 2):
                 for proto in _messages(value, 8):
                     if (array := _tensor(proto)) is not None:
-                        constants[_text(node, 1)] = array
+                        constants[name] = array
     return constants

@@ -8,7 +8,7 @@ import numpy as np
 
 from vidstyle import frozen_graph, tflite
 from vidstyle.errors import StyleError
-from vidstyle.network import Architecture, Weights
+from vidstyle.network import Architecture, Weights, prepare
 from vidstyle.style import Card, Style, check_name, weights_sha256
 
 MAX_BYTES = 32 << 20  # the published files have 4-6 MB
@@ -19,9 +19,8 @@ DCTNET = (
 )
 
 #: name of a layer in the published graph -> ours
-_LAYERS = {
-    "Conv" if i == 0 else f"Conv_{i}": f"conv{i}" for i in range(10)
-} | {f"block_{i}/conv{j}": f"block{i}.conv{j}" for i in range(4) for j in (1, 2)}
+_LAYERS = {"Conv" if i == 0 else f"Conv_{i}": f"conv{i}" for i in range(10)}
+_LAYERS |= {f"block_{i}/conv{j}": f"block{i}.conv{j}" for i in range(4) for j in (1, 2)}
 
 
 def _to_rgb(weights: Weights) -> Weights:
@@ -36,7 +35,7 @@ def published_weights(constants: dict[str, np.ndarray]) -> Weights:
     A frozen graph holds ``generator/<layer>/weights`` as HWIO; a .tflite ``generator/<layer>/Conv2D`` as OHWI.
 
     Raises:
-        StyleError: a layer is missing: another network.
+        StyleError: a layer is missing or of another shape, or a value is not finite: another network.
     """
     weights: Weights = {}
     for theirs, ours in _LAYERS.items():
@@ -44,11 +43,15 @@ def published_weights(constants: dict[str, np.ndarray]) -> Weights:
             weights[f"{ours}.weight"] = kernel.transpose(3, 2, 0, 1)
         elif (kernel := constants.get(f"generator/{theirs}/Conv2D")) is not None and kernel.ndim == 4:
             weights[f"{ours}.weight"] = kernel.transpose(0, 3, 1, 2)
-        if (bias := constants.get(f"generator/{theirs}/biases")) is not None:
+        if (bias := constants.get(f"generator/{theirs}/biases")) is not None and bias.ndim == 1:
             weights[f"{ours}.bias"] = bias
         if f"{ours}.weight" not in weights or f"{ours}.bias" not in weights:
             raise StyleError(f"no layer generator/{theirs} in it: not a published DCT-Net network")
-    return {name: np.ascontiguousarray(value) for name, value in _to_rgb(weights).items()}
+        if not all(np.isfinite(weights[f"{ours}.{part}"]).all() for part in ("weight", "bias")):
+            raise StyleError(f"the layer generator/{theirs} holds values that are not numbers: fetch the file again")
+    weights = {name: np.ascontiguousarray(value) for name, value in _to_rgb(weights).items()}
+    prepare(Architecture("ttn"), weights)
+    return weights
 
 
 def read_published(path: Path) -> Weights:
@@ -60,12 +63,16 @@ def read_published(path: Path) -> Weights:
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise StyleError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path no system call takes
+        raise StyleError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > MAX_BYTES:
         raise StyleError(f"{path} is larger than {MAX_BYTES >> 20} MB; a published network has 4-6 MB: not one")
+    if not data:
+        raise StyleError(f"{path} is empty; expected a published network of 4-6 MB: fetch it again")
     if data.startswith(PICKLE_MARKS):
-        raise StyleError(f"{path} is a pickle or torch archive, which can run code when read: refused; convert it to safetensors")
+        raise StyleError(
+            f"{path} is a pickle or torch archive, which may run code when read: expected a .pb or .tflite"
+        )
     try:
         constants = tflite.read_constants(data) if data[4:8] == b"TFL3" else frozen_graph.read_constants(data)
         return published_weights(constants)

@@ -37,7 +37,7 @@ class Ops(Protocol):
     def leaky_relu(self, x: Any) -> Any: ...
     def add(self, x: Any, y: Any) -> Any: ...
     def sub(self, x: Any, y: Any) -> Any: ...
-    def mul(self, x: Any, y: Any) -> Any: ...  # y: tensor or float
+    def mul(self, x: Any, y: Any) -> Any: ...  # y: tensor (one channel serves all) or float
     def div(self, x: Any, y: Any) -> Any: ...
     def upsample2(self, x: Any) -> Any: ...  # bilinear, even outputs copy (TF's legacy grid)
     def unshuffle(self, x: Any, block: int) -> Any: ...  # space to depth, channel order c*block*block
@@ -174,7 +174,8 @@ def _student(ops: Ops, arch: Architecture, x: Any) -> Any:
             h = block(h, f"up{level}.block{i}")
         if level:
             h = ops.add(ops.shuffle(ops.conv(h, f"up{level}", pad=(0, 0, 0, 0)), 2), skips[level - 1])
-    return ops.add(ops.shuffle(ops.conv(h, "head"), 4), x)
+    # The gate says how much of the source stays: skin must lose its texture, a background keeps its edges.
+    return ops.add(ops.mul(x, ops.shuffle(ops.conv(h, "gate"), 4)), ops.shuffle(ops.conv(h, "head"), 4))
 
 
 def _student_layers(arch: Architecture) -> dict[str, Layer]:
@@ -188,7 +189,7 @@ def _student_layers(arch: Architecture) -> dict[str, Layer]:
         for side, count in (("down", arch.down_blocks[level]), ("up", arch.blocks[level])):
             for i in range(count):
                 layers |= {f"{side}{level}.block{i}.conv{j}": Layer(width, width, 3, area) for j in (1, 2)}
-    return layers | {"head": Layer(48, widths[0], 3, 16)}
+    return layers | {"gate": Layer(16, widths[0], 3, 16), "head": Layer(48, widths[0], 3, 16)}
 
 
 NETWORKS = {"ttn": (_ttn, _ttn_layers), "student": (_student, _student_layers)}

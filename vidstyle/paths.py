@@ -20,7 +20,7 @@ def cache_dir() -> Path:
 
 def styles_dir() -> Path:
     """The user's own styles: imported, pulled, trained. ``$VIDSTYLE_HOME/styles`` when that is set."""
-    return _home("styles", platformdirs.user_data_dir("vidstyle", False)) / ("" if os.environ.get("VIDSTYLE_HOME") else "styles")
+    return _home("styles", str(Path(platformdirs.user_data_dir("vidstyle", False)) / "styles"))
 
 
 def bundled_dir() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vidstyle.network import Architecture, Weights, flops_per_pixel, prepare
 
 FORMAT = "1"
 MAX_FILE_BYTES = 64 << 20  # the largest network, the TTN in float32, is 5.9 MB
+MAX_LEVELS, MAX_WIDTH, MAX_BLOCKS = 8, 1024, 64  # of a student; those in use have 3, 96 and 4
 CHANNEL_ORDER, VALUE_RANGE = "RGB", "-1..1"
 
 
@@ -111,16 +113,17 @@ def save_style(path: Path, card: Card, weights: Weights) -> Card:
         "value_range": VALUE_RANGE,
     }
     data = save({name: np.ascontiguousarray(value) for name, value in weights.items()}, metadata)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may save one style
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise StyleError(f"cannot write the style {path}: {error.strerror or error}") from error
     return card
 
@@ -135,8 +138,34 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="np")
     except FileNotFoundError:
         raise StyleError(f"no style file {path}") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # ValueError: a path no system call takes
         raise StyleError(f"{path} is not a style file ({error}): expected vidstyle's .safetensors") from error
+
+
+def _architecture(text: str) -> Architecture:
+    """Read a card's architecture, which may be anybody's: types and sizes are checked before use.
+
+    Raises:
+        ValueError: not a network's shape, or one far beyond any use.
+    """
+    entry = json.loads(text)
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ValueError("the architecture is not a table with a name")
+    arch = Architecture.from_card(entry)
+    for key, least, most in (("widths", 1, MAX_WIDTH), ("blocks", 0, MAX_BLOCKS), ("down_blocks", 0, MAX_BLOCKS)):
+        values = getattr(arch, key)
+        if not isinstance(values, tuple) or len(values) > MAX_LEVELS:
+            raise ValueError(f"{key} is not a list of at most {MAX_LEVELS}")
+        if any(type(value) is not int or not least <= value <= most for value in values):
+            raise ValueError(f"{key} holds something other than {least} to {most}")
+    return arch
+
+
+def _training(text: str) -> dict[str, Any]:
+    training = json.loads(text)
+    if not isinstance(training, dict):
+        raise ValueError("the training record is not a table")
+    return training
 
 
 def _card(metadata: dict[str, str] | None, path: Path) -> Card:
@@ -152,14 +181,14 @@ def _card(metadata: dict[str, str] | None, path: Path) -> Card:
         return Card(
             name=check_name(metadata["name"]),
             look=metadata["look"],
-            architecture=Architecture.from_card(json.loads(metadata["architecture"])),
+            architecture=_architecture(metadata["architecture"]),
             licence=metadata["licence"],
             provenance=metadata["provenance"],
-            training=json.loads(metadata["training"]),
+            training=_training(metadata["training"]),
             parameters=int(metadata["parameters"]),
             sha256=metadata["sha256"],
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StyleError(f"{path}: the style's card is damaged ({error!r}): get the file again") from error
 
 
@@ -173,6 +202,16 @@ def read_card(path: Path) -> Card:
         return _card(file.metadata(), path)
 
 
+def _weights(file: Any, path: Path) -> Weights:
+    try:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (TypeError, AttributeError) as error:  # bfloat16, float8: types that numpy lacks
+        raise StyleError(f"{path}: a weight is of a type this version cannot read ({error})") from error
+    if other := [name for name, value in weights.items() if value.dtype not in (np.float16, np.float32)]:
+        raise StyleError(f"{path}: weight {other[0]} is {weights[other[0]].dtype}, expected float16 or float32")
+    return weights
+
+
 def load_style(path: Path) -> Style:
     """Read a style and check its digest and shapes.
 
@@ -181,7 +220,7 @@ def load_style(path: Path) -> Style:
     """
     with _open(path) as file:
         card = _card(file.metadata(), path)
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a dict
+        weights = _weights(file, path)
     if (found := weights_sha256(weights)) != card.sha256:
         raise StyleError(f"{path} was altered: its weights are {found[:12]}..., its card says {card.sha256[:12]}...")
     prepare(card.architecture, weights)

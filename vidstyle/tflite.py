@@ -15,14 +15,15 @@ import numpy as np
 from vidstyle.errors import StyleError
 
 FLOAT32, FLOAT16 = 0, 1
-MAX_ITEMS = 100_000  # tensors or buffers; the published files hold a few hundred
+MAX_ITEMS = 10_000  # tensors or buffers; the published files hold less than 200
+MAX_NAME = 1024
 
 
 class _Reader:
     """FlatBuffer access by absolute position; ``table`` is the position of a table."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data = memoryview(data)  # slices are views: many tensors may claim one large buffer
 
     def unpack(self, fmt: str, at: int) -> int:
         try:
@@ -58,7 +59,7 @@ class _Reader:
             raise StyleError(f"the .tflite file claims {count} items: damaged, or not a published DCT-Net file")
         return [self.follow(start + 4 * i) for i in range(count)]
 
-    def bytes(self, table: int, index: int) -> bytes:
+    def view(self, table: int, index: int) -> memoryview:
         count, start = self.vector(table, index)
         if start + count > len(self.data):
             raise StyleError("the .tflite file is cut short: fetch it again")
@@ -91,9 +92,9 @@ def read_constants(data: bytes) -> dict[str, np.ndarray]:
             continue
         shape = [reader.unpack("<i", start + 4 * i) for i in range(count)]
         index = reader.scalar(tensor, 2, "<I")
-        content = reader.bytes(buffers[index], 0) if index < len(buffers) else b""
+        content = reader.view(buffers[index], 0) if index < len(buffers) else b""
         dtype = np.dtype("<f4" if kind == FLOAT32 else "<f2")
-        if content and math.prod(shape) * dtype.itemsize == len(content):
-            name = reader.bytes(tensor, 3).decode("utf-8", "replace")
+        if content and min(shape, default=1) > 0 and math.prod(shape) * dtype.itemsize == len(content):
+            name = bytes(reader.view(tensor, 3)[:MAX_NAME]).decode("utf-8", "replace")
             constants[name] = np.frombuffer(content, dtype).reshape(shape)
     return constants

@@ -1,3 +1,86 @@
+"""vidstyle file: style one video, keep everything else of it."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
 import typer
-def file()->None: "Style a video."
+
+from vidstyle.cli import options as opt
+from vidstyle.cli.progress import watch
+from vidstyle.errors import UsageError, VidstyleError
+
+if TYPE_CHECKING:
+    from vidstyle.job import FileJob
+
+
+def file(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="The video.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045: Typer reads the annotation
+        typer.Option("--output", "-o", metavar="OUT", help="The result; {name}.{style}{ext} beside the video if left out."),
+    ] = None,
+    style: opt.Style = "anime",
+    strength: opt.Strength = 1.0,
+    size: opt.Size = "720",
+    start: Annotated[Optional[str], typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")] = None,  # noqa: UP045
+    end: Annotated[Optional[str], typer.Option(metavar="TIME", help="End here.")] = None,  # noqa: UP045
+    compare: Annotated[bool, typer.Option("--compare", help="Source and result side by side.")] = False,
+    codec: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="h264, hevc, av1, vp9, or an FFmpeg encoder's name; what suits the container if left out."),
+    ] = None,
+    crf: Annotated[Optional[float], typer.Option(help="Quality of the encoder: lower is better and larger.")] = None,  # noqa: UP045
+    preset: Annotated[Optional[str], typer.Option(help="Speed of the encoder, as veryfast or slow.")] = None,  # noqa: UP045
+    encoder_option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="K=V", help="An option of the encoder, as tune=animation; repeat for more."),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    engine: opt.EngineName = "openvino",
+    json: opt.Json = False,
+) -> int:
+    """Style a video: vidstyle file in.mp4 --style anime
+
+    Sound, subtitles, chapters and every picture's time are kept; a report at the end says so.
+    """
+    from vidstyle.catalog import parse_recipe
+    from vidstyle.codecs import EncoderOptions
+    from vidstyle.job import EngineOptions, FileJob
+    from vidstyle.sink import SinkOptions
+    from vidstyle.source import SourceOptions
+
+    begin, stop = opt.parse_time(start, "--start"), opt.parse_time(end, "--end")
+    if stop is not None and stop <= (begin or 0):
+        raise UsageError(f"--end {end} is not after --start {start or 0}")
+    encoder = EncoderOptions(codec, crf, preset, opt.parse_pairs(encoder_option or []))
+    job = FileJob(
+        source,
+        parse_recipe(style, strength),
+        output,
+        SourceOptions(opt.parse_size(size), begin, stop, originals=compare),
+        SinkOptions(encoder, compare, overwrite),
+        EngineOptions(engine, device, precision, threads),
+    )
+    return _run(job, json)
+
+
+def _run(job: FileJob, json: bool) -> int:
+    import av
+
+    from vidstyle.cli.console import event, human
+    from vidstyle.job import stylize_file
+
+    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines; errors reach the person as one of ours
+    with watch(job.source.name, json) as on_progress:
+        report = stylize_file(job, on_progress)
+    if json:
+        event({"event": "done", **report.as_dict()})
+    else:
+        for line in report.lines():
+            human(line)
+    return VidstyleError.exit_code if report.losses else 0

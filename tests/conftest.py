@@ -1,0 +1,35 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """``shared("teachers/anime.tflite")``: a file of the folder ``shared`` beside the checkout.
+
+    The test is skipped where it is absent, and fails where the variable CI is set.
+    """
+
+    def find(relative: str) -> Path:
+        path = SHARED / relative
+        if not path.exists():
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {path}: fetch the shared files to run this")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of vidstyle: styles, cache and config of this test alone."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("VIDSTYLE_HOME", str(folder))
+    return folder

@@ -1,0 +1,425 @@
+"""The whole path of `vidstyle file`: real files in, real files out, everything accounted for."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from media import Clip, make_clip, packets, picture, save_tiny, video_times
+
+from vidstyle.catalog import parse_recipe
+from vidstyle.codecs import EncoderOptions
+from vidstyle.errors import EngineError, SinkError, SourceError, UsageError, VidstyleError
+from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.sink import SinkOptions
+from vidstyle.source import SourceOptions, VideoSource
+
+
+@pytest.fixture
+def job(home: Path, tmp_path: Path) -> FileJob:
+    """A job over a small clip with one tone, in a style that changes it."""
+    clip = make_clip(tmp_path / "in.mp4", frames=20)
+    return FileJob(clip.path, parse_recipe(str(save_tiny(home, "tiny"))))
+
+
+def left_behind(folder: Path, *expected: str) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in expected)
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with VideoSource(path, SourceOptions(size=None)) as source:  # converts exactly; PyAV's own to_ndarray is 1-3 off
+        return [frame.image for frame in source]
+
+
+def test_everything_is_kept_and_the_pictures_are_styled(job: FileJob, tmp_path: Path) -> None:
+    report = stylize_file(job)
+    output = tmp_path / "in.tiny.mp4"
+    assert report.output == str(output)
+    assert (report.frames_in, report.frames_out, report.pts_equal, report.audio_equal) == (20, 20, True, True)
+    assert report.losses == []
+    assert video_times(output) == video_times(job.source)
+    assert packets(output, "audio") == packets(job.source, "audio")
+    before, after = pictures(job.source), pictures(output)
+    assert after[0].shape == before[0].shape
+    assert np.abs(after[5].astype(int) - before[5]).mean() > 5
+    assert left_behind(tmp_path, "in.mp4", "in.tiny.mp4") == []
+
+
+def test_an_identity_style_gives_the_source_back(home: Path, tmp_path: Path) -> None:
+    """The path itself (decode, convert, convert, encode) must not change colours."""
+    clip = make_clip(tmp_path / "in.mp4", frames=6, size=(128, 96))
+    recipe = parse_recipe(str(save_tiny(home, "same")), strength=0.0)
+    output = tmp_path / "out.mkv"
+    stylize_file(FileJob(clip.path, recipe, output, writing=SinkOptions(EncoderOptions(extra=(("qp", "0"),)))))
+    for before, after in zip(pictures(clip.path), pictures(output), strict=True):
+        difference = np.abs(before.astype(int) - after)
+        assert np.median(difference) <= 1 and difference.mean() < 2  # at hard edges 4:2:0 blurs the colours once more
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".ts", ".webm"])
+def test_uneven_times_survive_every_container(job: FileJob, tmp_path: Path, extension: str) -> None:
+    pts = [0, 512, 1000, 1500, 4000, 6000, 9000, 12800, 12900]
+    clip = make_clip(tmp_path / "vfr.mp4", pts=pts, audio=0 if extension == ".webm" else 2)
+    output = tmp_path / f"out{extension}"
+    report = stylize_file(replace(job, source=clip.path, output=output))
+    assert report.pts_equal and report.frames_out == len(pts)
+    clock = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90000)}.get(extension, Fraction(0))
+    found = video_times(output)
+    shift = found[0] - clip.times[0]
+    assert all(abs(a - b - shift) <= clock for a, b in zip(found, clip.times, strict=True))
+    header = 7 if extension == ".ts" else 0  # ADTS, which transport streams put before each AAC packet
+    found_audio = [[d[header:] for _, d in t] for t in packets(output, "audio")]
+    assert found_audio == [[d for _, d in t] for t in packets(clip.path, "audio")]
+    assert report.losses == []
+
+
+def test_odd_sizes_and_a_single_pixel_pair(job: FileJob, tmp_path: Path) -> None:
+    for size in [(63, 47), (2, 2)]:
+        clip = make_clip(tmp_path / f"odd{size[0]}.mkv", frames=3, size=size, codec="ffv1", pix_fmt="yuv444p")
+        report = stylize_file(replace(job, source=clip.path))
+        assert report.frames_out == 3
+        assert pictures(Path(report.output))[0].shape == (size[1], size[0], 3)
+
+
+def test_a_working_size_below_the_source_keeps_the_sources_size(job: FileJob, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "big.mp4", frames=3, size=(320, 240))
+    report = stylize_file(replace(job, source=clip.path, reading=SourceOptions(size=120)))
+    assert report.working == "160x120"
+    assert pictures(Path(report.output))[0].shape == (240, 320, 3)
+
+
+def test_compare_shows_the_source_beside_the_result(job: FileJob, tmp_path: Path) -> None:
+    writing = SinkOptions(compare=True)
+    report = stylize_file(replace(job, reading=SourceOptions(originals=True), writing=writing))
+    both = pictures(Path(report.output))[3]
+    source = pictures(job.source)[3]
+    assert both.shape == (48, 128, 3)
+    assert np.abs(both[:, :64].astype(int) - source).mean() < 6 < np.abs(both[:, 64:].astype(int) - source).mean()
+
+
+def test_trimming_moves_sound_with_the_pictures(job: FileJob, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "long.mp4", frames=75, audio=2)
+    reading = SourceOptions(start=Fraction(1), end=Fraction(2))
+    report = stylize_file(replace(job, source=clip.path, reading=reading))
+    assert report.frames_out == 25 and report.pts_equal
+    assert video_times(Path(report.output))[0] == 0
+    for track in packets(Path(report.output), "audio"):
+        assert 44 <= len(track) <= 49  # one second of 1024-sample packets
+        assert 0 <= track[0][0] <= Fraction(1024, 48000)
+
+
+def test_chapters_and_metadata(job: FileJob, tmp_path: Path) -> None:
+    path = tmp_path / "chapters.mkv"
+    make_clip(tmp_path / "plain.mkv", frames=20)
+    with av.open(str(tmp_path / "plain.mkv")) as plain, av.open(str(path), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in plain.streams}
+        out.metadata["title"] = "A day — ein Tag"
+        tick = Fraction(1, 1000)
+        chapters = [(0, 400, "one"), (400, 800, "two")]
+        out.set_chapters(
+            [
+                {"id": i, "start": a, "end": b, "time_base": tick, "metadata": {"title": t}}
+                for i, (a, b, t) in enumerate(chapters)
+            ]
+        )
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    report = stylize_file(replace(job, source=path))
+    with av.open(report.output) as container:
+        assert container.metadata["title"] == "A day — ein Tag"
+        found = [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()]
+    assert found == [(0, "one"), (Fraction(2, 5), "two")]
+
+
+REAL = [
+    "dctnet_demo.mp4",
+    "sample_with_chapters.mp4",
+    "nasa_13013.mp4",
+    "sample_edit_list_no_sync_frame_before_edit.mp4",
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_are_accounted_for(job: FileJob, shared, tmp_path: Path, name: str) -> None:
+    source = shared(f"media/{name}")
+    output = tmp_path / name
+    report = stylize_file(replace(job, source=source, output=output, reading=SourceOptions(size=96)))
+    assert report.pts_equal and report.losses == []
+    with av.open(str(source)) as container:
+        best = container.streams.best("video")
+        expected = [f.pts * Fraction(f.time_base) for f in container.decode(best)]
+    moved = min(expected[0], Fraction(0))  # pictures before 0 would be hidden by an edit list: all is moved
+    assert video_times(output) == [t - moved for t in expected]
+    assert report.time_shift == pytest.approx(-float(moved))
+    for copied, original in zip(packets(output, "audio"), packets(source, "audio"), strict=True):
+        assert [d for _, d in copied] == [d for _, d in original]
+        assert all(abs(a - b + moved) < Fraction(1, 40000) for (a, _), (b, _) in zip(copied, original, strict=True))
+    assert [[d for _, d in t] for t in packets(output, "subtitle")] == [[d for _, d in t] for t in packets(source, "subtitle")]
+    with av.open(str(source)) as a, av.open(str(output)) as b:
+        starts = [[(c["start"] * c["time_base"], c["metadata"]) for c in file.chapters()] for file in (a, b)]
+    assert starts[0] == starts[1]
+
+
+# --- refusals: one line, the right class, nothing left behind, the source untouched
+
+
+def test_an_output_that_exists_is_kept(job: FileJob, tmp_path: Path) -> None:
+    output = tmp_path / "in.tiny.mp4"
+    output.write_bytes(b"mine")
+    with pytest.raises(SinkError, match="--overwrite"):
+        stylize_file(job)
+    assert output.read_bytes() == b"mine"
+    stylize_file(replace(job, writing=SinkOptions(overwrite=True)))
+    assert len(video_times(output)) == 20
+
+
+@pytest.mark.parametrize("kind", ["itself", "symlink", "hardlink"])
+def test_the_source_is_never_the_output(job: FileJob, tmp_path: Path, kind: str) -> None:
+    output = tmp_path / "link.mp4"
+    if kind == "itself":
+        output = job.source
+    elif kind == "symlink":
+        output.symlink_to(job.source)
+    else:
+        output.hardlink_to(job.source)
+    before = job.source.read_bytes()
+    with pytest.raises(UsageError, match="source itself"):
+        stylize_file(replace(job, output=output, writing=SinkOptions(overwrite=True)))
+    assert job.source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "says"),
+    [
+        ("out.xyz", UsageError, "extensions"),
+        ("missing/out.mp4", SinkError, "no folder"),
+        ("out.webm", UsageError, "cannot hold"),
+    ],
+)
+def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error: type, says: str) -> None:
+    writing = SinkOptions(EncoderOptions("h264")) if output.endswith("webm") else SinkOptions()
+    with pytest.raises(error, match=says):
+        stylize_file(replace(job, output=tmp_path / output, writing=writing))
+    assert left_behind(tmp_path, "in.mp4") == []
+
+
+@pytest.mark.parametrize(
+    ("encoder", "says"),
+    [
+        (EncoderOptions("h265x"), "no encoder"),
+        (EncoderOptions("aac"), "audio encoder"),
+        (EncoderOptions(extra=(("no-such", "1"),)), "no option 'no-such'"),
+        (EncoderOptions(preset="warp9"), "preset"),
+    ],
+)
+def test_wrong_encoder_options(job: FileJob, tmp_path: Path, encoder: EncoderOptions, says: str) -> None:
+    with pytest.raises(VidstyleError, match=says):
+        stylize_file(replace(job, writing=SinkOptions(encoder)))
+    assert left_behind(tmp_path, "in.mp4") == []
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1"])
+def test_every_named_encoder_works(job: FileJob, tmp_path: Path, codec: str) -> None:
+    output = tmp_path / f"{codec}.mkv"
+    report = stylize_file(replace(job, output=output, writing=SinkOptions(EncoderOptions(codec))))
+    assert report.frames_out == 20 and report.pts_equal
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk to fill: mounts a small tmpfs as root")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk(job: FileJob, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True).returncode:
+        pytest.skip("this system does not let us mount a small disk")
+    try:
+        clip = make_clip(tmp_path / "large.mp4", frames=60, size=(320, 240))
+        with pytest.raises(SinkError, match="disk is full"):
+            stylize_file(replace(job, source=clip.path, output=small / "out.mp4"))
+        assert left_behind(small) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 7, 20])
+@pytest.mark.parametrize("where", ["source", "engine", "sink", "progress"])
+def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
+    job: FileJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, fails_at: int
+) -> None:
+    count = 0
+
+    def fail(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count >= fails_at:
+            raise {"source": SourceError, "engine": EngineError, "sink": OSError, "progress": KeyboardInterrupt}[where]("x")
+
+    def before(owner: type, name: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args, **more: (fail(), real(*args, **more))[1])
+
+    from engines.openvino import OpenVINOEngine
+    from vidstyle.sink import FileSink
+
+    target = {"source": (VideoSource, "_to_rgb"), "engine": (OpenVINOEngine, "submit"), "sink": (FileSink, "_picture")}
+    if where in target:
+        before(*target[where])
+    expected = {"source": SourceError, "engine": EngineError, "sink": SinkError, "progress": KeyboardInterrupt}[where]
+    with pytest.raises(expected):
+        stylize_file(job, fail if where == "progress" else lambda _: None)
+    assert left_behind(tmp_path, "in.mp4") == []
+    assert [t.name for t in threading.enumerate() if t.name.startswith("vidstyle-")] == []
+
+
+def test_progress_counts_every_frame(job: FileJob) -> None:
+    seen: list[Progress] = []
+    stylize_file(job, seen.append)
+    assert [p.frames for p in seen] == list(range(1, 21))
+    assert seen[-1].total == 20 and seen[-1].fps > 0
+
+
+# --- the command line
+
+
+def run(home: Path, *args: object, **more: object) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "VIDSTYLE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "vidstyle", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, **more)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def styled_home(home: Path) -> Path:
+    save_tiny(home / "styles", "tiny")
+    return home
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    return make_clip(tmp_path / "in.mp4", frames=10)
+
+
+def test_command_line(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "--crf", "30", "--encoder-option", "tune=animation")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "10 frames in, 10 out, every time exact; sound bit-exact" in done.stderr
+    assert "tune=animation" in done.stderr and "crf=30" in done.stderr
+    assert video_times(tmp_path / "in.tiny.mp4") == clip.times
+
+
+def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and done.stderr == ""
+    assert events[0]["event"] == "progress"
+    assert events[-1]["event"] == "done" and events[-1]["frames_out"] == 10 and events[-1]["losses"] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["missing.mp4", "--style", "tiny"], 4, "no such file"),
+        (["IN", "--style", "tinny"], 7, "tiny"),
+        (["IN", "--style", "tiny", "--size", "huge"], 2, "--size"),
+        (["IN", "--style", "tiny", "--start", "1m"], 2, "--start"),
+        (["IN", "--style", "tiny", "--start", "5", "--end", "3"], 2, "--end"),
+        (["IN", "--style", "tiny", "--strength", "2"], 2, "strength"),
+        (["IN", "--style", "tiny", "--precision", "fp8"], 2, "precision"),
+        (["IN", "--style", "tiny", "--device", "tpu"], 6, "tpu"),
+        (["IN", "--style", "tiny", "--engine", "onnx"], 2, "openvino"),
+        (["IN", "--style", "tiny", "-o", "IN"], 2, "source itself"),
+        (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
+        (["IN", "--no-such-option"], 2, "--no-such-option"),
+    ],
+)
+def test_mistakes_are_one_line_and_a_code(
+    styled_home: Path, clip: Clip, tmp_path: Path, args: list[str], code: int, says: str
+) -> None:
+    done = run(styled_home, "file", *[str(clip.path) if a == "IN" else a for a in args], cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+    assert left_behind(tmp_path, "in.mp4") == []
+
+
+def test_debug_shows_where_it_happened(styled_home: Path, tmp_path: Path) -> None:
+    done = run(styled_home, "file", "missing.mp4", "--style", "tiny", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr and "SourceError" in done.stderr
+
+
+def test_a_lost_part_is_never_a_success(styled_home: Path, shared, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    source = shared("media/sample_with_invalid_nalu.mp4")
+    done = run(styled_home, "file", source, "-o", output, "--style", "tiny", "--size", "64")
+    assert done.returncode == 1
+    assert "LOST: cannot be decoded after 26 pictures" in done.stderr
+    assert len(video_times(output)) == 26
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "ünï ☃.mp4", "100%d.mp4", "-x.mp4", "it's;$(x).mp4", "new\nline.mp4", "concat:a.mp4"])
+def test_odd_names(styled_home: Path, clip: Clip, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / name).write_bytes(clip.path.read_bytes())
+    done = run(styled_home, "file", "--style", "tiny", "--", name, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert video_times(folder / name.replace(".mp4", ".tiny.mp4")) == clip.times
+
+
+def test_a_name_as_long_as_the_disk_allows(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    output = folder / ("n" * 251 + ".mp4")
+    done = run(styled_home, "file", clip.path, "-o", output, "--style", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in folder.iterdir()] == [output.name]
+    done = run(styled_home, "file", clip.path, "-o", folder / ("n" * 252 + ".mp4"), "--style", "tiny")
+    assert done.returncode == 5 and "too long" in done.stderr
+
+
+def test_locale_c(styled_home: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    output = tmp_path / "ü.mp4"
+    done = run(styled_home, "file", clip.path, "-o", output, "--style", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert output.exists()
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code: int) -> None:
+    long = make_clip(tmp_path / "long.mp4", frames=900, size=(320, 240), audio=0)
+    env = {**os.environ, "VIDSTYLE_HOME": str(styled_home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "vidstyle", "file", str(long.path), "--style", "tiny", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()  # the first frame is done
+    process.send_signal(sent)
+    started = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - started < 10
+    assert left_behind(tmp_path, "long.mp4") == []
+
+
+def test_help_is_quick_to_load() -> None:
+    """Nothing heavy is imported for --help (its time is measured by scripts/bench)."""
+    script = "import sys, vidstyle.cli; print([m for m in ('numpy', 'av', 'openvino', 'rich', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_pictures_helper_tells_frames_apart() -> None:
+    assert not np.array_equal(picture(0, 8, 8), picture(1, 8, 8))

@@ -1,0 +1,67 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Annotated
+
+import typer
+
+from vidstyle.errors import UsageError
+
+Style = Annotated[
+    str, typer.Option("--style", "-s", metavar="NAME", help="The look: a name, a file, or a mix as anime:0.6+3d:0.4.")
+]
+Strength = Annotated[float, typer.Option(help="How much of the look: 0 is the source, 1 the whole look.")]
+Size = Annotated[
+    str,
+    typer.Option(metavar="N|native", help="Short side the network works at; never enlarges; the output keeps its size."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, gpu (Intel) ...: never replaced by another.")]
+Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 for all cores.")]
+EngineName = Annotated[str, typer.Option("--engine", help="openvino, or torch (the reference; extra torch).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
+
+
+def parse_size(text: str) -> int | None:
+    """``"720"`` or ``"native"`` (None).
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text == "native":
+        return None
+    if not text.isdigit() or int(text) < 16:
+        raise UsageError(f"--size is {text!r}: expected a number of pixels from 16 on, as 720, or native")
+    return int(text)
+
+
+def parse_time(text: str | None, option: str) -> Fraction | None:
+    """Seconds as ``12.5``, or ``1:02:03.5``; exact.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise UsageError(f"{option} is {text!r}: expected seconds as 12.5, or hours:minutes:seconds as 1:02:03.5")
+    seconds = Fraction(0)
+    for part in text.split(":"):
+        seconds = seconds * 60 + Fraction(part)
+    return seconds
+
+
+def parse_pairs(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    """``["k=v", ...]`` of --encoder-option.
+
+    Raises:
+        UsageError: one has no ``=``.
+    """
+    pairs = [text.partition("=") for text in texts]
+    if bad := [text for text, (key, equals, _) in zip(texts, pairs, strict=True) if not (key and equals)]:
+        raise UsageError(f"--encoder-option is {bad[0]!r}: expected name=value, as tune=animation")
+    return tuple((key, value) for key, _, value in pairs)

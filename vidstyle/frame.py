@@ -1,0 +1,109 @@
+"""The datum of the pipeline: one picture with its time, and what is known of the stream it is from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+MATRIX_709, MATRIX_601, MATRIX_2020 = 1, 5, 9
+MATRIX_UNKNOWN = 2  # AVCOL_SPC_UNSPECIFIED
+RANGE_LIMITED, RANGE_FULL = 1, 2
+TRC_PQ, TRC_HLG = 16, 18
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture. Its time in seconds is ``pts * time_base``, never an index over a rate.
+
+    Attributes:
+        image: uint8 [H, W, 3] RGB, upright, at the working size.
+        pts: in units of ``time_base``.
+        duration: in units of ``time_base``; 0 where the source does not say.
+        original: uint8 [H, W, 3] at the source's own size, only where it was asked for.
+    """
+
+    image: np.ndarray
+    pts: int
+    time_base: Fraction
+    duration: int = 0
+    original: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
+            raise ValueError(f"a frame's image is uint8 [H, W, 3], got {self.image.dtype} {self.image.shape}")
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds."""
+        return self.pts * self.time_base
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How the stream's numbers mean colours: FFmpeg's enumerations; 2 is "not said" for the first three.
+
+    ``matrix_used`` and ``range_used`` are never unknown: what an untagged stream is taken for.
+    """
+
+    matrix: int = MATRIX_UNKNOWN
+    primaries: int = 2
+    transfer: int = 2
+    range: int = 0  # 0 not said, 1 limited, 2 full
+    height: int = 0  # of the picture: untagged SD is BT.601, untagged HD is BT.709
+
+    @property
+    def matrix_used(self) -> int:
+        if self.matrix in (MATRIX_UNKNOWN, 0, 3, 8) or self.matrix > MATRIX_2020 + 1:
+            return MATRIX_709 if self.height >= 720 else MATRIX_601
+        return MATRIX_2020 if self.matrix > MATRIX_2020 else self.matrix
+
+    @property
+    def range_used(self) -> int:
+        return self.range or RANGE_LIMITED
+
+    @property
+    def is_hdr(self) -> bool:
+        return self.transfer in (TRC_PQ, TRC_HLG)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a source says of its pictures before the first one; sizes are after the rotation.
+
+    Attributes:
+        width, height: pixels of the stream, upright.
+        working: (height, width) of `Frame.image`.
+        aspect: width of a pixel divided by its height, upright.
+        rate: average frames a second, for display and for the encoder's rate control; None if unknown.
+        start, duration: seconds; ``duration`` is None where the container does not say.
+        frames: the container's or our estimate, for progress only.
+        is_live: newest frame wins, rather than every frame counts.
+    """
+
+    width: int
+    height: int
+    working: tuple[int, int]
+    time_base: Fraction
+    rate: Fraction | None
+    aspect: Fraction = Fraction(1)
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+    frames: int | None = None
+    colour: Colour = Colour()
+    orientation: int = 0
+    codec: str = ""
+    pix_fmt: str = ""
+    is_live: bool = False
+
+
+def working_size(width: int, height: int, aspect: Fraction, short_side: int | None) -> tuple[int, int]:
+    """(height, width) for the network: square pixels, short side at most ``short_side``, never enlarged.
+
+    None keeps the picture's own size (with square pixels).
+    """
+    square = (width * max(aspect, Fraction(1)), height * max(1 / aspect, Fraction(1)))
+    short = min(square)
+    scale = min(Fraction(1), Fraction(short_side) / short) if short_side else Fraction(1)
+    return max(1, round(square[1] * scale)), max(1, round(square[0] * scale))

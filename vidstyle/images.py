@@ -1,0 +1,139 @@
+"""Picture files in a look: where each result goes, and writing it whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from vidstyle.errors import SinkError, UsageError
+from vidstyle.frame import working_size
+from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
+from vidstyle.stylizer import Stylizer
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """What became of one picture. ``notes``: what the output could not keep."""
+
+    source: str
+    output: str
+    width: int
+    height: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+
+def style_image(image: np.ndarray, stylizer: Stylizer, size: int | None) -> np.ndarray:
+    """Style uint8 [H, W, 3] RGB at a short side of at most ``size`` (None: its own); the result has its size."""
+    height, width = image.shape[:2]
+    return resize(stylizer(resize(image, *working_size(width, height, Fraction(1), size))), height, width)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all (a ``.part`` beside it, then renamed); its folder is made.
+
+    Raises:
+        SinkError: the system refuses; an existing file stays as it was.
+    """
+    part = path.with_name(f"vidstyle-{os.getpid()}-{time.monotonic_ns()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def output_folder(output: str | None, several: bool) -> Path | None:
+    """The folder that ``output`` names: one that exists, or ends in a slash, or is for ``several`` results."""
+    if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        return Path(output)
+    return None
+
+
+def targets(sources: Sequence[Path], output: str | None, style: str, extension: str | None = None) -> list[Path]:
+    """Where each picture's result goes: ``output`` is a file for one source, or a folder (`output_folder`).
+
+    Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written.
+
+    Raises:
+        UsageError: two results would have one name.
+    """
+    folder = output_folder(output, len(sources) > 1)
+    if output is not None and folder is None:
+        return [Path(output)]
+    found: dict[Path, Path] = {}
+    for source in sources:
+        ending = extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png")
+        target = (folder or source.parent) / f"{source.stem}.{style}{ending}"
+        if target in found:
+            raise UsageError(f"{found[target]} and {source} would both become {target}: style them one by one")
+        found[target] = source
+    return list(found)
+
+
+def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:
+    """Refuse an output before any work is done; ``folder`` may be missing, since it is made when written to.
+
+    Raises:
+        UsageError: unknown extension, or the output is one of the sources, also through links.
+        SinkError: it exists, or its folder is missing or not writable.
+    """
+    _check_extension(path)
+    if path.exists():
+        if any(source.exists() and path.samefile(source) for source in sources):
+            raise UsageError(f"the output {path} is the source itself: give another name with -o")
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: give a file's name")
+        if not overwrite:
+            raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
+    if not path.parent.is_dir() and path.parent != folder:
+        raise SinkError(f"no folder {path.parent} to write {path.name} to: make it first")
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        raise SinkError(f"not allowed to write to {path.parent}: choose another folder with -o")
+
+
+def _check_extension(path: Path) -> None:
+    known = [extension for extension, entry in ENCODERS.items() if entry[0] in av.codecs_available]
+    if path.suffix.lower() not in known:
+        raise UsageError(f"cannot write {path.name!r} as a picture: use one of the extensions {' '.join(known)}")
+
+
+def stylize_image(
+    source: Path, target: Path, stylizer: Stylizer, size: int | None = 720, quality: int = QUALITY
+) -> PictureReport:
+    """Style one picture file; ``target`` was checked by `check_target`.
+
+    Raises:
+        SourceError, SinkError, EngineError, StyleError: nothing is left behind then.
+    """
+    started = time.perf_counter()
+    picture, notes = read_picture(source), []
+    if picture.alpha is not None and not keeps_alpha(target.suffix):
+        picture = on_white(picture)
+        notes.append(f"{target.suffix} keeps no transparency: put on white")
+    styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
+    write_whole(target, encode_picture(styled, target.suffix, quality))
+    if picture.profile and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        notes.append(f"the colour profile is not kept in {target.suffix}")
+    height, width = picture.rgb.shape[:2]
+    return PictureReport(str(source), str(target), width, height, time.perf_counter() - started, tuple(notes))

@@ -1,0 +1,107 @@
+"""One file from beginning to end: Source, Stylizer, Sink, each a bounded number of frames ahead."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidstyle.codecs import default_output
+from vidstyle.engine import Recipe
+from vidstyle.errors import SourceError
+from vidstyle.frame import VideoInfo
+from vidstyle.prefetch import Prefetch
+from vidstyle.report import Report
+from vidstyle.sink import FileSink, SinkOptions, check_output
+from vidstyle.source import SourceOptions, VideoSource
+from vidstyle.stylizer import Stylizer
+
+AHEAD = 4  # frames waiting between two stages: hides jitter, and bounds memory
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """See `vidstyle.engine.EngineSpec`. ``in_flight`` 0: one more than there are threads."""
+
+    engine: str = "openvino"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+    in_flight: int = 0
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """Everything one run needs, settled before it starts."""
+
+    source: Path
+    recipe: Recipe
+    output: Path | None = None
+    reading: SourceOptions = SourceOptions()
+    writing: SinkOptions = SinkOptions()
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+    @property
+    def target(self) -> Path:
+        return self.output or default_output(self.source, self.recipe.name)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After every written frame. ``total`` is an estimate, None where nothing is known."""
+
+    frames: int
+    total: int | None
+    seconds: float  # since the first frame was asked for
+    info: VideoInfo
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+def stylize_file(job: FileJob, on_progress: Callable[[Progress], None] = lambda _: None) -> Report:
+    """Style a video file; returns what became of it.
+
+    Raises:
+        SourceError, SinkError, EngineError, StyleError, UsageError: nothing is left behind then.
+    """
+    if not job.source.exists():
+        raise SourceError(f"no such file: {job.source}")
+    check_output(job.target, job.source, job.writing.overwrite)
+    report = Report(str(job.source), str(job.target))
+    threads = job.engine.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    in_flight = job.engine.in_flight or threads + 1
+    started = time.perf_counter()
+    stylizer = Stylizer(
+        job.recipe, job.engine.engine, job.engine.device, job.engine.precision, job.engine.threads, in_flight
+    )
+    with VideoSource(job.source, job.reading) as source, stylizer:
+        engine = stylizer.engine_for(*source.info.working)
+        report.engine = engine.description
+        report.working = f"{source.info.working[1]}x{source.info.working[0]}"
+        with FileSink(job.target, source, job.writing, report) as sink:
+            with (
+                Prefetch(source, AHEAD, "source") as frames,
+                Prefetch(stylizer.frames(frames), AHEAD, "stylizer") as styled,
+            ):
+                for count, frame in enumerate(styled, start=1):
+                    sink.write(frame)
+                    on_progress(Progress(count, source.info.frames, time.perf_counter() - started, source.info))
+            report.frames_in = count
+        report.reused = stylizer.reused
+        _describe_losses(source, report)
+    report.seconds = time.perf_counter() - started
+    report.fps = report.frames_out / report.seconds
+    return report
+
+
+def _describe_losses(source: VideoSource, report: Report) -> None:
+    for fault in source.faults:
+        (report.notes if "repaired" in fault else report.losses).append(fault)
+    if source.info.colour.is_hdr:
+        report.notes.append("the source is HDR; its colours are carried in 8 bits")
+    if source.info.orientation:
+        report.notes.append("the source's rotation was applied to the pictures")

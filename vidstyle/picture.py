@@ -1,0 +1,216 @@
+"""One still: read it upright with its alpha, and code it again."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from vidstyle import orientation
+from vidstyle.errors import SinkError, SourceError
+from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
+from vidstyle.picture_tags import read_orientation, read_profile, still_format, with_profile
+from vidstyle.source import INTERPOLATION, SHRINK
+
+MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
+QUALITY = 92  # of 1..100
+ATTACHED_PIC, DEPENDENT = 0x400, 0x80000  # FFmpeg's dispositions: cover art, a tile of a larger picture
+#: extension -> FFmpeg's encoder, the pixel format it is given, the one with alpha
+ENCODERS: dict[str, tuple[str, str, str | None]] = {
+    ".png": ("png", "rgb24", "rgba"),
+    ".jpg": ("mjpeg", "yuv444p", None),  # full chroma: drawn lines are saturated edges
+    ".jpeg": ("mjpeg", "yuv444p", None),
+    ".webp": ("libwebp", "bgra", "bgra"),
+    ".bmp": ("bmp", "bgr24", None),
+    ".tif": ("tiff", "rgb24", None),
+    ".tiff": ("tiff", "rgb24", None),
+}
+
+
+class NotAPictureError(SourceError):
+    """A video or an animation, where one picture was expected."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still.
+
+    Attributes:
+        rgb: uint8 [H, W, 3], upright.
+        alpha: uint8 [H, W], 255 is opaque; None where all of it is.
+        profile: ICC profile that says what ``rgb`` means; None for sRGB.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    profile: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
+            raise ValueError(f"a picture is uint8 [H, W, 3], got {self.rgb.dtype} {self.rgb.shape}")
+        if self.alpha is not None and self.alpha.shape != self.rgb.shape[:2]:
+            raise ValueError(f"alpha is {self.alpha.shape}, expected {self.rgb.shape[:2]}")
+
+
+class _Nameless:
+    """A file without its name: FFmpeg reads the pattern of a series into one with %d."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a still of any kind FFmpeg knows, turned upright.
+
+    Raises:
+        NotAPictureError: it is a video or an animation.
+        SourceError: it cannot be read, is no picture, is damaged, or has more than `MAX_PIXELS`.
+    """
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder: name the pictures in it")
+    try:
+        with open(path, "rb") as file:
+            if not (head := file.read(64)):
+                raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
+            file.seek(0)
+            if (kind := still_format(head)) is None:
+                frame = _first_frame(path, _Nameless(file), None)
+                return _picture(frame, orientation.of_frame(frame))
+            data = file.read()
+        return _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data), read_profile(data))
+    except av.error.FFmpegError as error:
+        raise _refusal(error, path, head) from error
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _refusal(error: av.error.FFmpegError, path: Path, head: bytes) -> SourceError:
+    reason = error.log[2].strip() if error.log else error.strerror or str(error)
+    if size := re.search(r"size (\d+)x(\d+) exceeds", reason):
+        return _too_large(path, int(size[1]), int(size[2]))
+    if b"ANIM" in head:
+        return NotAPictureError(f"{path} is an animated WebP, which FFmpeg cannot read: convert it to a video first")
+    return SourceError(
+        f"{path} is not a picture that can be read (damaged, cut short, or another kind of file: {reason})"
+    )
+
+
+def _too_large(path: Path, width: int, height: int) -> SourceError:
+    pixels = f"{width}x{height} is {width * height / 1e6:.0f} megapixels"
+    return SourceError(f"{path}: {pixels}, at most {MAX_PIXELS // 10**6} can be read: make it smaller first")
+
+
+def _first_frame(path: Path, file: Any, kind: str | None) -> Any:
+    """Decode the one picture of a file; ``kind`` is its demuxer, None where FFmpeg is to find out."""
+    limit = {"max_pixels": str(MAX_PIXELS)}  # decoders check it before they allocate
+    known = {"format": kind, "stream_options": [limit]} if kind else {}
+    with av.open(file, metadata_errors="replace", **known) as container:
+        stream = _still_stream(container, path)
+        if stream.width * stream.height > MAX_PIXELS:
+            raise _too_large(path, stream.width, stream.height)
+        stream.codec_context.options = limit | {"err_detect": "explode"}  # half a JPEG is grey below otherwise
+        packets = list(islice(container.demux(stream), 2))
+        if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
+            raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")
+        for frame in (frame for packet in packets for frame in packet.decode()):
+            return frame
+    raise SourceError(f"{path}: no picture in it can be decoded (damaged or cut short)")
+
+
+def _still_stream(container: Any, path: Path) -> Any:
+    streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise SourceError(f"{path} is not a picture (found: {kinds})")
+    if any(stream.disposition & DEPENDENT for stream in streams):
+        raise SourceError(f"{path} is stored as tiles, as phones write HEIC: convert it to .jpg or .png first")
+    return streams[0]
+
+
+def _picture(frame: Any, turn: int, profile: bytes | None = None) -> Picture:
+    name = frame.format.name
+    has_alpha = name == "pal8" or any(component.is_alpha for component in frame.format.components)
+    planar = name.startswith("yuv") and not name.startswith("yuvj")
+    is_limited = frame.color_range == RANGE_LIMITED or (planar and frame.color_range != RANGE_FULL)
+    pixels = frame.reformat(
+        format="rgba" if has_alpha else "rgb24",
+        interpolation=INTERPOLATION,
+        src_colorspace=Colour(int(frame.colorspace)).matrix_used,
+        src_color_range=ColorRange.MPEG if is_limited else ColorRange.JPEG,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    image = orientation.apply(pixels.to_ndarray(), turn)
+    if not has_alpha or image[..., 3].min() == 255:
+        return Picture(np.ascontiguousarray(image[..., :3]), None, profile)
+    return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy(), profile)
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale uint8 [H, W, 3] RGB to [height, width, 3]; the array itself where the size is right."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    scaled = frame.reformat(width=width, height=height, interpolation=SHRINK if shrinks else INTERPOLATION, threads=1)
+    return scaled.to_ndarray()
+
+
+def on_white(picture: Picture) -> Picture:
+    """The picture as a page shows it: opaque."""
+    if picture.alpha is None:
+        return picture
+    alpha = picture.alpha[..., None].astype(np.uint16)
+    rgb = (picture.rgb * alpha + 255 * (255 - alpha) + 127) // 255
+    return replace(picture, rgb=rgb.astype(np.uint8), alpha=None)
+
+
+def keeps_alpha(extension: str) -> bool:
+    return ENCODERS[extension.lower()][2] is not None
+
+
+def encode_picture(picture: Picture, extension: str, quality: int = QUALITY) -> bytes:
+    """A file's bytes; ``quality`` 1..100 counts for JPEG and WebP. The alpha must be one the format keeps.
+
+    Raises:
+        SinkError: the encoder refuses, as WebP does above 16383 pixels a side.
+    """
+    encoder, opaque, transparent = ENCODERS[extension.lower()]
+    image = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24" if picture.alpha is None else "rgba").reformat(
+        format=opaque if picture.alpha is None else transparent,
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    try:
+        data = _encode(encoder, frame, _options(encoder, quality))
+    except av.error.FFmpegError as error:
+        reason = error.log[2].strip() if error.log else error.strerror
+        raise SinkError(f"cannot make a {extension} of {frame.width}x{frame.height} ({reason}): use .png") from error
+    return data if picture.profile is None else with_profile(data, picture.profile) or data
+
+
+def _options(encoder: str, quality: int) -> dict[str, str]:
+    if encoder == "mjpeg":  # the scale that libjpeg applies to its tables; FFmpeg counts in eighths
+        scale = 50 / quality if quality < 50 else 2 - quality / 50
+        return dict.fromkeys(("qmin", "qmax"), str(min(31, max(1, round(8 * scale)))))
+    return {"quality": str(quality)} if encoder == "libwebp" else {}
+
+
+def _encode(encoder: str, frame: Any, options: dict[str, str]) -> bytes:
+    """By the codec alone: FFmpeg's image muxer would write to names with %d elsewhere."""
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt = frame.width, frame.height, frame.format.name
+    context.time_base, context.sample_aspect_ratio = Fraction(1, 25), Fraction(1)
+    context.color_range, context.thread_count, context.options = RANGE_FULL, 1, options
+    return b"".join(bytes(packet) for packet in (*context.encode(frame), *context.encode(None)))

@@ -1,0 +1,117 @@
+"""What a picture's file says beside its pixels: which way is up (EXIF), and what its numbers mean (ICC).
+
+PyAV 18.1 cannot list the side data of a frame that carries EXIF, and its angle cannot say "mirrored", so
+the tag is read here. Anybody's file may come: every position is checked, and damage means "not said".
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+TIFF = (b"II*\0", b"MM\0*")
+ORIENTATION = 0x112
+#: EXIF's 1..8 -> the orientation of `vidstyle.orientation`
+_EXIF = {1: 0, 2: 1, 3: 4, 4: 5, 5: 3, 6: 6, 7: 7, 8: 2}
+MAX_PROFILE = 1 << 20  # bytes; the usual ones have 0.5 to 4 kB
+_ICC_MARK = b"ICC_PROFILE\0"
+
+
+def still_format(data: bytes) -> str | None:
+    """FFmpeg's demuxer for the still whose first bytes are ``data``; None where they say nothing."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp_pipe"
+    starts = {PNG: "png_pipe", JPEG: "jpeg_pipe", b"BM": "bmp_pipe"} | dict.fromkeys(TIFF, "tiff_pipe")
+    return next((name for start, name in starts.items() if data.startswith(start)), None)
+
+
+def read_orientation(data: bytes) -> int:
+    """Orientation (see `vidstyle.orientation`) by the EXIF tag of a JPEG, PNG, WebP or TIFF file; 0 without."""
+    if data[:4] in TIFF:
+        return _orientation(memoryview(data))
+    for kind, payload in _parts(data):
+        if kind in (b"\xe1", b"eXIf", b"EXIF"):
+            marked = bytes(payload[:6]) == b"Exif\0\0"
+            if marked or kind != b"\xe1":  # APP1 holds XMP too
+                return _orientation(payload[6 * marked :])
+    return 0
+
+
+def read_profile(data: bytes) -> bytes | None:
+    """The ICC profile of a JPEG, PNG or WebP file if it is for RGB; None without, or where it is damaged."""
+    profile = b""
+    for kind, payload in _parts(data):
+        if kind == b"\xe2" and bytes(payload[:12]) == _ICC_MARK:
+            profile += bytes(payload[14:])  # after its number and their count; writers keep them in order
+        elif kind == b"ICCP":
+            profile = bytes(payload)
+        elif kind == b"iCCP":
+            with suppress(zlib.error):
+                profile = zlib.decompressobj().decompress(bytes(payload).partition(b"\0")[2][1:], MAX_PROFILE)
+    return profile if profile[16:20] == b"RGB " and len(profile) <= MAX_PROFILE else None
+
+
+def with_profile(data: bytes, profile: bytes) -> bytes | None:
+    """A PNG or JPEG as the encoder made it, with an ICC profile; None for other kinds of files."""
+    if data.startswith(PNG):
+        body = b"iCCPicc\0\0" + zlib.compress(profile)
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        return data[:33] + chunk + data[33:]  # right after the header
+    if data.startswith(JPEG):
+        at = 20 if data[2:4] == b"\xff\xe0" else 2  # JFIF's own segment stays the first
+        size = 65519
+        pieces = [profile[i : i + size] for i in range(0, len(profile), size)]
+        segments = [
+            b"\xff\xe2" + struct.pack(">H", len(piece) + 16) + _ICC_MARK + bytes([i, len(pieces)]) + piece
+            for i, piece in enumerate(pieces, start=1)
+        ]
+        return data[:at] + b"".join(segments) + data[at:]
+    return None
+
+
+def _parts(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """(kind, payload) of every segment or chunk up to the first damaged one."""
+    view = memoryview(data)
+    with suppress(struct.error):
+        if data.startswith(JPEG):
+            yield from _jpeg(view)
+        elif data.startswith(PNG):
+            yield from _chunks(view, 8, ">I4s", 4, 1)
+        elif data[8:12] == b"WEBP":
+            yield from _chunks(view, 12, "<4sI", 0, 2)
+
+
+def _jpeg(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    at = 2
+    while at < len(view) and view[at] == 0xFF:
+        marker, length = struct.unpack_from(">BH", view, at + 1)
+        if marker == 0xFF:  # any number may stand before a marker
+            at += 1
+            continue
+        if marker in (0xD9, 0xDA) or length < 2:  # the coded picture begins
+            return
+        yield bytes([marker]), view[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
+def _chunks(view: memoryview, at: int, header: str, trailer: int, even: int) -> Iterator[tuple[bytes, memoryview]]:
+    """PNG (length, kind, payload, checksum) and RIFF (kind, length, payload, to an even length)."""
+    while at < len(view):
+        first, second = struct.unpack_from(header, view, at)
+        kind, length = (second, first) if isinstance(first, int) else (first, second)
+        yield kind, view[at + 8 : at + 8 + length]
+        at += 8 + length + length % even + trailer
+
+
+def _orientation(tiff: memoryview) -> int:
+    order = {b"II": "<", b"MM": ">"}.get(bytes(tiff[:2]), "")
+    with suppress(struct.error):
+        (at,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, at)
+        for entry in range(at + 2, at + 2 + 12 * count, 12):
+            if struct.unpack_from(f"{order}H", tiff, entry)[0] == ORIENTATION:
+                return _EXIF.get(struct.unpack_from(f"{order}H", tiff, entry + 8)[0], 0)
+    return 0

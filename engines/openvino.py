@@ -1,16 +1,16 @@
 """OpenVINO: the default engine, on any CPU (and Intel GPUs and NPUs), without torch.
 
 The model is built in memory from `vidstyle.network`, one operation of OpenVINO per operation of ours;
-nothing is converted from another format. No compiled model is kept on disk: a CPU compiles these
-networks in 0.05-0.2 s, hardly slower than OpenVINO reads its own cache, which grows without limit and
-takes damaged weights for good ones (black pictures).
+nothing is converted from another format. The compiled model is kept by `vidstyle.compiled`: OpenVINO's
+own cache grows without limit and takes damaged weights for good ones (black pictures).
 """
 # ruff: noqa: E402 - see the comment on telemetry
 
 from __future__ import annotations
 
-import math
-import os
+import hashlib
+import io
+import logging
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -27,11 +27,17 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov
 from openvino import opset13 as op
 
-from vidstyle.engine import EngineSpec, Recipe
+from vidstyle import compiled, network
+from vidstyle.cores import usable_cores
+from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
 from vidstyle.network import LEAKY_SLOPE, Pad, Weights, prepare, run
 
 Node = Any
+log = logging.getLogger(__name__)
+
+#: what a compiled model depends on besides its weights: how the graph is built
+_CODE = hashlib.sha256(b"".join(Path(f).read_bytes() for f in (__file__, network.__file__))).hexdigest()[:16]
 
 
 class OpenVINOOps:
@@ -100,7 +106,8 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
     """The graph for ``recipe``: uint8 [batch, height, width, 3] RGB in and out.
 
     A recipe that is not plain has a second input, float32 [styles]: the share of each style. The
-    strength can so change from picture to picture without compiling again.
+    strength can so change from picture to picture without compiling again. Looks are clipped before they are
+    mixed: a half of the strength is the middle between two pictures.
     """
     frames = op.parameter([batch, height, width, 3], np.uint8, name="frames")
     x = op.convert(op.transpose(frames, op.constant(np.array([0, 3, 1, 2]))), "f32")
@@ -118,7 +125,8 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
         y = x
         for i, look in enumerate(styled):
             share = op.gather(shares, op.constant(np.int64(i)), op.constant(np.int64(0)))
-            y = op.add(y, op.multiply(op.subtract(look, x), share))
+            change = op.subtract(op.clamp(look, -1.0, 1.0), x)
+            y = op.add(y, op.multiply(change, share))
     y = op.multiply(op.add(y, _node(1.0)), _node(127.5))
     y = op.convert(op.round(op.clamp(y, 0.0, 255.0), "half_to_even"), "u8")
     return ov.Model([op.transpose(y, op.constant(np.array([0, 2, 3, 1])))], inputs, "vidstyle")
@@ -159,12 +167,12 @@ class OpenVINOEngine:
         device = _device(core, spec.device)
         precision = _precision(core, device, spec.precision)
         threads = spec.threads or usable_cores()
-        self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads)
+        in_flight = spec.in_flight or threads + 1  # one waits while every thread works
+        self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads, in_flight=in_flight)
         self._shares = None if recipe.is_plain else recipe.shares
-        model = build_model(recipe, spec.height, spec.width, spec.max_batch)
         try:
-            compiled = core.compile_model(model, device, _options(self.spec))
-            self._free = [compiled.create_infer_request() for _ in range(spec.in_flight)]
+            model = _compile(core, recipe, self.spec, device)
+            self._free = [model.create_infer_request() for _ in range(in_flight)]
             name = core.get_property(device, "FULL_DEVICE_NAME")
         except (RuntimeError, MemoryError) as error:
             raise EngineError(f"OpenVINO cannot build it for {device} at {precision}: {_reason(error)}") from error
@@ -176,7 +184,7 @@ class OpenVINOEngine:
     def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
         if self._closed:
             raise EngineError("the engine is closed: load it again")
-        n = _check_batch(batch, self.spec)
+        n = check_batch(batch, self.spec)
         if self._shares is not None and not self._shares.any():  # strength 0: the source, to the byte
             source = np.array(batch, order="C")
             return lambda: source
@@ -196,12 +204,7 @@ class OpenVINOEngine:
 
     def set_shares(self, shares: np.ndarray) -> None:
         """Change the share of each style, float32 [styles], from the next `submit` on (see `Recipe.shares`)."""
-        if self._shares is None:
-            raise EngineError("this engine was built for one style at full strength: build it again to mix")
-        checked = np.array(shares, np.float32)
-        if checked.shape != self._shares.shape or not np.isfinite(checked).all():
-            raise EngineError(f"the engine takes {len(self._shares)} finite shares, got {checked.tolist()}")
-        self._shares = checked
+        self._shares = check_shares(shares, self._shares)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return self.submit(batch)()
@@ -243,6 +246,24 @@ def _precision(core: ov.Core, device: str, wanted: str) -> str:
     return ("bf16" if native else "f32") if wanted == "auto" else wanted
 
 
+def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> Any:
+    """The compiled model, from the user's cache where the same was compiled before."""
+    options = _options(spec)
+    shape = spec.max_batch, spec.height, spec.width
+    key = repr((ov.__version__, core.get_property(device, "FULL_DEVICE_NAME"), options, shape, recipe.key(), _CODE))
+    if (stored := compiled.fetch("openvino", key)) is not None:
+        try:
+            return core.import_model(io.BytesIO(stored), device, options)
+        except RuntimeError as error:
+            log.info("a stored network was refused, compiling again: %s", _reason(error))
+    model = core.compile_model(build_model(recipe, spec.height, spec.width, spec.max_batch), device, options)
+    try:
+        compiled.store("openvino", key, model.export_model().getvalue())
+    except RuntimeError as error:  # some devices cannot
+        log.info("the compiled network cannot be kept: %s", _reason(error))
+    return model
+
+
 def _options(spec: EngineSpec) -> dict[str, Any]:
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": spec.precision,  # explicit: OpenVINO's own choice differs by machine
@@ -260,39 +281,3 @@ def _options(spec: EngineSpec) -> dict[str, Any]:
 def _reason(error: Exception) -> str:
     """The last line of OpenVINO's report: the ones above are places in its own sources."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-
-
-def _check_batch(batch: np.ndarray, spec: EngineSpec) -> int:
-    want = (spec.height, spec.width, 3)
-    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
-        shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
-        raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")
-    return len(batch)
-
-
-def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Cores this process may keep busy: its CPU affinity and the quota of its control groups (containers)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:  # not Linux
-        return cores
-    for _, controllers, path in lines:  # version 2 names no controllers, version 1 has a folder for each set
-        top = groups / controllers
-        folder = top / path.strip("/")
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(top):
-                cores = min(cores, _quota(place))
-    return cores
-
-
-def _quota(group: Path) -> int:
-    """Cores that one control group allows, rounded up; very many without a limit."""
-    try:
-        if (group / "cpu.max").exists():
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return max(1, math.ceil(int(quota) / int(period))) if int(quota) > 0 else sys.maxsize
-    except (OSError, ValueError):  # no limit here ("max"), or no such group
-        return sys.maxsize

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidstyle.engine import EngineSpec, Recipe
+from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
 from vidstyle.network import LEAKY_SLOPE, Architecture, Pad, Weights, layers, prepare, run
 
@@ -134,7 +134,7 @@ class TorchEngine:
         if spec.threads:
             torch.set_num_threads(spec.threads)
         threads = torch.get_num_threads()
-        self.spec = replace(spec, device=device, precision=precision, threads=threads)
+        self.spec = replace(spec, device=device, precision=precision, threads=threads, in_flight=spec.in_flight or 1)
         self._shares = None if recipe.is_plain else recipe.shares
         cards = [(style.card.architecture, style.weights) for style, _ in recipe.parts]
         self._nets = [(arch, TorchOps(self._tensors(prepare(arch, weights)))) for arch, weights in cards]
@@ -146,7 +146,7 @@ class TorchEngine:
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         if not self._nets:
             raise EngineError("the engine is closed: load it again")
-        _check_batch(batch, self.spec)
+        check_batch(batch, self.spec)
         if self._shares is not None and not self._shares.any():  # strength 0: the source, to the byte
             return np.array(batch, order="C")
         try:
@@ -159,8 +159,8 @@ class TorchEngine:
         """uint8 [n, height, width, 3] on the CPU to the same on the device."""
         x = frames.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            looks = [run(ops, arch, x) for arch, ops in self._nets]
-        y = looks[0].float()
+            looks = [run(ops, arch, x).float().clamp(-1, 1) for arch, ops in self._nets]
+        y = looks[0]
         if self._shares is not None:
             y = x + sum(float(share) * (look - x) for share, look in zip(self._shares, looks, strict=True))
         y = ((y + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
@@ -172,12 +172,7 @@ class TorchEngine:
 
     def set_shares(self, shares: np.ndarray) -> None:
         """Change the share of each style, float32 [styles], from the next `submit` on (see `Recipe.shares`)."""
-        if self._shares is None:
-            raise EngineError("this engine was built for one style at full strength: build it again to mix")
-        checked = np.array(shares, np.float32)
-        if checked.shape != self._shares.shape or not np.isfinite(checked).all():
-            raise EngineError(f"the engine takes {len(self._shares)} finite shares, got {checked.tolist()}")
-        self._shares = checked
+        self._shares = check_shares(shares, self._shares)
 
     def close(self) -> None:
         self._nets.clear()
@@ -212,10 +207,3 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 def _reason(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _check_batch(batch: np.ndarray, spec: EngineSpec) -> None:
-    want = (spec.height, spec.width, 3)
-    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
-        shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
-        raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")

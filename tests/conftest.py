@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,14 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _never_the_users_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Cache, styles and config of the person who runs the tests are left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDSTYLE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture

@@ -72,7 +72,9 @@ def test_uneven_times_survive_every_container(job: FileJob, tmp_path: Path, exte
     output = tmp_path / f"out{extension}"
     report = stylize_file(replace(job, source=clip.path, output=output))
     assert report.pts_equal and report.frames_out == len(pts)
-    clock = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90000)}.get(extension, Fraction(0))
+    clock = {".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000), ".ts": Fraction(1, 90000)}.get(
+        extension, Fraction(0)
+    )
     found = video_times(output)
     shift = found[0] - clip.times[0]
     assert all(abs(a - b - shift) <= clock for a, b in zip(found, clip.times, strict=True))
@@ -97,7 +99,7 @@ def test_a_working_size_below_the_source_keeps_the_sources_size(job: FileJob, tm
     assert pictures(Path(report.output))[0].shape == (240, 320, 3)
 
 
-def test_compare_shows_the_source_beside_the_result(job: FileJob, tmp_path: Path) -> None:
+def test_compare_shows_the_source_beside_the_result(job: FileJob) -> None:
     writing = SinkOptions(compare=True)
     report = stylize_file(replace(job, reading=SourceOptions(originals=True), writing=writing))
     both = pictures(Path(report.output))[3]
@@ -165,7 +167,9 @@ def test_real_files_are_accounted_for(job: FileJob, shared, tmp_path: Path, name
     for copied, original in zip(packets(output, "audio"), packets(source, "audio"), strict=True):
         assert [d for _, d in copied] == [d for _, d in original]
         assert all(abs(a - b + moved) < Fraction(1, 40000) for (a, _), (b, _) in zip(copied, original, strict=True))
-    assert [[d for _, d in t] for t in packets(output, "subtitle")] == [[d for _, d in t] for t in packets(source, "subtitle")]
+    assert [[d for _, d in t] for t in packets(output, "subtitle")] == [
+        [d for _, d in t] for t in packets(source, "subtitle")
+    ]
     with av.open(str(source)) as a, av.open(str(output)) as b:
         starts = [[(c["start"] * c["time_base"], c["metadata"]) for c in file.chapters()] for file in (a, b)]
     assert starts[0] == starts[1]
@@ -263,7 +267,9 @@ def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
         nonlocal count
         count += 1
         if count >= fails_at:
-            raise {"source": SourceError, "engine": EngineError, "sink": OSError, "progress": KeyboardInterrupt}[where]("x")
+            raise {"source": SourceError, "engine": EngineError, "sink": OSError, "progress": KeyboardInterrupt}[where](
+                "x"
+            )
 
     def before(owner: type, name: str) -> None:
         real = getattr(owner, name)
@@ -367,7 +373,9 @@ def test_a_lost_part_is_never_a_success(styled_home: Path, shared, tmp_path: Pat
     assert len(video_times(output)) == 26
 
 
-@pytest.mark.parametrize("name", ["a b.mp4", "ünï ☃.mp4", "100%d.mp4", "-x.mp4", "it's;$(x).mp4", "new\nline.mp4", "concat:a.mp4"])
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "ünï ☃.mp4", "100%d.mp4", "-x.mp4", "it's;$(x).mp4", "new\nline.mp4", "concat:a.mp4"]
+)
 def test_odd_names(styled_home: Path, clip: Clip, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
@@ -416,7 +424,9 @@ def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code:
 
 def test_help_is_quick_to_load() -> None:
     """Nothing heavy is imported for --help (its time is measured by scripts/bench)."""
-    script = "import sys, vidstyle.cli; print([m for m in ('numpy', 'av', 'openvino', 'rich', 'torch') if m in sys.modules])"
+    script = (
+        "import sys, vidstyle.cli; print([m for m in ('numpy', 'av', 'openvino', 'rich', 'torch') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.stdout.strip() == "[]", done.stderr
 

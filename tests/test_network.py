@@ -9,15 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from openvino import opset13 as op
 from style_files import random_weights
 from torch.nn import functional as F
 
-from engines.openvino import OpenVINOOps
+from engines.openvino import OpenVINOOps, op, ov
 from engines.torch import Network, TorchOps
 from vidstyle.errors import StyleError
 from vidstyle.network import (

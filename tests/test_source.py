@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -157,4 +158,4 @@ def test_odd_real_files(shared, name: str, frames: int, first: Fraction, size: t
         assert (source.info.width, source.info.height) == size
     assert len(times) == frames
     assert abs(times[0] - first) < Fraction(1, 1000)
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in pairwise(times))

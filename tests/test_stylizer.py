@@ -82,6 +82,6 @@ def test_strength_and_mixing(home: Path) -> None:
 
 
 def test_an_unknown_device_is_never_replaced(home: Path) -> None:
-    with Stylizer(parse_recipe(str(save_tiny(home, "t"))), device="npu7") as stylizer:
-        with pytest.raises(EngineError, match="npu7"):
-            stylizer(picture(0, 16, 16))
+    recipe = parse_recipe(str(save_tiny(home, "t")))
+    with Stylizer(recipe, device="npu7") as stylizer, pytest.raises(EngineError, match="npu7"):
+        stylizer(picture(0, 16, 16))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data import EYES, SIDE, Canvases
+from training.data import EYES, Canvases
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class Cropper:
         """
         options, side = self.options, self.options.side
         pictures = [self._picture(rng) for _ in range(options.pairs * (1 if paired else 2))]
-        source, target, weight = (torch.stack([p[i] for p in pictures]) for i in range(3))
-        eyes = torch.tensor([p[3] for p in pictures], device=self.device)
+        sources, targets, weights, distances = zip(*pictures, strict=True)
+        source, target, weight = torch.stack(sources), torch.stack(targets), torch.stack(weights)
+        eyes = torch.tensor(distances, device=self.device)
         gain = 1 + options.gain * (torch.rand(len(source), 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
         source, target = ((source + 1) * gain - 1).clamp(-1, 1), ((target + 1) * gain - 1).clamp(-1, 1)
         dy, dx = (int(torch.randint(options.offset + 1, (1,), generator=rng)) for _ in range(2))

@@ -58,7 +58,7 @@ def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     eyes = np.linalg.norm(points[0] - points[1])
     # A turned head's eyes look closer than they are: the eye-mouth distance bounds the scale.
     height = np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)) * 0.95
-    scale = 2 * EYES / max(eyes, height, 4)
+    scale = 2 * EYES / max(float(eyes), float(height), 4.0)
     if scale < 0.7:  # warpAffine does not filter when it shrinks
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         points, scale = points * scale, 1.0
@@ -134,7 +134,9 @@ def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino") -> np.n
     return targets
 
 
-def build(folder: Path, clips: list[Path], detector: Path, teacher: Style, cache: Path, engine: str = "openvino") -> Canvases:
+def build(
+    folder: Path, clips: list[Path], detector: Path, teacher: Style, cache: Path, engine: str = "openvino"
+) -> Canvases:
     """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
     inputs = cache / "sources.npz"

@@ -46,12 +46,12 @@ DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_bl
 class Options:
     """Saved with the run as options.json, and in the style's card."""
 
-    steps: int = 8000
+    steps: int = 7000
     seed: int = 0
-    lr: float = 2e-3
+    lr: float = 1.5e-3
     ema: float = 0.998
-    gradient: float = 1.0
-    features: float = 0.15
+    gradient: float = 0.4
+    features: float = 0.3
     shift: float = 0.7  # reached at half of the steps
     shift_from: float = 0.2  # share of the steps
     adversarial: float = 0.012
@@ -86,8 +86,9 @@ class Run:
         self.average = Network(arch, self.student.weights())
         self.critic = PatchGAN()
         for module in (self.student, self.average, self.critic):
-            module.to(device, memory_format=torch.channels_last)
-        self.opt_student = torch.optim.AdamW(self.student.parameters(), lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+            module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        weights = self.student.parameters()
+        self.opt_student = torch.optim.AdamW(weights, lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
         self.step = 0
 
@@ -113,12 +114,13 @@ class Run:
             mean.lerp_(value, 1 - decay)
 
 
-def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder: Path, until: int | None = None) -> None:
+def train(
+    run: Run, cropper: Cropper, teacher: Network, options: Options, folder: Path, until: int | None = None
+) -> None:
     """Train ``run`` to ``until`` (default: all steps), with a checkpoint, statistics and a sheet on the way."""
     device = cropper.device
     features = TeacherFeatures(teacher)
     autocast = torch.autocast(device.type, torch.bfloat16)
-    stats = open(folder / "stats.jsonl", "a")  # noqa: SIM115: closed at the end of the loop
     started, end = time.time(), min(until or options.steps, options.steps)
     while run.step < end:
         rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
@@ -152,7 +154,8 @@ def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder
                 terms["adversarial"] = options.adversarial * generator_loss(run.critic(fake))
         loss = sum(terms.values(), start=torch.zeros((), device=device))
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"step {run.step}: loss is not finite: {({k: float(v) for k, v in terms.items()})}")
+            values = {name: float(value.detach()) for name, value in terms.items()}
+            raise FloatingPointError(f"the loss of step {run.step} is not finite: {values}")
         run.opt_student.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
@@ -173,13 +176,12 @@ def train(run: Run, cropper: Cropper, teacher: Network, options: Options, folder
             row = {"step": run.step, "seconds": time.time() - started, "psnr": psnr(out, crops.target)}
             row |= {"norm": norm, **terms}
             row = {key: round(float(torch.as_tensor(value).detach()), 4) for key, value in row.items()}
-            stats.write(json.dumps(row) + "\n")
-            stats.flush()
+            with open(folder / "stats.jsonl", "a") as stats:
+                stats.write(json.dumps(row) + "\n")
         if run.step % 250 == 0 or run.step == end:
             run.save(folder / "checkpoint.pt")
         if run.step % 1000 == 0 or run.step == end:
             sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
-    stats.close()
 
 
 @torch.no_grad()
@@ -244,7 +246,7 @@ def main() -> None:
         teacher = _teacher(args.teacher, args.style)
         canvases = data.build(args.photos, args.clips, args.detector, teacher, args.run / "canvases")
         log.info("%d canvases", len(canvases.source))
-        network = Network(teacher.card.architecture, teacher.weights).to(device, memory_format=torch.channels_last)
+        network = Network(teacher.card.architecture, teacher.weights).to(device)
         train(run, Cropper(canvases, options.crops, device), network, options, folder)
     card = finish(run, options, args.style, args.look, args.sources, args.out or folder / f"{args.style}.safetensors")
     log.info("wrote %s: %d parameters", card.name, card.parameters)

@@ -20,7 +20,8 @@ def gradient_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     d = x - y
     w = weight[..., 1:-1, 1:-1]
     dx, dy = d[..., 1:-1, 2:] - d[..., 1:-1, 1:-1], d[..., 2:, 1:-1] - d[..., 1:-1, 1:-1]
-    laplacian = d[..., 1:-1, 2:] + d[..., 1:-1, :-2] + d[..., 2:, 1:-1] + d[..., :-2, 1:-1] - 4 * d[..., 1:-1, 1:-1]
+    around = d[..., 1:-1, 2:] + d[..., 1:-1, :-2] + d[..., 2:, 1:-1] + d[..., :-2, 1:-1]
+    laplacian = around - 4 * d[..., 1:-1, 1:-1]
     return (dx.abs() * w).mean() + (dy.abs() * w).mean() + 0.5 * (laplacian.abs() * w).mean()
 
 
@@ -33,8 +34,8 @@ class TeacherFeatures(nn.Module):
 
     def features(self, x: Tensor) -> list[Tensor]:
         ops = TorchOps(self._weights)
-        half = ops.leaky_relu(ops.conv(ops.leaky_relu(ops.conv(x, "conv0", pad=(3, 3, 3, 3))), "conv1", 2, (0, 0, 1, 1)))
-        half = ops.leaky_relu(ops.conv(half, "conv2"))
+        full = ops.leaky_relu(ops.conv(x, "conv0", pad=(3, 3, 3, 3)))
+        half = ops.leaky_relu(ops.conv(ops.leaky_relu(ops.conv(full, "conv1", 2, (0, 0, 1, 1))), "conv2"))
         quarter = ops.leaky_relu(ops.conv(ops.leaky_relu(ops.conv(half, "conv3", 2, (0, 0, 1, 1))), "conv4"))
         return [half, quarter]
 
@@ -42,7 +43,10 @@ class TeacherFeatures(nn.Module):
         with torch.no_grad():
             wanted = self.features(y)
         return sum(
-            ((a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(self.features(x), wanted, strict=True)),
+            (
+                (a - b).abs().mean() / b.abs().mean().clamp_min(1e-3)
+                for a, b in zip(self.features(x), wanted, strict=True)
+            ),
             start=torch.zeros((), device=x.device),
         )
 

@@ -87,7 +87,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     try:
         codec = av.Codec(encoder, "w")
     except av.codec.codec.UnknownCodecError:
-        raise UsageError(f"no encoder {name!r} here: use one of {', '.join(ENCODERS)}, or an FFmpeg encoder's name") from None
+        known = ", ".join(ENCODERS)
+        raise UsageError(f"no encoder {name!r} here: use one of {known}, or an FFmpeg encoder's name") from None
     if codec.type != "video":
         raise UsageError(f"{name!r} is an {codec.type} encoder: use one of {', '.join(ENCODERS)}")
     if not can_hold(muxer, codec.canonical_name, encoder):
@@ -105,7 +106,7 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
 @cache
 def _supported(muxer: str) -> frozenset[str]:
     if muxer == "mpegts":  # its muxer has no table for FFmpeg to ask
-        return frozenset("h264 hevc mpeg2video mpeg1video aac ac3 eac3 mp2 mp3 opus dca dvbsub dvb_teletext".split())
+        return frozenset(("h264", "hevc", "mpeg2video", "aac", "ac3", "eac3", "mp2", "mp3", "opus", "dca", "dvbsub"))
     probe = av.open(os.devnull, "w", format=muxer)
     try:
         return frozenset(probe.supported_codecs)

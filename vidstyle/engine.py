@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,7 +26,7 @@ class EngineSpec:
         precision: "f32" or "bf16", or "auto": the fastest that is right on this device.
         device: "auto", or "cpu"; an engine may know more ("gpu", "npu" for OpenVINO).
         threads: CPU threads, 0 for all cores.
-        in_flight: calls that may run at one time (streams of the runtime); 1 gives the lowest latency.
+        in_flight: calls that may run at one time; 1 gives the lowest latency, 0 the best throughput.
     """
 
     height: int
@@ -37,7 +38,7 @@ class EngineSpec:
     in_flight: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width, self.max_batch, self.in_flight) < 1 or self.threads < 0:
+        if min(self.height, self.width, self.max_batch) < 1 or min(self.in_flight, self.threads) < 0:
             raise UsageError(f"an engine needs positive sizes, got {self}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown precision {self.precision!r}: one of {', '.join(PRECISIONS)}")
@@ -87,16 +88,49 @@ class Engine(Protocol):
     """A recipe loaded in a runtime for a fixed spec. A context manager; not shared between threads.
 
     ``engine(batch)`` takes uint8 [n, height, width, 3] RGB with 1 <= n <= max_batch and gives as many.
-    ``submit(batch)`` starts the same and returns a function that waits for the result: at most
-    ``spec.in_flight`` may be outstanding, and more block.
+    ``submit(batch)`` starts the same and returns a function that waits for the result; the batch's memory
+    may be used again at once. With ``spec.in_flight`` under way it first waits for the oldest.
+    ``set_shares`` changes a mix's shares (`Recipe.shares`) from the next `submit` on.
     """
 
-    spec: EngineSpec  # with device and precision as they came out
-    description: str  # for people: "OpenVINO 2026.4, AMD EPYC, bf16, 2 threads"
+    @property
+    def spec(self) -> EngineSpec: ...  # every "auto" and 0 as it came out
+    @property
+    def description(self) -> str: ...  # for people: "OpenVINO 2026.4 on AMD EPYC, bf16, 2 threads"
 
     def __call__(self, batch: np.ndarray) -> np.ndarray: ...
-    def submit(self, batch: np.ndarray): ...  # -> Callable[[], np.ndarray]
+    def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]: ...
+    def set_shares(self, shares: np.ndarray) -> None: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Engine: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def check_batch(batch: np.ndarray, spec: EngineSpec) -> int:
+    """The number of pictures in ``batch``.
+
+    Raises:
+        EngineError: it is not what an engine of ``spec`` takes.
+    """
+    want = (spec.height, spec.width, 3)
+    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
+        shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
+        raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")
+    return len(batch)
+
+
+def check_shares(shares: np.ndarray, present: np.ndarray | None) -> np.ndarray:
+    """``shares`` as float32, to take the place of ``present``.
+
+    Raises:
+        EngineError: the engine mixes nothing, or another number of styles.
+    """
+    if present is None:
+        raise EngineError("this engine was built for one style at full strength: build it again to mix")
+    checked = np.array(shares, np.float32)
+    if checked.shape != present.shape or not np.isfinite(checked).all():
+        raise EngineError(f"the engine takes {len(present)} finite shares, got {checked.tolist()}")
+    return checked
 
 
 #: engine by name -> the module that has `load(recipe, spec) -> Engine`

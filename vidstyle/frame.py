@@ -57,7 +57,7 @@ class Colour:
     def matrix_used(self) -> int:
         if self.matrix in (MATRIX_UNKNOWN, 0, 3, 8) or self.matrix > MATRIX_2020 + 1:
             return MATRIX_709 if self.height >= 720 else MATRIX_601
-        return MATRIX_2020 if self.matrix > MATRIX_2020 else self.matrix
+        return min(self.matrix, MATRIX_2020)
 
     @property
     def range_used(self) -> int:

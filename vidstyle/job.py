@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,13 +22,12 @@ AHEAD = 4  # frames waiting between two stages: hides jitter, and bounds memory
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """See `vidstyle.engine.EngineSpec`. ``in_flight`` 0: one more than there are threads."""
+    """See `vidstyle.engine.EngineSpec`; ``engine`` is the runtime's name."""
 
     engine: str = "openvino"
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
-    in_flight: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class FileJob:
     source: Path
     recipe: Recipe
     output: Path | None = None
-    reading: SourceOptions = SourceOptions()
-    writing: SinkOptions = SinkOptions()
+    reading: SourceOptions = field(default_factory=SourceOptions)
+    writing: SinkOptions = field(default_factory=SinkOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     @property
@@ -72,12 +70,9 @@ def stylize_file(job: FileJob, on_progress: Callable[[Progress], None] = lambda 
         raise SourceError(f"no such file: {job.source}")
     check_output(job.target, job.source, job.writing.overwrite)
     report = Report(str(job.source), str(job.target))
-    threads = job.engine.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    in_flight = job.engine.in_flight or threads + 1
     started = time.perf_counter()
-    stylizer = Stylizer(
-        job.recipe, job.engine.engine, job.engine.device, job.engine.precision, job.engine.threads, in_flight
-    )
+    options = job.engine
+    stylizer = Stylizer(job.recipe, options.engine, options.device, options.precision, options.threads, in_flight=0)
     with VideoSource(job.source, job.reading) as source, stylizer:
         engine = stylizer.engine_for(*source.info.working)
         report.engine = engine.description

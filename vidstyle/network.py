@@ -79,7 +79,8 @@ class Architecture:
         known = cls.__dataclass_fields__
         if unknown := set(card) - set(known):
             raise StyleError(f"unknown architecture options {sorted(unknown)}: this style needs a newer vidstyle")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in card.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
+        return cls(**values)
 
     def to_card(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
@@ -106,7 +107,7 @@ def guided_filter(ops: Ops, guide: Any, x: Any) -> Any:
     return ops.add(ops.mul(ops.box3(a), guide), ops.box3(b))
 
 
-def _ttn(ops: Ops, arch: Architecture, x: Any) -> Any:
+def _ttn(ops: Ops, _: Architecture, x: Any) -> Any:
     def down(x: Any, name: str) -> Any:  # TF "SAME" at stride 2 on even sizes pads the end only
         return ops.leaky_relu(ops.conv(x, name, stride=2, pad=(0, 0, 1, 1)))
 
@@ -124,7 +125,7 @@ def _ttn(ops: Ops, arch: Architecture, x: Any) -> Any:
     return ops.shuffle(ops.conv(conv(h, "conv8"), "conv9", stride=2, pad=(3, 3, 3, 3)), 2)
 
 
-def _ttn_layers(arch: Architecture) -> dict[str, Layer]:
+def _ttn_layers(_: Architecture) -> dict[str, Layer]:
     layers = {
         "conv0": Layer(32, 3, 7, 1),
         "conv1": Layer(32, 32, 3, 4),

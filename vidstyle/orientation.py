@@ -19,12 +19,12 @@ def from_matrix(matrix: bytes) -> int:
     """Orientation of FFmpeg's display matrix (nine native int32); upright where it is oblique."""
     a, b, _, c, d = struct.unpack_from("=5i", matrix)
     # A picture's point (x, y), y downwards, is shown at (a x + c y, b x + d y).
-    found = tuple((v > 0) - (v < 0) if abs(v) > 1 << 14 else 0 for v in (a, b, c, d))
-    return _BY_MATRIX.get(found, UPRIGHT)
+    signs = [(v > 0) - (v < 0) if abs(v) > 1 << 14 else 0 for v in (a, b, c, d)]
+    return _BY_MATRIX.get(tuple(signs), UPRIGHT)
 
 
 #: signs of (a, b, c, d) -> orientation
-_BY_MATRIX = {
+_BY_MATRIX: dict[tuple[int, ...], int] = {
     (1, 0, 0, 1): 0,
     (-1, 0, 0, 1): 1,
     (0, -1, 1, 0): 2,  # 90 degrees counterclockwise

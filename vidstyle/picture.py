@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -17,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from vidstyle import orientation
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
-from vidstyle.picture_tags import read_orientation, read_profile, still_format, with_profile
+from vidstyle.picture_tags import claimed_size, read_orientation, read_profile, still_format, with_profile
 from vidstyle.source import INTERPOLATION, SHRINK
 
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
@@ -85,6 +84,8 @@ def read_picture(path: Path) -> Picture:
                 frame = _first_frame(path, _Nameless(file), None)
                 return _picture(frame, orientation.of_frame(frame))
             data = file.read()
+        if (size := claimed_size(data)) and size[0] * size[1] > MAX_PIXELS:
+            raise _too_large(path, *size)
         return _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data), read_profile(data))
     except av.error.FFmpegError as error:
         raise _refusal(error, path, head) from error
@@ -93,14 +94,20 @@ def read_picture(path: Path) -> Picture:
 
 
 def _refusal(error: av.error.FFmpegError, path: Path, head: bytes) -> SourceError:
-    reason = error.log[2].strip() if error.log else error.strerror or str(error)
-    if size := re.search(r"size (\d+)x(\d+) exceeds", reason):
-        return _too_large(path, int(size[1]), int(size[2]))
+    if isinstance(error, av.error.ArgumentError):  # what decoders say to a size beyond max_pixels
+        return SourceError(
+            f"{path} is damaged, or has more than {MAX_PIXELS // 10**6} megapixels: make it smaller first"
+        )
     if b"ANIM" in head:
         return NotAPictureError(f"{path} is an animated WebP, which FFmpeg cannot read: convert it to a video first")
     return SourceError(
-        f"{path} is not a picture that can be read (damaged, cut short, or another kind of file: {reason})"
+        f"{path} is not a picture that can be read (damaged, cut short, or another kind of file: {_reason(error)})"
     )
+
+
+def _reason(error: Any) -> str:
+    """What the codec itself said, else FFmpeg's words for its error code."""
+    return " ".join((error.log[2] if error.log else error.strerror or str(error)).split())
 
 
 def _too_large(path: Path, width: int, height: int) -> SourceError:
@@ -111,12 +118,13 @@ def _too_large(path: Path, width: int, height: int) -> SourceError:
 def _first_frame(path: Path, file: Any, kind: str | None) -> Any:
     """Decode the one picture of a file; ``kind`` is its demuxer, None where FFmpeg is to find out."""
     limit = {"max_pixels": str(MAX_PIXELS)}  # decoders check it before they allocate
-    known = {"format": kind, "stream_options": [limit]} if kind else {}
+    known: Any = {"format": kind, "stream_options": [limit]} if kind else {}
     with av.open(file, metadata_errors="replace", **known) as container:
         stream = _still_stream(container, path)
         if stream.width * stream.height > MAX_PIXELS:
             raise _too_large(path, stream.width, stream.height)
-        stream.codec_context.options = limit | {"err_detect": "explode"}  # half a JPEG is grey below otherwise
+        # A JPEG cut short would be grey below; other decoders refuse by themselves, or harmless oddities too.
+        stream.codec_context.options = limit | ({"err_detect": "explode"} if kind == "jpeg_pipe" else {})
         packets = list(islice(container.demux(stream), 2))
         if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
             raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")
@@ -178,7 +186,7 @@ def keeps_alpha(extension: str) -> bool:
 
 
 def encode_picture(picture: Picture, extension: str, quality: int = QUALITY) -> bytes:
-    """A file's bytes; ``quality`` 1..100 counts for JPEG and WebP. The alpha must be one the format keeps.
+    """A file's bytes; ``quality`` 1..100 counts for JPEG and WebP (100: exact). The alpha must be one the format keeps.
 
     Raises:
         SinkError: the encoder refuses, as WebP does above 16383 pixels a side.
@@ -195,8 +203,8 @@ def encode_picture(picture: Picture, extension: str, quality: int = QUALITY) -> 
     try:
         data = _encode(encoder, frame, _options(encoder, quality))
     except av.error.FFmpegError as error:
-        reason = error.log[2].strip() if error.log else error.strerror
-        raise SinkError(f"cannot make a {extension} of {frame.width}x{frame.height} ({reason}): use .png") from error
+        size = f"{frame.width}x{frame.height}"
+        raise SinkError(f"cannot make a {extension} of {size} ({_reason(error)}): use .png") from error
     return data if picture.profile is None else with_profile(data, picture.profile) or data
 
 
@@ -204,7 +212,9 @@ def _options(encoder: str, quality: int) -> dict[str, str]:
     if encoder == "mjpeg":  # the scale that libjpeg applies to its tables; FFmpeg counts in eighths
         scale = 50 / quality if quality < 50 else 2 - quality / 50
         return dict.fromkeys(("qmin", "qmax"), str(min(31, max(1, round(8 * scale)))))
-    return {"quality": str(quality)} if encoder == "libwebp" else {}
+    if encoder == "libwebp":
+        return {"lossless": "1"} if quality == 100 else {"quality": str(quality)}
+    return {}
 
 
 def _encode(encoder: str, frame: Any, options: dict[str, str]) -> bytes:

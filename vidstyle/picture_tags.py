@@ -13,7 +13,9 @@ from contextlib import suppress
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
-ORIENTATION = 0x112
+WIDTH, HEIGHT, ORIENTATION = 0x100, 0x101, 0x112
+LONG = 4  # TIFF's number of 32 bits; the other kind here has 16
+_NO_FRAME = (b"\xc4", b"\xc8", b"\xcc")  # JPEG's tables and extensions among the frame headers
 #: EXIF's 1..8 -> the orientation of `vidstyle.orientation`
 _EXIF = {1: 0, 2: 1, 3: 4, 4: 5, 5: 3, 6: 6, 7: 7, 8: 2}
 MAX_PROFILE = 1 << 20  # bytes; the usual ones have 0.5 to 4 kB
@@ -38,6 +40,22 @@ def read_orientation(data: bytes) -> int:
             if marked or kind != b"\xe1":  # APP1 holds XMP too
                 return _orientation(payload[6 * marked :])
     return 0
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that a JPEG, PNG or TIFF file says it has; None where it does not, or is another kind."""
+    if data[:4] in TIFF:
+        width, height = _tag(memoryview(data), WIDTH), _tag(memoryview(data), HEIGHT)
+        return (width, height) if width and height else None
+    for kind, payload in _parts(data):
+        with suppress(struct.error):
+            if kind == b"IHDR":
+                width, height = struct.unpack_from(">II", payload)
+                return width, height
+            if b"\xc0" <= kind <= b"\xcf" and kind not in _NO_FRAME and len(kind) == 1:
+                height, width = struct.unpack_from(">HH", payload, 1)
+                return width, height
+    return None
 
 
 def read_profile(data: bytes) -> bytes | None:
@@ -107,11 +125,17 @@ def _chunks(view: memoryview, at: int, header: str, trailer: int, even: int) -> 
 
 
 def _orientation(tiff: memoryview) -> int:
+    return _EXIF.get(_tag(tiff, ORIENTATION) or 1, 0)
+
+
+def _tag(tiff: memoryview, wanted: int) -> int | None:
+    """A number in the first directory of a TIFF structure; None where it is not there."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(tiff[:2]), "")
     with suppress(struct.error):
         (at,) = struct.unpack_from(f"{order}I", tiff, 4)
         (count,) = struct.unpack_from(f"{order}H", tiff, at)
         for entry in range(at + 2, at + 2 + 12 * count, 12):
-            if struct.unpack_from(f"{order}H", tiff, entry)[0] == ORIENTATION:
-                return _EXIF.get(struct.unpack_from(f"{order}H", tiff, entry + 8)[0], 0)
-    return 0
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
+            if tag == wanted:
+                return struct.unpack_from(f"{order}{'I' if kind == LONG else 'H'}", tiff, entry + 8)[0]
+    return None

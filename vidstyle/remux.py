@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Remuxer:
         if self._start is not None or self._end is not None:
             self.notes.append(StreamNote(-1, "chapters", "", "dropped", "only a part of the video is made"))
             return
-        if self._muxer in ("mpegts",):
+        if self._muxer == "mpegts":
             self.notes.append(StreamNote(-1, "chapters", "", "dropped", f"{self._muxer} cannot hold chapters"))
             return
         self._output.set_chapters(chapters)
@@ -115,7 +115,7 @@ class Remuxer:
     def metadata(self) -> dict[str, str]:
         return dict(self._container.metadata)
 
-    def _packets(self) -> Iterator[tuple[Fraction, Any]]:
+    def _packets(self) -> Generator[tuple[Fraction, Any], None, None]:
         """(decoding time in seconds, packet) of the copied streams, in the file's order."""
         if not self._streams:
             return

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,17 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle.codecs import EncoderOptions, choose_encoder, container_format, encoder_rate
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
-from vidstyle.remux import Remuxer, payload
+from vidstyle.remux import Remuxer
 from vidstyle.report import Report, StreamNote
 from vidstyle.source import VideoSource
-
-#: containers with a clock of their own, in seconds; MP4 and MOV keep the source's time base
-CLOCK = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "mpegts": Fraction(1, 90000)}
+from vidstyle.verify import verify
 
 
 @dataclass(frozen=True)
 class SinkOptions:
     """``compare``: the source left and the result right of it, at the source's size each."""
 
-    encoder: EncoderOptions = EncoderOptions()
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
     compare: bool = False
     overwrite: bool = False
 
@@ -116,7 +114,8 @@ class FileSink:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EIO):
                 raise
             settings = " ".join(f"{k}={v}" for k, v in self._choice.options.items())
-            raise UsageError(f"{self._choice.encoder} or {self._muxer} refuses these settings: {settings} ({error})") from error
+            what = f"{self._choice.encoder} or {self._muxer}"
+            raise UsageError(f"{what} refuses these settings: {settings} ({error})") from error
 
     @staticmethod
     def _metadata(metadata: dict[str, str]) -> dict[str, str]:
@@ -125,7 +124,8 @@ class FileSink:
 
     def _add_video(self) -> Any:
         info, choice = self._info, self._choice
-        stream = self._container.add_stream(choice.encoder, rate=encoder_rate(info), options=dict(choice.options))
+        rate, options = encoder_rate(info), dict(choice.options)
+        stream: Any = self._container.add_stream(choice.encoder, rate=rate, options=options)
         canvas = _canvas(info, self.options.compare)
         stream.width, stream.height, stream.pix_fmt = canvas.width, canvas.height, choice.pix_fmt
         context = stream.codec_context
@@ -192,8 +192,8 @@ class FileSink:
         self.report.streams += self._remuxer.notes
         self.report.streams.sort(key=lambda note: note.index)
         self.report.frames_out = len(self._times)
-        verify(self._part, self._times, self._remuxer.digests, CLOCK.get(self._muxer, Fraction(0)), self.report)
-        os.replace(self._part, self.path)
+        verify(self._part, self._times, self._remuxer.digests, self._muxer, self.report)
+        self._part.replace(self.path)
 
     def close(self) -> None:
         """Write what is left, read the file back, and put it in place."""
@@ -253,39 +253,6 @@ def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:
         )
         right = scaled.to_ndarray()
     return np.concatenate([frame.original, right], axis=1)
-
-
-def verify(path: Path, times: list[Fraction], digests: dict[int, Any], clock: Fraction, report: Report) -> None:
-    """Read the written file's packets back: every picture's time, every copied byte.
-
-    A container may move all streams alike (to start at 0); that is no difference but is reported.
-    ``clock`` is the container's own in seconds, to which it rounds; 0 where it keeps the source's.
-    """
-    found: list[Fraction] = []
-    copied = {index: hashlib.sha256() for index in digests}
-    with av.open(f"file:{path}", metadata_errors="replace") as container:
-        video = next(s.index for s in container.streams.video if s.index not in digests)
-        for packet in container.demux():
-            if packet.size == 0:
-                continue
-            if packet.stream_index == video:
-                if packet.pts is not None and not packet.is_discard:  # what an edit list hides is lost to a viewer
-                    found.append(packet.pts * Fraction(packet.time_base))
-            elif packet.stream_index in copied:
-                copied[packet.stream_index].update(payload(packet))
-        sound = {s.index for s in container.streams.audio}
-    found.sort()
-    shift = found[0] - times[0] if found and times else Fraction(0)
-    exact = len(found) == len(times) and all(abs(a - b - shift) <= clock for a, b in zip(found, times, strict=False))
-    report.pts_equal = exact
-    report.first_time = float(found[0]) if found else 0.0
-    report.time_shift += float(shift) if abs(shift) > clock else 0.0
-    same = [copied[index].digest() == digest.digest() for index, digest in digests.items() if index in sound]
-    report.audio_equal = all(same) if same else None
-    if not exact:
-        report.losses.append(f"{len(times)} pictures were written, {len(found)} are in the file, or their times differ")
-    if report.audio_equal is False:
-        report.losses.append("the sound in the output is not the source's")
 
 
 def _as_sink_error(error: BaseException, path: Path) -> BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +59,8 @@ def open_input(path: Path) -> Any:
         # "file:" keeps names such as "concat:x" or "-x.mp4" names.
         return av.open(f"file:{path}", metadata_errors="replace")
     except av.error.InvalidDataError as error:
-        raise SourceError(f"{path} is not a video that can be read (damaged, cut short, or another kind of file)") from error
+        what = "is not a video that can be read (damaged, cut short, or another kind of file)"
+        raise SourceError(f"{path} {what}") from error
     except OSError as error:  # PyAV's errors are OSErrors too where the system named them
         reason = {errno.ENOENT: "no such file", errno.EACCES: "not allowed to read it"}.get(error.errno or 0)
         raise SourceError(f"cannot read {path}: {reason or error.strerror or error}") from error
@@ -109,7 +110,8 @@ class VideoSource:
     def _refuse_empty(self) -> None:
         if self.faults:
             raise SourceError(f"{self.path}: no picture of it can be decoded (damaged, encrypted or cut short)")
-        what = "no pictures between --start and --end" if self.options.start or self.options.end else "no pictures in it"
+        part = self.options.start or self.options.end
+        what = "no pictures between --start and --end" if part else "no pictures in it"
         raise SourceError(f"{self.path}: {what} could be decoded: is it complete?")
 
     def _seek(self) -> None:
@@ -129,7 +131,7 @@ class VideoSource:
         start, end = self.options.start, self.options.end
         return None if start is None else self.origin + start, None if end is None else self.origin + end
 
-    def _decode(self) -> Iterator[Any]:
+    def _decode(self) -> Generator[Any, None, None]:
         """Decoded frames in the wanted range, with a pts each, strictly increasing."""
         last: int | None = None
         start, end = self.span

@@ -42,7 +42,7 @@ def _root(
     pass
 
 
-def _terminate(signum: int, frame: object) -> NoReturn:
+def _terminate(*_: object) -> NoReturn:
     raise SystemExit(TERMINATED)
 
 
@@ -52,9 +52,9 @@ def _say(message: str) -> None:
 
 
 def _run(args: list[str]) -> int:
-    from vidstyle.config import read_config
+    from vidstyle.cli.config import load_defaults
 
-    options: dict[str, Any] = {"default_map": read_config()}
+    options: dict[str, Any] = {"default_map": load_defaults(app, args)}
     result = app(args=args, prog_name="vidstyle", standalone_mode=False, **options)
     return result if isinstance(result, int) else 0
 
@@ -62,8 +62,9 @@ def _run(args: list[str]) -> int:
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and end the process with the exit codes of `vidstyle.errors`."""
     args = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in args
-    args = [arg for arg in args if arg != "--debug"]
+    words = args[: args.index("--")] if "--" in args else args
+    debug = "--debug" in words
+    args = [arg for arg in words if arg != "--debug"] + args[len(words) :]
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _run(args)

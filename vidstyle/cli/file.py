@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 def file(
     source: Annotated[Path, typer.Argument(metavar="IN", help="The video.")],
     output: Annotated[
-        Optional[Path],  # noqa: UP045: Typer reads the annotation
-        typer.Option("--output", "-o", metavar="OUT", help="The result; {name}.{style}{ext} beside the video if left out."),
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The result; NAME.STYLE.EXT beside the video if left out."),
     ] = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "720",
-    start: Annotated[Optional[str], typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")] = None,  # noqa: UP045
-    end: Annotated[Optional[str], typer.Option(metavar="TIME", help="End here.")] = None,  # noqa: UP045
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Source and result side by side.")] = False,
     codec: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="h264, hevc, av1, vp9, or an FFmpeg encoder's name; what suits the container if left out."),
     ] = None,
-    crf: Annotated[Optional[float], typer.Option(help="Quality of the encoder: lower is better and larger.")] = None,  # noqa: UP045
-    preset: Annotated[Optional[str], typer.Option(help="Speed of the encoder, as veryfast or slow.")] = None,  # noqa: UP045
+    crf: Annotated[float | None, typer.Option(help="Quality of the encoder: lower is better and larger.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Speed of the encoder, as veryfast or slow.")] = None,
     encoder_option: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="K=V", help="An option of the encoder, as tune=animation; repeat for more."),
     ] = None,
     overwrite: opt.Overwrite = False,

@@ -1,4 +1,130 @@
+"""vidstyle image: stills in a look. vidstyle preview: one picture in all looks."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
-def image()->None: "Style pictures."
-def preview()->None: "All looks."
+
+from vidstyle.cli import options as opt
+from vidstyle.errors import SOME_FAILED, SinkError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vidstyle.images import PictureReport
+
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="OUT", help="A file, or a folder; beside the picture if left out."),
+]
+
+
+def image(
+    sources: Annotated[list[Path], typer.Argument(metavar="IN", help="Pictures: jpg, png, webp, tiff, bmp ...")],
+    output: Output = None,
+    style: opt.Style = "anime",
+    strength: opt.Strength = 1.0,
+    size: opt.Size = "720",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of a .jpg or .webp; 100 is exact in a .webp.")] = 92,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    engine: opt.EngineName = "openvino",
+    json: opt.Json = False,
+) -> int:
+    """Style pictures: vidstyle image photo.jpg --style anime
+
+    The result is upright and keeps the picture's size, and its transparency in .png and .webp.
+
+    Of several pictures one that fails does not stop the others; the exit code is 3 then.
+    """
+    from vidstyle.catalog import parse_recipe
+    from vidstyle.images import check_target, output_folder, stylize_image, targets
+    from vidstyle.stylizer import Stylizer
+
+    short_side = opt.parse_size(size)
+    recipe = parse_recipe(style, strength)
+    outputs = targets(sources, output, recipe.name)
+    folder = output_folder(output, len(sources) > 1)
+    with Stylizer(recipe, engine, device, precision, threads) as stylizer:
+
+        def run(source: Path, target: Path) -> PictureReport:
+            try:
+                check_target(target, sources, overwrite, folder)
+            except UsageError as error:
+                if len(sources) == 1:
+                    raise
+                raise SinkError(str(error)) from error  # of one picture; the others go on
+            return stylize_image(source, target, stylizer, short_side, quality)
+
+        return _each(list(zip(sources, outputs, strict=True)), run, json)
+
+
+def _each(pairs: list[tuple[Path, Path]], run: Callable[[Path, Path], PictureReport], json: bool) -> int:
+    """Style one after the other; what is wrong with one picture does not stop the rest."""
+    from vidstyle.cli.console import event, human
+
+    failed = 0
+    for source, target in pairs:
+        try:
+            report = run(source, target)
+        except (SourceError, SinkError) as error:
+            if len(pairs) == 1:
+                raise
+            failed += 1
+            human(f"vidstyle: {error}")
+            if json:
+                event({"event": "failed", "source": str(source), "error": str(error), "exit_code": error.exit_code})
+            continue
+        if json:
+            event({"event": "picture", **report.as_dict()})
+        else:
+            notes = "".join(f"; {note}" for note in report.notes)
+            human(f"{report.output}: {report.width}x{report.height}, {report.seconds:.2f} s{notes}")
+    if json:
+        event({"event": "done", "pictures": len(pairs) - failed, "failed": failed})
+    elif len(pairs) > 1:
+        human(f"{len(pairs) - failed} of {len(pairs)} pictures styled")
+    return SOME_FAILED if failed else 0
+
+
+def preview(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A video or a picture.")],
+    output: Output = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Of a video, the picture at 12.5 or 1:02:03.5; else a third in."),
+    ] = None,
+    size: opt.Size = "720",
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    engine: opt.EngineName = "openvino",
+    json: opt.Json = False,
+) -> int:
+    """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
+    from vidstyle.cli.console import event, human
+    from vidstyle.images import check_target, output_folder, targets, write_whole
+    from vidstyle.job import EngineOptions
+    from vidstyle.picture import Picture, encode_picture
+    from vidstyle.preview import contact_sheet, looks, sample_picture, usable_styles
+
+    short_side, time = opt.parse_size(size), opt.parse_time(at, "--at")
+    target = targets([source], output, "preview", ".png")[0]
+    check_target(target, [source], overwrite, output_folder(output, False))
+    styles, left_out = usable_styles()
+    picture = sample_picture(source, time, short_side)
+    sheet = contact_sheet(list(looks(picture, styles, EngineOptions(engine, device, precision, threads))))
+    write_whole(target, encode_picture(Picture(sheet), target.suffix))
+    names = [name for name, _ in styles]
+    if json:
+        event({"event": "done", "output": str(target), "styles": names, "left_out": left_out})
+        return 0
+    human(f"{target}: {len(names)} looks: {', '.join(names)}")
+    for reason in left_out:
+        human(f"  left out: {reason}")
+    return 0

@@ -16,7 +16,7 @@ Style = Annotated[
 Strength = Annotated[float, typer.Option(help="How much of the look: 0 is the source, 1 the whole look.")]
 Size = Annotated[
     str,
-    typer.Option(metavar="N|native", help="Short side the network works at; never enlarges; the output keeps its size."),
+    typer.Option(metavar="N|native", help="Short side the network works at; the output keeps the source's size."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, gpu (Intel) ...: never replaced by another.")]

@@ -46,7 +46,7 @@ DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_bl
 class Options:
     """Saved with the run as options.json, and in the style's card."""
 
-    steps: int = 7000
+    steps: int = 8500
     seed: int = 0
     lr: float = 1.5e-3
     ema: float = 0.998

@@ -170,7 +170,7 @@ class FileSink:
         canvas = _canvas(info, self.options.compare)
         if self.options.compare:
             image = _side_by_side(frame, info)
-        return av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+        return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24").reformat(
             width=canvas.width,
             height=canvas.height,
             format=self._choice.pix_fmt,

@@ -96,7 +96,7 @@ def stylize_file(job: FileJob, on_progress: Callable[[Progress], None] = lambda 
 def _describe_losses(source: VideoSource, report: Report) -> None:
     for fault in source.faults:
         (report.notes if "repaired" in fault else report.losses).append(fault)
-    if source.info.colour.is_hdr:
-        report.notes.append("the source is HDR; its colours are carried in 8 bits")
+    if source.colour.is_hdr:
+        report.notes.append("the source is HDR; its colours were tone-mapped to SDR (BT.709)")
     if source.info.orientation:
         report.notes.append("the source's rotation was applied to the pictures")

@@ -35,7 +35,7 @@ class Prefetch(Generic[T]):
                         return
                     self._queue.append(item)
                     self._changed.notify_all()
-        except BaseException as error:  # noqa: BLE001: raised again in the reader
+        except BaseException as error:  # raised again in the reader
             self._error = error
         finally:
             with self._changed:

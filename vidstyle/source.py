@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle import orientation
 from vidstyle.errors import SourceError
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
+from vidstyle.hdr import ToneMap
 
 log = logging.getLogger(__name__)
 
@@ -178,8 +179,8 @@ class VideoSource:
             2 if frame.format.name.startswith("yuvj") else int(frame.color_range),
             frame.height,
         )
-        duration = self._duration()
-        rate = self._rate()
+        self._tone_maps: dict[tuple[int, int], ToneMap] = {}
+        duration, rate = self._duration(), self._rate()
         return VideoInfo(
             width=width,
             height=height,
@@ -190,7 +191,7 @@ class VideoSource:
             start=frame.pts * Fraction(stream.time_base),
             duration=duration,
             frames=self._estimate(duration, rate),
-            colour=self.colour,
+            colour=Colour(1, 1, 1, RANGE_LIMITED, height) if self.colour.is_hdr else self.colour,
             orientation=turn,
             codec=stream.codec_context.name,
             pix_fmt=frame.format.name,
@@ -241,15 +242,23 @@ class VideoSource:
         planes = frame.reformat(
             width=width,
             height=height,
-            format="gbrp",  # a third of the time of going to packed RGB at once, and the same to the byte
+            # A third of the time of going to packed RGB at once, and the same to the byte.
+            format="gbrp16le" if self.colour.is_hdr else "gbrp",
             interpolation=SHRINK if shrinks else INTERPOLATION,
             src_colorspace=self.colour.matrix_used,
             src_color_range=ColorRange.MPEG if self.colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
+        if self.colour.is_hdr:
+            planes = self._tone_map(width, height)(planes)
         rgb = planes.reformat(format="rgb24", threads=1)
         return orientation.apply(rgb.to_ndarray(), self._turn)
+
+    def _tone_map(self, width: int, height: int) -> ToneMap:
+        if (width, height) not in self._tone_maps:
+            self._tone_maps[width, height] = ToneMap(width, height, self.colour.transfer)
+        return self._tone_maps[width, height]
 
     def close(self) -> None:
         self._decoded.close()

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from style_files import TINY, random_weights
+from style_files import TINY, published_pb, random_weights
 from torch.nn import functional as F
 
 from engines.torch import Network
-from training import losses
+from training import losses, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
 from training.distill import Options, Run, finish, learning_rate, ramp, train
@@ -261,3 +261,17 @@ def test_finish_writes_a_style_that_loads(tmp_path: Path) -> None:
     with load_engine(Recipe(((style, 1.0),)), EngineSpec(8, 8, precision="f32")) as network:
         picture = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
         assert network(picture).shape == picture.shape
+
+
+def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (3, 6, 6, 3)).astype(np.uint8)
+    soft = coarse.repeat(2 * SIDE // 6, 1).repeat(2 * SIDE // 6, 2)
+    graph = tmp_path / "look.pb"
+    graph.write_bytes(published_pb(random_weights(TTN)))
+    pack.write(tmp_path / "pack", soft, np.array([0, 0, 1], np.uint8), [graph])
+    source, kind = pack.read(tmp_path / "pack")
+    assert source.shape == soft.shape and kind.tolist() == [0, 0, 1]
+    assert np.abs(source.astype(int) - soft).mean() < 6
+    teacher = load_style(tmp_path / "pack" / "look.safetensors")
+    assert teacher.card.architecture == TTN

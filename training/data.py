@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
@@ -91,6 +90,8 @@ def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.n
 
 def clip_frames(paths: list[Path], detector: Path) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Yield every `FRAME_STEP`-th frame with the faces YuNet finds on it."""
+    import av  # a machine that trains from a pack has none
+
     yunet = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), 0.8)
     for path in paths:
         with av.open(str(path)) as container:
@@ -117,10 +118,19 @@ def cut(pictures: Iterator[tuple[np.ndarray, list[np.ndarray]]], seed: int) -> t
     return np.stack(sources), np.array(kinds, np.uint8)
 
 
-def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino") -> np.ndarray:
+def sources(folder: Path, clips: list[Path], detector: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """(canvases uint8 [N, 2*SIDE, 2*SIDE, 3], kinds uint8 [N]) of all training photos and of ``clips``."""
+    pictures, kinds = cut(photos(folder, training=True), seed=0)
+    if clips and detector is not None:
+        more, more_kinds = cut(clip_frames(clips, detector), seed=1)
+        pictures, kinds = np.concatenate([pictures, more]), np.concatenate([kinds, more_kinds])
+    return pictures, kinds
+
+
+def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino", device: str = "auto") -> np.ndarray:
     """The teacher's result for every source at half size: uint8 [N, SIDE, SIDE, 3]."""
     targets = np.empty((len(sources), SIDE, SIDE, 3), np.uint8)
-    spec = EngineSpec(SIDE, SIDE, in_flight=2 if engine == "openvino" else 1)
+    spec = EngineSpec(SIDE, SIDE, device=device, in_flight=0)
     waiting = []
     with load_engine(Recipe(((teacher, 1.0),)), spec, engine) as network:
         for index, source in enumerate(sources):
@@ -135,16 +145,14 @@ def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino") -> np.n
 
 
 def build(
-    folder: Path, clips: list[Path], detector: Path, teacher: Style, cache: Path, engine: str = "openvino"
+    folder: Path, clips: list[Path], detector: Path | None, teacher: Style, cache: Path, engine: str = "openvino"
 ) -> Canvases:
     """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
     inputs = cache / "sources.npz"
     if not inputs.exists():
-        photo_sources, photo_kinds = cut(photos(folder, training=True), seed=0)
-        clip_sources, clip_kinds = cut(clip_frames(clips, detector), seed=1)
-        kinds = np.concatenate([photo_kinds, clip_kinds])
-        np.savez(inputs, source=np.concatenate([photo_sources, clip_sources]), kind=kinds)
+        source, kind = sources(folder, clips, detector)
+        np.savez(inputs, source=source, kind=kind)
     with np.load(inputs) as stored:
         source, kind = stored["source"], stored["kind"]
     outputs = cache / f"{teacher.card.sha256[:16]}.npy"

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from engines.torch import Network
-from training import data
+from training import data, pack
 from training.crops import CropOptions, Cropper
+from training.data import Canvases
 from training.losses import (
     PatchGAN,
     TeacherFeatures,
@@ -210,29 +211,55 @@ def finish(run: Run, options: Options, name: str, look: str, sources: str, path:
     return save_style(path, card, weights)
 
 
+LOOKS = {
+    "anime": "Japanese animation: large clear eyes, clean skin, drawn hair",
+    "3d": "a computer-animated film: rounded, smooth, softly lit",
+    "artstyle": "a painted portrait with visible strokes",
+    "design": "flat graphic design with few colours",
+    "handdrawn": "drawn by hand, with soft outlines",
+    "illustration": "a book illustration",
+    "sketch": "a pencil sketch",
+}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.distill", description=__doc__)
-    parser.add_argument("style", help="name of the style to make, as anime")
-    parser.add_argument("--teacher", type=Path, required=True, help="published .pb or .tflite, or a style file")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of portraits with faces.json")
+    parser.add_argument("style", help="name of the style to make, as anime; all: every teacher of --pack")
+    parser.add_argument("--pack", type=Path, help="folder made by training.pack, in place of the next four")
+    parser.add_argument("--teacher", type=Path, help="published .pb or .tflite, or a style file")
+    parser.add_argument("--photos", type=Path, help="folder of portraits with faces.json")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos with people")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
     parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
     parser.add_argument("--look", default="", help="one sentence about the look, for the card")
-    parser.add_argument("--out", type=Path, help="style file to write (default: in the run's folder)")
+    parser.add_argument("--out", type=Path, help="folder for the style file (default: the run's)")
     parser.add_argument("--run", type=Path, default=Path("runs"), help="folder of runs")
     parser.add_argument("--steps", type=int, default=Options.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=CropOptions.pairs)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.finish and not (args.pack or (args.teacher and args.photos)):
+        parser.error("give --pack, or --teacher and --photos")
+    return args
 
 
-def main() -> None:
-    args = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    folder = args.run / args.style
+def _materials(
+    args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[Style, Canvases]:
+    """The teacher, and canvases with its results."""
+    if packed is None:
+        teacher = _teacher(args.teacher, name)
+        return teacher, data.build(args.photos, args.clips, args.detector, teacher, args.run / "canvases")
+    teacher = load_style(args.pack / f"{name}.safetensors")
+    source, kind = packed
+    return teacher, Canvases(source, data.teach(source, teacher, "torch", args.device), kind)
+
+
+def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None) -> None:
+    """Make the style ``name``: train from where its run stands, and write the file."""
+    folder = args.run / name
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(steps=args.steps, seed=args.seed, crops=replace(CropOptions(), pairs=args.pairs))
     (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
@@ -241,15 +268,26 @@ def main() -> None:
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
-        log.info("resumed at step %d", run.step)
-    if not args.finish:
-        teacher = _teacher(args.teacher, args.style)
-        canvases = data.build(args.photos, args.clips, args.detector, teacher, args.run / "canvases")
-        log.info("%d canvases", len(canvases.source))
+        log.info("%s: resumed at step %d", name, run.step)
+    if not args.finish and run.step < options.steps:
+        teacher, canvases = _materials(args, name, packed)
+        log.info("%s: %d canvases", name, len(canvases.source))
         network = Network(teacher.card.architecture, teacher.weights).to(device)
         train(run, Cropper(canvases, options.crops, device), network, options, folder)
-    card = finish(run, options, args.style, args.look, args.sources, args.out or folder / f"{args.style}.safetensors")
+    look = args.look or LOOKS.get(name, "")
+    card = finish(run, options, name, look, args.sources, (args.out or folder) / f"{name}.safetensors")
     log.info("wrote %s: %d parameters", card.name, card.parameters)
+
+
+def main() -> None:
+    args = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    packed = None if args.pack is None or args.finish else pack.read(args.pack)
+    names = [args.style]
+    if args.style == "all":
+        names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
+    for name in names:
+        distill(args, name, packed)
 
 
 def _teacher(path: Path, name: str) -> Style:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+from array import array
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -72,7 +73,7 @@ class FileSink:
         self._part = _part_name(path)
         self._muxer = container_format(path)
         self._choice = choose_encoder(path, _canvas(source.info, options.compare), options.encoder)
-        self._times: list[Fraction] = []
+        self._pts = array("q")  # 8 bytes a picture: hours of film must not fill the memory
         self._durations: dict[int, int] = {}
         self._zero = _zero(source)
         report.time_shift = -float(self._zero)
@@ -150,7 +151,7 @@ class FileSink:
             pts = frame.pts - round(self._zero / frame.time_base)
             picture = self._picture(frame)
             picture.pts, picture.time_base = pts, frame.time_base
-            self._times.append(pts * frame.time_base)
+            self._pts.append(pts)
             if frame.duration:
                 self._durations[pts] = frame.duration
             self._mux(self._stream.encode(picture))
@@ -191,8 +192,8 @@ class FileSink:
             os.fsync(file.fileno())
         self.report.streams += self._remuxer.notes
         self.report.streams.sort(key=lambda note: note.index)
-        self.report.frames_out = len(self._times)
-        verify(self._part, self._times, self._remuxer.digests, self._muxer, self.report)
+        self.report.frames_out = len(self._pts)
+        verify(self._part, self._pts, self._info.time_base, self._remuxer.digests, self._muxer, self.report)
         self._part.replace(self.path)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Small videos and styles made on the fly, for the tests."""
+"""Small videos made on the fly, for the tests."""
 
 from __future__ import annotations
 
@@ -8,32 +8,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-
-from vidstyle.network import Architecture, Weights, layers
-from vidstyle.style import Card, save_style
-
-TINY = Architecture("student", (4, 4), (0, 1), (0, 0), guided=False)
+from style_files import write_style
 
 
-def tiny_weights(seed: int = 0, scale: float = 0.3, arch: Architecture = TINY) -> Weights:
-    """Random weights that change a picture visibly; ``scale`` 0 gives the identity."""
-    rng = np.random.default_rng(seed)
-    weights: Weights = {}
-    for name, layer in layers(arch).items():
-        fan = (layer.inp * layer.k**2) ** -0.5
-        factor = scale if name == "head" else 1.0
-        weights[f"{name}.weight"] = (
-            rng.standard_normal((layer.out, layer.inp, layer.k, layer.k)) * fan * factor
-        ).astype(np.float32)
-        weights[f"{name}.bias"] = np.zeros(layer.out, np.float32)
-    return weights
-
-
-def save_tiny(folder: Path, name: str, seed: int = 0, scale: float = 0.3) -> Path:
-    """A style file of the tiny network; ``scale`` 0 changes nothing in a picture."""
-    path = folder / f"{name}.safetensors"
-    save_style(path, Card(name, "for tests", TINY, "Apache-2.0", "made by the tests"), tiny_weights(seed, scale))
-    return path
+def save_tiny(folder: Path, name: str, seed: int = 0) -> Path:
+    """A style file of the tiny network, which changes a picture visibly."""
+    return write_style(folder / f"{name}.safetensors", seed=seed)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from vidstyle.style import save_style
 
 log = logging.getLogger("pack")
 
-QUALITY = 78  # of WebP
+QUALITY = 66  # of WebP
 STORED = 3 * SIDE // 2  # pixels: between the target's size and the source's
 
 

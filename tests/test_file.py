@@ -19,7 +19,7 @@ from media import Clip, make_clip, packets, picture, save_tiny, video_times
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.errors import EngineError, SinkError, SourceError, UsageError, VidstyleError
-from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.job import FileJob, Progress, cut_short, stylize_file
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -371,6 +371,33 @@ def test_a_lost_part_is_never_a_success(styled_home: Path, shared, tmp_path: Pat
     assert done.returncode == 1
     assert "LOST: cannot be decoded after 26 pictures" in done.stderr
     assert len(video_times(output)) == 26
+
+
+def test_a_file_cut_short_is_never_a_success(styled_home: Path, tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=100)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.path.read_bytes()[: whole.path.stat().st_size * 6 // 10])
+    done = run(styled_home, "file", cut, "--style", "tiny")
+    assert done.returncode == 1
+    assert "it is cut short" in done.stderr
+    assert 20 < len(video_times(tmp_path / "cut.tiny.mkv")) < 90
+    done = run(styled_home, "file", whole.path, "--style", "tiny")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "declared", "short"),
+    [
+        (Fraction("2.26"), Fraction("2.77"), False),  # an edit list hides half a second
+        (Fraction("0.41"), Fraction("1.14"), True),
+        (Fraction(7100), Fraction(7200), False),
+        (Fraction(6500), Fraction(7200), True),
+        (Fraction(16), Fraction(13), False),
+        (Fraction(3), None, False),
+    ],
+)
+def test_what_counts_as_cut_short(end: Fraction, declared: Fraction | None, short: bool) -> None:
+    assert cut_short(end, declared) is short
 
 
 @pytest.mark.parametrize(

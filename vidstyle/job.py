@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from vidstyle.codecs import default_output
@@ -87,13 +88,27 @@ def stylize_file(job: FileJob, on_progress: Callable[[Progress], None] = lambda 
                     on_progress(Progress(count, source.info.frames, time.perf_counter() - started, source.info))
             report.frames_in = count
         report.reused = stylizer.reused
-        _describe_losses(source, report)
+        _describe_losses(source, sink.reached, report)
     report.seconds = time.perf_counter() - started
     report.fps = report.frames_out / report.seconds
     return report
 
 
-def _describe_losses(source: VideoSource, report: Report) -> None:
+def cut_short(end: Fraction, declared: Fraction | None) -> bool:
+    """Whether a file that should last to ``declared`` and ends at ``end`` (seconds) has lost its rest.
+
+    Headers are off by a picture or by what an edit list hides; a missing rest is more than that.
+    """
+    missing = declared - end if declared else Fraction(0)
+    return missing > max(Fraction(1), (declared or 0) * Fraction(1, 50)) or missing > (declared or 0) * Fraction(1, 4)
+
+
+def _describe_losses(source: VideoSource, sound_end: Fraction, report: Report) -> None:
+    end, declared = max(source.reached, sound_end), source.declared_end
+    # Sound that was not copied may have been the longer one.
+    whole = not any(note.kind == "audio" and note.action == "dropped" for note in report.streams)
+    if whole and not source.faults and declared is not None and cut_short(end, declared):
+        report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
     for fault in source.faults:
         (report.notes if "repaired" in fault else report.losses).append(fault)
     if source.colour.is_hdr:

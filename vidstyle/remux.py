@@ -51,6 +51,7 @@ class Remuxer:
         self._counts: dict[int, int] = {}
         self._output, self._muxer = output, muxer
         self._container = open_input(path)
+        self.reached = Fraction(0)  # seconds of the source's time: the end of the last packet copied
         self._start, self._end = span
         self._zero = zero
         self._streams: dict[int, Any] = {}
@@ -136,6 +137,7 @@ class Remuxer:
         """Write everything due before ``seconds`` of the source's time; None: all that is left."""
         while self._next is not None and (seconds is None or self._next[0] <= seconds):
             packet = self._next[1]
+            self.reached = max(self.reached, self._next[0] + (packet.duration or 0) * Fraction(packet.time_base))
             index = packet.stream_index
             copy = self._streams[index]
             self.digests.setdefault(copy.index, hashlib.sha256()).update(payload(packet))

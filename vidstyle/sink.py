@@ -78,6 +78,7 @@ class FileSink:
         self._zero = _zero(source)
         report.time_shift = -float(self._zero)
         self._remuxer: Remuxer | None = None
+        self.reached = Fraction(0)  # seconds of the source's time: the end of what was copied
         try:
             # "file:" keeps a name with a colon a name.
             self._container = av.open(f"file:{self._part}", "w", format=self._muxer, options=self._muxer_options())
@@ -186,6 +187,7 @@ class FileSink:
         assert self._remuxer is not None
         self._mux(self._stream.encode(None))
         self._remuxer.finish()
+        self.reached = self._remuxer.reached
         self._remuxer.close()
         self._container.close()
         with open(self._part, "rb+") as file:

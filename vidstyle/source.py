@@ -93,6 +93,7 @@ class VideoSource:
     def __init__(self, path: Path, options: SourceOptions = SourceOptions()) -> None:
         self.path, self.options = path, options
         self.faults: list[str] = []
+        self.reached = Fraction(0)  # seconds: the end of the last decoded picture
         self._container = open_input(path)
         try:
             self.stream = best_video(self._container, path)
@@ -132,6 +133,13 @@ class VideoSource:
         start, end = self.options.start, self.options.end
         return None if start is None else self.origin + start, None if end is None else self.origin + end
 
+    @property
+    def declared_end(self) -> Fraction | None:
+        """Seconds: where the container says it ends; None where it does not, or only a part is wanted."""
+        if self.options.end is not None or not self._container.duration:
+            return None
+        return Fraction((self._container.start_time or 0) + self._container.duration, av.time_base)
+
     def _decode(self) -> Generator[Any, None, None]:
         """Decoded frames in the wanted range, with a pts each, strictly increasing."""
         last: int | None = None
@@ -143,6 +151,7 @@ class VideoSource:
                 frame.pts = 0 if last is None else last + (step if frame.pts is None else 1)
             last = frame.pts
             time = frame.pts * Fraction(self.stream.time_base)
+            self.reached = time + step * Fraction(self.stream.time_base)
             if end is not None and time >= end:
                 return
             if start is None or time >= start:

@@ -113,5 +113,7 @@ def _describe_losses(source: VideoSource, sound_end: Fraction, report: Report) -
         (report.notes if "repaired" in fault else report.losses).append(fault)
     if source.colour.is_hdr:
         report.notes.append("the source is HDR; its colours were tone-mapped to SDR (BT.709)")
+    if source.deinterlaced:
+        report.notes.append("the source is interlaced; it was deinterlaced")
     if source.info.orientation:
         report.notes.append("the source's rotation was applied to the pictures")

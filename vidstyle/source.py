@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle import orientation
-from vidstyle.errors import SourceError
+from vidstyle.deinterlace import MODES, deinterlace, wanted
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import ToneMap
 
@@ -36,6 +38,7 @@ class SourceOptions:
         start, end: seconds from the beginning of the stream; None for all.
         originals: carry every picture at its own size too (for comparing).
         threads: of the decoder, 0 for as many as it likes.
+        deinterlace: "auto" where the stream is flagged, "always", "never".
     """
 
     size: int | None = 720
@@ -43,6 +46,11 @@ class SourceOptions:
     end: Fraction | None = None
     originals: bool = False
     threads: int = 0
+    deinterlace: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.deinterlace not in MODES:
+            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
 
 
 def open_input(path: Path) -> Any:
@@ -93,6 +101,7 @@ class VideoSource:
     def __init__(self, path: Path, options: SourceOptions = SourceOptions()) -> None:
         self.path, self.options = path, options
         self.faults: list[str] = []
+        self.deinterlaced = False
         self.reached = Fraction(0)  # seconds: the end of the last decoded picture
         self._container = open_input(path)
         try:
@@ -144,7 +153,7 @@ class VideoSource:
         """Decoded frames in the wanted range, with a pts each, strictly increasing."""
         last: int | None = None
         start, end = self.span
-        for frame in self._readable():
+        for frame in self._whole():
             step = frame.duration or 1
             if frame.pts is None or (last is not None and frame.pts <= last):
                 self._repair(frame.pts, last)
@@ -160,6 +169,17 @@ class VideoSource:
     def _repair(self, pts: int | None, last: int | None) -> None:
         if not any("times" in fault for fault in self.faults):
             self.faults.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
+
+    def _whole(self) -> Iterator[Any]:
+        """Decoded frames, deinterlaced where wanted."""
+        frames = self._readable()
+        first = next(frames, None)
+        if first is None:
+            return iter(())
+        mode = self.options.deinterlace
+        self.deinterlaced = wanted(mode, self.stream, first)
+        frames = chain([first], frames)
+        return deinterlace(frames, self.stream, mode == "always") if self.deinterlaced else frames
 
     def _readable(self) -> Iterator[Any]:
         """Decoded frames up to the first that cannot be decoded."""

@@ -26,6 +26,7 @@ def file(
     size: opt.Size = "720",
     start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
+    deinterlace: Annotated[str, typer.Option(help="auto (where the video is flagged), always or never.")] = "auto",
     compare: Annotated[bool, typer.Option("--compare", help="Source and result side by side.")] = False,
     codec: Annotated[
         str | None,
@@ -62,7 +63,7 @@ def file(
         source,
         parse_recipe(style, strength),
         output,
-        SourceOptions(opt.parse_size(size), begin, stop, originals=compare),
+        SourceOptions(opt.parse_size(size), begin, stop, originals=compare, deinterlace=deinterlace),
         SinkOptions(encoder, compare, overwrite),
         EngineOptions(engine, device, precision, threads),
     )

@@ -1,0 +1,56 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vidstyle.errors import UsageError
+from vidstyle.source import SourceOptions, VideoSource
+
+TIMES = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 15]
+
+
+@pytest.fixture
+def interlaced(tmp_path: Path) -> Path:
+    """A bar that moves from field to field: 12 pictures, two moments each."""
+    path = tmp_path / "interlaced.mkv"
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1", "crf": "5"}
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
+        for index, time in enumerate(TIMES):
+            image = np.zeros((96, 128, 3), np.uint8)
+            for field in (0, 1):
+                left = (index * 2 + field) * 4
+                image[field::2, left : left + 16] = 255
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return path
+
+
+def comb(image: np.ndarray) -> float:
+    """How much lines differ from their neighbours."""
+    grey = image.astype(int).mean(-1)
+    return float(np.abs(2 * grey[1:-1] - grey[:-2] - grey[2:]).mean())
+
+
+@pytest.mark.parametrize(("mode", "whole"), [("auto", True), ("always", True), ("never", False)])
+def test_the_comb_goes_and_every_time_stays(interlaced: Path, mode: str, whole: bool) -> None:
+    with VideoSource(interlaced, SourceOptions(deinterlace=mode)) as source:
+        assert source.deinterlaced is whole
+        frames = list(source)
+    assert [f.time for f in frames] == [Fraction(t, 25) for t in TIMES]
+    assert (max(comb(f.image) for f in frames[1:-1]) < 3) is whole
+
+
+def test_progressive_video_is_left_alone(shared) -> None:
+    with VideoSource(shared("media/bt601.mp4")) as source:
+        assert not source.deinterlaced
+
+
+def test_an_unknown_mode() -> None:
+    with pytest.raises(UsageError, match="auto, always, never"):
+        SourceOptions(deinterlace="maybe")

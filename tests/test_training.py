@@ -17,7 +17,7 @@ from engines.torch import Network
 from training import losses, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
-from training.distill import Options, Run, finish, learning_rate, ramp, train
+from training.distill import Options, Run, finish, learning_rate, ramp, set_options, train
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.network import Architecture
 from vidstyle.style import load_style
@@ -275,3 +275,22 @@ def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
     assert np.abs(source.astype(int) - soft).mean() < 6
     teacher = load_style(tmp_path / "pack" / "look.safetensors")
     assert teacher.card.architecture == TTN
+
+
+def test_options_are_set_by_name() -> None:
+    options = set_options(OPTIONS, ["lr=0.5", "crops.turn=12", "crops.near=(1.0, 2.0)"])
+    assert (options.lr, options.crops.turn, options.crops.near, options.seed) == (0.5, 12, (1.0, 2.0), OPTIONS.seed)
+    for wrong in ("speed=1", "crops.speed=1", "a.b=1"):
+        with pytest.raises(ValueError, match="no option"):
+            set_options(OPTIONS, [wrong])
+
+
+def test_a_run_goes_on_from_another_student(tmp_path: Path) -> None:
+    first = Run(TINY, OPTIONS, CPU)
+    finish(first, OPTIONS, "first", "", "", tmp_path / "first.safetensors")
+    second = Run(TINY, replace(OPTIONS, seed=9), CPU)
+    second.start_from(load_style(tmp_path / "first.safetensors"))
+    card = finish(second, OPTIONS, "second", "", "", tmp_path / "second.safetensors")
+    one, two = (load_style(tmp_path / f"{name}.safetensors") for name in ("first", "second"))
+    assert all(np.array_equal(one.weights[name], two.weights[name]) for name in one.weights)
+    assert card.training["started_from"] == one.card.sha256

@@ -7,6 +7,7 @@ that is stopped and resumed equals a straight one.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import logging
 import math
@@ -61,6 +62,22 @@ class Options:
     crops: CropOptions = field(default_factory=CropOptions)
 
 
+def set_options(options: Options, texts: list[str]) -> Options:
+    """``options`` with ``["lr=1e-3", "crops.turn=30"]`` applied; values are Python literals.
+
+    Raises:
+        ValueError: no such option, or no literal.
+    """
+    for text in texts:
+        name, _, value = text.partition("=")
+        owner, _, inner = name.rpartition(".")
+        if owner not in ("", "crops") or not hasattr(getattr(options, owner) if owner else options, inner):
+            raise ValueError(f"no option {name!r}: see training.distill.Options and training.crops.CropOptions")
+        change = {inner: ast.literal_eval(value)}
+        options = replace(options, crops=replace(options.crops, **change)) if owner else replace(options, **change)
+    return options
+
+
 def learning_rate(options: Options, step: int) -> float:
     """Cosine to a fiftieth after 100 steps of warm-up."""
     warm = min(1.0, (step + 1) / 100)
@@ -92,6 +109,13 @@ class Run:
         self.opt_student = torch.optim.AdamW(weights, lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
         self.step = 0
+        self.started_from = ""  # sha256 of the style whose weights these were at first
+
+    def start_from(self, style: Style) -> None:
+        """Take another student's weights; the optimisers and the critic start anew."""
+        for network in (self.student, self.average):
+            network.load(style.weights)
+        self.started_from = style.card.sha256
 
     def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
         names = ("student", "average", "critic", "opt_student", "opt_critic")
@@ -196,6 +220,7 @@ def sheet(network: Network, crops: object, path: Path) -> None:
 
 def finish(run: Run, options: Options, name: str, look: str, sources: str, path: Path) -> Card:
     """Write the averaged student as the style ``name``, weights in half precision."""
+    started = {"started_from": run.started_from} if run.started_from else {}
     card = Card(
         name=name,
         look=look,
@@ -205,7 +230,7 @@ def finish(run: Run, options: Options, name: str, look: str, sources: str, path:
             f"Distilled from the {name} network of DCT-Net (Men et al., ACM TOG 41(4), 2022; Apache-2.0; "
             f"Alibaba DAMO Academy, published through ModelScope). {sources}"
         ),
-        training={"by": "training/distill.py", "steps_done": run.step, **asdict(options)},
+        training={"by": "training/distill.py", "steps_done": run.step, **started, **asdict(options)},
     )
     weights = {key: value.astype(np.float16) for key, value in run.average.weights().items()}
     return save_style(path, card, weights)
@@ -237,6 +262,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=Options.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=CropOptions.pairs)
+    parser.add_argument("--start", type=Path, help="style file of a student to go on from, in place of random weights")
+    parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="any option, as lr=1e-3 crops.turn=30")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
     args = parser.parse_args()
@@ -262,9 +289,12 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
     folder = args.run / name
     folder.mkdir(parents=True, exist_ok=True)
     options = Options(steps=args.steps, seed=args.seed, crops=replace(CropOptions(), pairs=args.pairs))
+    options = set_options(options, args.set)
     (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
     device = torch.device(args.device)
     run = Run(DEFAULT, options, device)
+    if args.start:
+        run.start_from(load_style(args.start))
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)

@@ -17,7 +17,8 @@ from engines.torch import Network
 from training import losses, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
-from training.distill import Options, Run, finish, learning_rate, ramp, set_options, train
+from training.distill import train
+from training.run import Options, Run, finish, learning_rate, ramp, set_options
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.network import Architecture
 from vidstyle.style import load_style

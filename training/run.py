@@ -1,0 +1,132 @@
+"""What a distillation run is: its options, its networks and optimisers, its checkpoint, its result."""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engines.torch import Network
+from training.crops import CropOptions
+from training.losses import PatchGAN
+from vidstyle.network import Architecture
+from vidstyle.style import Card, Style, save_style
+
+DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_blocks=(0, 1, 0), guided=False)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Saved with the run as options.json, and in the style's card."""
+
+    steps: int = 8500
+    seed: int = 0
+    lr: float = 1.5e-3
+    ema: float = 0.998
+    gradient: float = 0.4
+    features: float = 0.3
+    shift: float = 0.7  # reached at half of the steps
+    shift_from: float = 0.2  # share of the steps
+    adversarial: float = 0.012
+    adversarial_from: float = 0.6  # share of the steps
+    adversarial_eyes: tuple[float, float] = (45.0, 130.0)
+    crops: CropOptions = field(default_factory=CropOptions)
+
+
+def set_options(options: Options, texts: list[str]) -> Options:
+    """``options`` with ``["lr=1e-3", "crops.turn=30"]`` applied; values are Python literals.
+
+    Raises:
+        ValueError: no such option, or no literal.
+    """
+    for text in texts:
+        name, _, value = text.partition("=")
+        owner, _, inner = name.rpartition(".")
+        if owner not in ("", "crops") or not hasattr(getattr(options, owner) if owner else options, inner):
+            raise ValueError(f"no option {name!r}: see training.run.Options and training.crops.CropOptions")
+        change = {inner: ast.literal_eval(value)}
+        options = replace(options, crops=replace(options.crops, **change)) if owner else replace(options, **change)
+    return options
+
+
+def learning_rate(options: Options, step: int) -> float:
+    """Cosine to a fiftieth after 100 steps of warm-up."""
+    warm = min(1.0, (step + 1) / 100)
+    return options.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / options.steps))))
+
+
+def ramp(options: Options, step: int) -> float:
+    """Weight of the shift consistency: 0, then linear to 1 at half of the steps."""
+    start, end = options.shift_from * options.steps, 0.5 * options.steps
+    return min(1.0, max(0.0, (step - start) / max(1.0, end - start)))
+
+
+class Run:
+    """A student, its average, the discriminator and their optimisers: what a checkpoint holds."""
+
+    def __init__(self, arch: Architecture, options: Options, device: torch.device) -> None:
+        rng = torch.Generator().manual_seed(options.seed)
+        torch.manual_seed(options.seed)
+        self.student = Network(arch, generator=rng)
+        with torch.no_grad():  # start as the source itself, plus a little
+            for name in ("gate", "head"):
+                self.student.named_weights()[f"{name}.weight"].mul_(0.1)
+            self.student.named_weights()["gate.bias"].fill_(1)
+        self.average = Network(arch, self.student.weights())
+        self.critic = PatchGAN()
+        for module in (self.student, self.average, self.critic):
+            module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        weights = self.student.parameters()
+        self.opt_student = torch.optim.AdamW(weights, lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
+        self.step = 0
+        self.started_from = ""  # sha256 of the style whose weights these were at first
+
+    def start_from(self, style: Style) -> None:
+        """Take another student's weights; the optimisers and the critic start anew."""
+        for network in (self.student, self.average):
+            network.load(style.weights)
+        self.started_from = style.card.sha256
+
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+        names = ("student", "average", "critic", "opt_student", "opt_critic")
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        torch.save({"step": self.step, **{name: value.state_dict() for name, value in self._parts().items()}}, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.step = state["step"]
+        for name, value in self._parts().items():
+            value.load_state_dict(state[name])
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.parameters(), self.student.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+
+
+def finish(run: Run, options: Options, name: str, look: str, sources: str, path: Path) -> Card:
+    """Write the averaged student as the style ``name``, weights in half precision."""
+    started = {"started_from": run.started_from} if run.started_from else {}
+    card = Card(
+        name=name,
+        look=look,
+        architecture=run.average.arch,
+        licence="Apache-2.0",
+        provenance=(
+            f"Distilled from the {name} network of DCT-Net (Men et al., ACM TOG 41(4), 2022; Apache-2.0; "
+            f"Alibaba DAMO Academy, published through ModelScope). {sources}"
+        ),
+        training={"by": "training/distill.py", "steps_done": run.step, **started, **asdict(options)},
+    )
+    weights = {key: value.astype(np.float16) for key, value in run.average.weights().items()}
+    return save_style(path, card, weights)

@@ -28,7 +28,7 @@ def read_picture(path: Path) -> np.ndarray:
 def window(image: np.ndarray, time: float, width: int, height: int) -> av.VideoFrame:
     """The part of the picture seen at ``time`` seconds, moving slowly around the face, at the size wanted."""
     side = min(image.shape[0], image.shape[1] * height / width)
-    zoom = 0.74 + 0.16 * math.sin(2 * math.pi * time / 5.0)
+    zoom = 0.86 + 0.12 * math.sin(2 * math.pi * time / 5.0)
     high = int(side * zoom) // 2 * 2
     wide = int(high * width / height) // 2 * 2
     wide, high = min(wide, image.shape[1]), min(high, image.shape[0])

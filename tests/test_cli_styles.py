@@ -79,7 +79,7 @@ def test_info(run: Run, home: Path, tmp_path: Path) -> None:
     assert (event["event"], event["path"], event["card"]["training"]) == ("style", str(path), {"steps": 9})
     other = write_style(tmp_path / "sub/other.safetensors")
     assert "other" in run("info", "sub/other.safetensors").stdout and other.exists()
-    assert "did you mean mine?" in one_line(run("info", "mime", code=7))
+    assert "did you mean mine" in one_line(run("info", "mime", code=7))
 
 
 def test_import_verify_remove(run: Run, home: Path, tmp_path: Path) -> None:

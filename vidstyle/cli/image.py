@@ -124,7 +124,7 @@ def preview(
     if json:
         event({"event": "done", "output": str(target), "styles": names, "left_out": left_out})
         return 0
-    human(f"{target}: {len(names)} looks: {', '.join(names)}")
+    human(f"{target}: {', '.join(names)}")
     for reason in left_out:
         human(f"  left out: {reason}")
     return 0

@@ -1,0 +1,64 @@
+"""The look that comes with the package: its card, its size, and that it really is its teacher's look."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+
+from vidstyle.catalog import find_style
+from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.importer import import_published
+from vidstyle.network import flops_per_pixel
+from vidstyle.style import Style
+
+HEAD = (slice(24, 232), slice(72, 280))  # rows and columns of the head in `portrait`
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """A woman's head and shoulders that no training has seen, about 70 pixels between the eyes: uint8 RGB."""
+    path = Path(skimage.__file__).parent / "data" / "astronaut.png"
+    image = cv2.imread(str(path))
+    assert image is not None
+    return cv2.resize(image[:220, 100:340, ::-1], None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+
+
+def styled(style: Style, image: np.ndarray) -> np.ndarray:
+    with load_engine(Recipe(((style, 1.0),)), EngineSpec(*image.shape[:2], precision="f32")) as engine:
+        return engine(np.ascontiguousarray(image)[None])[0]
+
+
+def test_the_card_says_whose_work_it_is() -> None:
+    style = find_style("anime")
+    assert style.card.licence == "Apache-2.0"
+    for name in ("DCT-Net", "Alibaba DAMO Academy", "DeBruine & Jones", "CC BY 4.0"):
+        assert name in style.card.provenance
+    assert style.card.training["by"] == "training/distill.py"
+
+
+def test_it_is_small() -> None:
+    style = find_style("anime")
+    assert style.path is not None and style.path.stat().st_size <= 1_500_000
+    assert flops_per_pixel(style.card.architecture) <= 16_000
+
+
+def test_it_draws_a_face_as_its_teacher_does(portrait: np.ndarray, shared) -> None:
+    teacher = import_published(shared("teachers/anime.tflite"), "teacher")
+    wanted, found = styled(teacher, portrait), styled(find_style("anime"), portrait)
+    near, far = cv2.PSNR(found[HEAD].copy(), wanted[HEAD].copy()), cv2.PSNR(portrait[HEAD].copy(), wanted[HEAD].copy())
+    assert near > 20 and near > far + 6, (near, far)
+
+
+def test_it_cleans_the_skin_and_keeps_the_scene(portrait: np.ndarray) -> None:
+    found = styled(find_style("anime"), portrait)
+
+    def texture(image: np.ndarray) -> float:
+        cheek = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[175:195, 150:180]
+        return float(cv2.Laplacian(cheek, cv2.CV_64F).std())
+
+    assert texture(found) < texture(portrait)
+    edges = [cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 60, 160) for image in (portrait, found)]
+    near = cv2.dilate(edges[1], np.ones((7, 7), np.uint8))
+    assert (near[edges[0] > 0] > 0).mean() > 0.35  # outlines are where they were

@@ -88,3 +88,8 @@ def packets(path: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
             if packet.size:
                 found[packet.stream_index].append(((packet.pts or 0) * Fraction(packet.time_base), bytes(packet)))
     return list(found.values())
+
+
+def left_behind(folder: Path, *expected: str) -> list[str]:
+    """Names of the files in a folder besides the expected ones."""
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in expected)

@@ -1,0 +1,180 @@
+"""`vidstyle file` at the command line: exit codes, messages, signals, odd names."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
+
+from vidstyle.job import cut_short
+
+
+def run(home: Path, *args: object, **more: object) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "VIDSTYLE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "vidstyle", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, **more)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def styled_home(home: Path) -> Path:
+    save_tiny(home / "styles", "tiny")
+    return home
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    return make_clip(tmp_path / "in.mp4", frames=10)
+
+
+def test_command_line(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "--crf", "30", "--encoder-option", "tune=animation")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "10 frames in, 10 out, every time exact; sound bit-exact" in done.stderr
+    assert "tune=animation" in done.stderr and "crf=30" in done.stderr
+    assert video_times(tmp_path / "in.tiny.mp4") == clip.times
+
+
+def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and done.stderr == ""
+    assert events[0]["event"] == "progress"
+    assert events[-1]["event"] == "done" and events[-1]["frames_out"] == 10 and events[-1]["losses"] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["missing.mp4", "--style", "tiny"], 4, "no such file"),
+        (["IN", "--style", "tinny"], 7, "tiny"),
+        (["IN", "--style", "tiny", "--size", "huge"], 2, "--size"),
+        (["IN", "--style", "tiny", "--start", "1m"], 2, "--start"),
+        (["IN", "--style", "tiny", "--start", "5", "--end", "3"], 2, "--end"),
+        (["IN", "--style", "tiny", "--strength", "2"], 2, "strength"),
+        (["IN", "--style", "tiny", "--precision", "fp8"], 2, "precision"),
+        (["IN", "--style", "tiny", "--device", "tpu"], 6, "tpu"),
+        (["IN", "--style", "tiny", "--engine", "onnx"], 2, "openvino"),
+        (["IN", "--style", "tiny", "-o", "IN"], 2, "source itself"),
+        (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
+        (["IN", "--no-such-option"], 2, "--no-such-option"),
+    ],
+)
+def test_mistakes_are_one_line_and_a_code(
+    styled_home: Path, clip: Clip, tmp_path: Path, args: list[str], code: int, says: str
+) -> None:
+    done = run(styled_home, "file", *[str(clip.path) if a == "IN" else a for a in args], cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+    assert left_behind(tmp_path, "in.mp4") == []
+
+
+def test_debug_shows_where_it_happened(styled_home: Path, tmp_path: Path) -> None:
+    done = run(styled_home, "file", "missing.mp4", "--style", "tiny", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr and "SourceError" in done.stderr
+
+
+def test_a_lost_part_is_never_a_success(styled_home: Path, shared, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    source = shared("media/sample_with_invalid_nalu.mp4")
+    done = run(styled_home, "file", source, "-o", output, "--style", "tiny", "--size", "64")
+    assert done.returncode == 1
+    assert "LOST: cannot be decoded after 26 pictures" in done.stderr
+    assert len(video_times(output)) == 26
+
+
+def test_a_file_cut_short_is_never_a_success(styled_home: Path, tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", frames=100)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.path.read_bytes()[: whole.path.stat().st_size * 6 // 10])
+    done = run(styled_home, "file", cut, "--style", "tiny")
+    assert done.returncode == 1
+    assert "it is cut short" in done.stderr
+    assert 20 < len(video_times(tmp_path / "cut.tiny.mkv")) < 90
+    done = run(styled_home, "file", whole.path, "--style", "tiny")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "declared", "short"),
+    [
+        (Fraction("2.26"), Fraction("2.77"), False),  # an edit list hides half a second
+        (Fraction("0.41"), Fraction("1.14"), True),
+        (Fraction(7100), Fraction(7200), False),
+        (Fraction(6500), Fraction(7200), True),
+        (Fraction(16), Fraction(13), False),
+        (Fraction(3), None, False),
+    ],
+)
+def test_what_counts_as_cut_short(end: Fraction, declared: Fraction | None, short: bool) -> None:
+    assert cut_short(end, declared) is short
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "ünï ☃.mp4", "100%d.mp4", "-x.mp4", "it's;$(x).mp4", "new\nline.mp4", "concat:a.mp4"]
+)
+def test_odd_names(styled_home: Path, clip: Clip, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / name).write_bytes(clip.path.read_bytes())
+    done = run(styled_home, "file", "--style", "tiny", "--", name, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert video_times(folder / name.replace(".mp4", ".tiny.mp4")) == clip.times
+
+
+def test_a_name_as_long_as_the_disk_allows(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    output = folder / ("n" * 251 + ".mp4")
+    done = run(styled_home, "file", clip.path, "-o", output, "--style", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in folder.iterdir()] == [output.name]
+    done = run(styled_home, "file", clip.path, "-o", folder / ("n" * 252 + ".mp4"), "--style", "tiny")
+    assert done.returncode == 5 and "too long" in done.stderr
+
+
+def test_locale_c(styled_home: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    output = tmp_path / "ü.mp4"
+    done = run(styled_home, "file", clip.path, "-o", output, "--style", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert output.exists()
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code: int) -> None:
+    long = make_clip(tmp_path / "long.mp4", frames=900, size=(320, 240), audio=0)
+    env = {**os.environ, "VIDSTYLE_HOME": str(styled_home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "vidstyle", "file", str(long.path), "--style", "tiny", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()  # the first frame is done
+    process.send_signal(sent)
+    started = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - started < 10
+    assert left_behind(tmp_path, "long.mp4") == []
+
+
+def test_help_is_quick_to_load() -> None:
+    """Nothing heavy is imported for --help (its time is measured by scripts/bench)."""
+    script = (
+        "import sys, vidstyle.cli; print([m for m in ('numpy', 'av', 'openvino', 'rich', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_pictures_helper_tells_frames_apart() -> None:
+    assert not np.array_equal(picture(0, 8, 8), picture(1, 8, 8))

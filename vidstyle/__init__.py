@@ -1,4 +1,4 @@
-"""Put the people in a video into a drawn look, in real time on a plain CPU.
+"""Put the people in a video into a drawn look, on a plain CPU.
 
 ``stylize`` for arrays, ``stylize_file`` for videos, ``open_stylizer`` for many pictures one after the other.
 Importing this imports no runtime, no FFmpeg and no NumPy: each comes with the first call that needs it.

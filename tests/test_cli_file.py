@@ -178,3 +178,16 @@ def test_help_is_quick_to_load() -> None:
 
 def test_pictures_helper_tells_frames_apart() -> None:
     assert not np.array_equal(picture(0, 8, 8), picture(1, 8, 8))
+
+
+def test_closing_a_source_never_waits_for_its_own_log(styled_home: Path, clip: Clip) -> None:
+    """A decoder's thread that reports to Python while the main thread closes it would wait for ever."""
+    env = {**os.environ, "VIDSTYLE_HOME": str(styled_home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "vidstyle", "file", str(clip.path), "--style", "tiny", "--engine", "onnx"]
+    for _ in range(4):
+        processes = [subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) for _ in range(3)]
+        try:
+            assert [process.wait(timeout=30) for process in processes] == [2, 2, 2]
+        finally:
+            for process in processes:
+                process.kill()

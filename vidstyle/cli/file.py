@@ -76,7 +76,8 @@ def _run(job: FileJob, json: bool) -> int:
     from vidstyle.cli.console import event, human
     from vidstyle.job import stylize_file
 
-    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines; errors reach the person as one of ours
+    # Silence, not a high threshold: that would call back into Python from the threads that closing waits for.
+    av.logging.set_level(None)
     with watch(job.source.name, json) as on_progress:
         report = stylize_file(job, on_progress)
     if json:

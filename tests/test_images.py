@@ -19,7 +19,7 @@ from media import make_clip, save_tiny
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.errors import SinkError, SourceError, StyleError, UsageError
-from vidstyle.images import check_target, stylize_image, targets, write_whole
+from vidstyle.images import check_target, stylize_image, targets, write_picture
 from vidstyle.lettering import HEIGHT, shorten, text_width, write_text
 from vidstyle.picture import ENCODERS, NotAPictureError, Picture, encode_picture, on_white, read_picture, resize
 from vidstyle.picture_tags import read_profile
@@ -262,7 +262,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SinkError, match="No space"):
-        write_whole(target, b"new")
+        write_picture(target, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"] and target.read_bytes() == b"old"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import working_size
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
+from vidstyle.whole import write_whole
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,16 @@ def style_image(image: np.ndarray, stylizer: Stylizer, size: int | None) -> np.n
     return resize(stylizer(resize(image, *working_size(width, height, Fraction(1), size))), height, width)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all (a ``.part`` beside it, then renamed); its folder is made.
+def write_picture(path: Path, data: bytes) -> None:
+    """Write a picture file whole or not at all; its folder is made.
 
     Raises:
         SinkError: the system refuses; an existing file stays as it was.
     """
-    part = path.with_name(f"vidstyle-{os.getpid()}-{time.monotonic_ns()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def output_folder(output: str | None, several: bool) -> Path | None:
@@ -132,7 +123,7 @@ def stylize_image(
         picture = on_white(picture)
         notes.append(f"{target.suffix} keeps no transparency: put on white")
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
-    write_whole(target, encode_picture(styled, target.suffix, quality))
+    write_picture(target, encode_picture(styled, target.suffix, quality))
     if picture.profile and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         notes.append(f"the colour profile is not kept in {target.suffix}")
     height, width = picture.rgb.shape[:2]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 
 from vidstyle.errors import StyleError
 from vidstyle.network import Architecture, Weights, flops_per_pixel, prepare
+from vidstyle.whole import write_whole
 
 FORMAT = "1"
 MAX_FILE_BYTES = 64 << 20  # the largest network, the TTN in float32, is 5.9 MB
@@ -113,17 +112,9 @@ def save_style(path: Path, card: Card, weights: Weights) -> Card:
         "value_range": VALUE_RANGE,
     }
     data = save({name: np.ascontiguousarray(value) for name, value in weights.items()}, metadata)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may save one style
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise StyleError(f"cannot write the style {path}: {error.strerror or error}") from error
     return card
 

@@ -108,7 +108,7 @@ def preview(
 ) -> int:
     """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
     from vidstyle.cli.console import event, human
-    from vidstyle.images import check_target, output_folder, targets, write_whole
+    from vidstyle.images import check_target, output_folder, targets, write_picture
     from vidstyle.job import EngineOptions
     from vidstyle.picture import Picture, encode_picture
     from vidstyle.preview import contact_sheet, looks, sample_picture, usable_styles
@@ -119,7 +119,7 @@ def preview(
     styles, left_out = usable_styles()
     picture = sample_picture(source, time, short_side)
     sheet = contact_sheet(list(looks(picture, styles, EngineOptions(engine, device, precision, threads))))
-    write_whole(target, encode_picture(Picture(sheet), target.suffix))
+    write_picture(target, encode_picture(Picture(sheet), target.suffix))
     names = [name for name, _ in styles]
     if json:
         event({"event": "done", "output": str(target), "styles": names, "left_out": left_out})

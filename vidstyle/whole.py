@@ -1,0 +1,28 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside ``path`` and rename; its folder is made, and an existing file stays as it was on failure.
+
+    Raises:
+        OSError: as the system gave it, for the caller to name what could not be written.
+    """
+    # Of this process alone (two may write one file), and short whatever the name's length.
+    part = path.with_name(f"vidstyle-{os.getpid()}-{time.monotonic_ns()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink()

@@ -48,8 +48,9 @@ class Cropper:
 
     def __init__(self, canvases: Canvases, options: CropOptions, device: torch.device) -> None:
         self.options, self.device = options, device
-        source = torch.from_numpy(canvases.source).permute(0, 3, 1, 2).contiguous()
-        target = torch.from_numpy(canvases.target).permute(0, 3, 1, 2).contiguous()
+        # Left in the pictures' own layout: a planar copy would cost gigabytes, and canvases may lie on disk.
+        source = torch.from_numpy(canvases.source).permute(0, 3, 1, 2)
+        target = torch.from_numpy(canvases.target).permute(0, 3, 1, 2)
         self._sources = [level.to(device) for level in _pyramid(source, 4)]
         self._targets = [level.to(device) for level in _pyramid(target, 3)]
         kind = torch.from_numpy(canvases.kind)

@@ -145,17 +145,30 @@ def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino", device:
 
 
 def build(
-    folder: Path, clips: list[Path], detector: Path | None, teacher: Style, cache: Path, engine: str = "openvino"
+    folder: Path,
+    clips: list[Path],
+    detector: Path | None,
+    teacher: Style,
+    cache: Path,
+    engine: str = "openvino",
+    limit: int | None = None,
 ) -> Canvases:
-    """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``."""
+    """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``.
+
+    ``limit``: take only so many, spread evenly, which saves the time of a slow teacher. Sources stay on disk
+    (memory-mapped): all of them together are larger than many machines' memory.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    inputs = cache / "sources.npz"
-    if not inputs.exists():
+    inputs, kinds = cache / "sources.npy", cache / "kinds.npy"
+    if not kinds.exists():
         source, kind = sources(folder, clips, detector)
-        np.savez(inputs, source=source, kind=kind)
-    with np.load(inputs) as stored:
-        source, kind = stored["source"], stored["kind"]
-    outputs = cache / f"{teacher.card.sha256[:16]}.npy"
+        np.save(inputs, source)
+        np.save(kinds, kind)
+    source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
+    outputs = cache / f"{teacher.card.sha256[:16]}{f'-{limit}' if limit else ''}.npy"
+    if limit and limit < len(source):
+        chosen = np.linspace(0, len(source) - 1, limit).round().astype(int)
+        source, kind = source[chosen], kind[chosen]
     if not outputs.exists():
         log.info("running the teacher on %d canvases", len(source))
         np.save(outputs, teach(source, teacher, engine))

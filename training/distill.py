@@ -137,6 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="folder of portraits with faces.json")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos with people")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
+    parser.add_argument("--limit", type=int, help="canvases to train on, spread evenly (default: all)")
     parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
     parser.add_argument("--look", default="", help="one sentence about the look, for the card")
     parser.add_argument("--out", type=Path, help="folder for the style file (default: the run's)")
@@ -160,7 +161,9 @@ def _materials(
     """The teacher, and canvases with its results."""
     if packed is None:
         teacher = _teacher(args.teacher, name)
-        return teacher, data.build(args.photos, args.clips, args.detector, teacher, args.run / "canvases")
+        return teacher, data.build(
+            args.photos, args.clips, args.detector, teacher, args.run / "canvases", limit=args.limit
+        )
     teacher = load_style(args.pack / f"{name}.safetensors")
     source, kind = packed
     return teacher, Canvases(source, data.teach(source, teacher, "torch", args.device), kind)

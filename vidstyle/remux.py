@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Generator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 
 from vidstyle.codecs import can_hold
+from vidstyle.others import OtherStreams
 from vidstyle.report import StreamNote
-from vidstyle.source import ATTACHED_PIC, open_input
+from vidstyle.source import ATTACHED_PIC
 
 log = logging.getLogger(__name__)
-
-
-Span = tuple[Fraction | None, Fraction | None]
 
 
 def payload(packet: Any) -> bytes:
@@ -31,13 +27,10 @@ def payload(packet: Any) -> bytes:
 
 
 class Remuxer:
-    """Packets of the source's other streams, written in time order between the video's. A context manager.
-
-    It reads the file a second time, so that neither reader ever waits for, or stores packets of, the other.
+    """Packets of the source's other streams, written in time order between the video's.
 
     Args:
-        styled: index of the stream that is styled and so not copied.
-        span: (start, end) in seconds of the source's time, None for open ends.
+        others: the streams; the caller closes them.
         zero: seconds of the source's time that are 0 in the output.
 
     Attributes:
@@ -45,22 +38,18 @@ class Remuxer:
         digests: output stream index -> sha256 of its packets' bytes, in order.
     """
 
-    def __init__(self, path: Path, output: Any, muxer: str, styled: int, span: Span, zero: Fraction) -> None:
+    def __init__(self, others: OtherStreams, output: Any, muxer: str, zero: Fraction) -> None:
         self.notes: list[StreamNote] = []
         self.digests: dict[int, Any] = {}
         self._counts: dict[int, int] = {}
         self._output, self._muxer = output, muxer
-        self._container = open_input(path)
+        self._others = others
         self.reached = Fraction(0)  # seconds of the source's time: the end of the last packet copied
-        self._start, self._end = span
         self._zero = zero
         self._streams: dict[int, Any] = {}
-        for stream in self._container.streams:
-            if stream.index != styled:
-                self._add(stream)
+        for stream in others.streams:
+            self._add(stream)
         self._chapters()
-        self._pending = self._packets()
-        self._next = next(self._pending, None)
 
     def _add(self, stream: Any) -> None:
         codec = stream.codec_context.name if stream.codec_context is not None else ""
@@ -85,7 +74,7 @@ class Remuxer:
     def _refusal(self, stream: Any, codec: str, canonical: str) -> str | None:
         """Why a stream cannot be copied into this container; None where it can."""
         if stream.type == "data":
-            if self._container.chapters() and codec in ("", "bin_data"):
+            if self._others.chapters and codec in ("", "bin_data"):
                 return "it holds the chapters, which are kept as such"
             if self._muxer != "mov":
                 return f"{self._muxer} cannot hold data tracks"
@@ -100,10 +89,10 @@ class Remuxer:
         return None
 
     def _chapters(self) -> None:
-        chapters = self._container.chapters()
+        chapters = self._others.chapters
         if not chapters:
             return
-        if self._start is not None or self._end is not None:
+        if self._others.span != (None, None):
             self.notes.append(StreamNote(-1, "chapters", "", "dropped", "only a part of the video is made"))
             return
         if self._muxer == "mpegts":
@@ -112,32 +101,10 @@ class Remuxer:
         self._output.set_chapters(chapters)
         self.notes.append(StreamNote(-1, "chapters", "", "kept", packets=len(chapters)))
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        return dict(self._container.metadata)
-
-    def _packets(self) -> Generator[tuple[Fraction, Any], None, None]:
-        """(decoding time in seconds, packet) of the copied streams, in the file's order."""
-        if not self._streams:
-            return
-        if self._start:
-            self._container.seek(int(self._start * av.time_base), backward=True)
-        for packet in self._container.demux([self._container.streams[i] for i in self._streams]):
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is None:  # the empty packet that ends a stream
-                continue
-            seconds = time * Fraction(packet.time_base)
-            if self._start is not None and seconds < self._start:
-                continue
-            if self._end is not None and seconds >= self._end:
-                continue
-            yield seconds, packet
-
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write everything due before ``seconds`` of the source's time; None: all that is left."""
-        while self._next is not None and (seconds is None or self._next[0] <= seconds):
-            packet = self._next[1]
-            self.reached = max(self.reached, self._next[0] + (packet.duration or 0) * Fraction(packet.time_base))
+        for time, packet in self._others.until(set(self._streams), seconds):
+            self.reached = max(self.reached, time + (packet.duration or 0) * Fraction(packet.time_base))
             index = packet.stream_index
             copy = self._streams[index]
             self.digests.setdefault(copy.index, hashlib.sha256()).update(payload(packet))
@@ -148,7 +115,6 @@ class Remuxer:
                 packet.dts = packet.dts - shift if packet.dts is not None else None
             packet.stream = copy
             self._output.mux(packet)
-            self._next = next(self._pending, None)
 
     def finish(self) -> None:
         """Write the rest and complete ``notes``."""
@@ -157,13 +123,3 @@ class Remuxer:
             codec = copy.codec_context.codec.canonical_name if copy.codec_context is not None else ""
             self.notes.append(StreamNote(index, copy.type, codec, "copied", packets=self._counts.get(index, 0)))
         self.notes.sort(key=lambda note: note.index)
-
-    def close(self) -> None:
-        self._pending.close()
-        self._container.close()
-
-    def __enter__(self) -> Remuxer:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

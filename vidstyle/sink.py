@@ -83,15 +83,9 @@ class FileSink:
             # "file:" keeps a name with a colon a name.
             self._container = av.open(f"file:{self._part}", "w", format=self._muxer, options=self._muxer_options())
             self._stream = self._add_video()
-            self._remuxer = Remuxer(
-                source.path,
-                self._container,
-                self._muxer,
-                source.stream.index,
-                source.span,
-                self._zero,
-            )
-            self._container.metadata.update(self._metadata(self._remuxer.metadata))
+            self._others = source.others()
+            self._remuxer = Remuxer(self._others, self._container, self._muxer, self._zero)
+            self._container.metadata.update(self._metadata(self._others.metadata))
             self._stream.metadata.update(source.stream.metadata)
             self._start_encoding()
         except BaseException as error:
@@ -188,7 +182,7 @@ class FileSink:
         self._mux(self._stream.encode(None))
         self._remuxer.finish()
         self.reached = self._remuxer.reached
-        self._remuxer.close()
+        self._others.close()
         self._container.close()
         with open(self._part, "rb+") as file:
             os.fsync(file.fileno())
@@ -208,8 +202,8 @@ class FileSink:
 
     def _discard(self) -> None:
         """Close everything and leave nothing behind."""
-        if self._remuxer is not None:
-            self._remuxer.close()
+        if hasattr(self, "_others"):
+            self._others.close()
         if hasattr(self, "_container"):
             with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
                 self._container.close()  # a full disk fails again at the trailer; the file goes anyway

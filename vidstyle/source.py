@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import ToneMap
+from vidstyle.inputs import open_input
+from vidstyle.others import OtherStreams, SecondReading
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +52,6 @@ class SourceOptions:
     def __post_init__(self) -> None:
         if self.deinterlace not in MODES:
             raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
-
-
-def open_input(path: Path) -> Any:
-    """Open a media file for reading.
-
-    Raises:
-        SourceError: it does not exist, is empty, cannot be read, or is no media file.
-    """
-    try:
-        if path.is_dir():
-            raise SourceError(f"{path} is a folder: name a video file in it")
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
-        # "file:" keeps names such as "concat:x" or "-x.mp4" names.
-        return av.open(f"file:{path}", metadata_errors="replace")
-    except av.error.InvalidDataError as error:
-        what = "is not a video that can be read (damaged, cut short, or another kind of file)"
-        raise SourceError(f"{path} {what}") from error
-    except OSError as error:  # PyAV's errors are OSErrors too where the system named them
-        reason = {errno.ENOENT: "no such file", errno.EACCES: "not allowed to read it"}.get(error.errno or 0)
-        raise SourceError(f"cannot read {path}: {reason or error.strerror or error}") from error
-    except av.error.FFmpegError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def best_video(container: Any, path: Path) -> Any:
@@ -246,6 +223,10 @@ class VideoSource:
         if self.stream.frames and not (self.options.start or self.options.end):
             return int(self.stream.frames)
         return max(1, round(duration * rate)) if duration and rate else None
+
+    def others(self) -> OtherStreams:
+        """The streams besides the styled one; whoever asks closes them."""
+        return SecondReading(self.path, self.stream.index, self.span)
 
     def __iter__(self) -> Iterator[Frame]:
         frame = self._first

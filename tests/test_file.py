@@ -268,9 +268,9 @@ def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
         monkeypatch.setattr(owner, name, lambda *args, **more: (fail(), real(*args, **more))[1])
 
     from engines.openvino import OpenVINOEngine
-    from vidstyle.sink import FileSink
+    from vidstyle.encoder import Encoder
 
-    target = {"source": (VideoSource, "_to_rgb"), "engine": (OpenVINOEngine, "submit"), "sink": (FileSink, "_picture")}
+    target = {"source": (VideoSource, "_to_rgb"), "engine": (OpenVINOEngine, "submit"), "sink": (Encoder, "_picture")}
     if where in target:
         before(*target[where])
     expected = {"source": SourceError, "engine": EngineError, "sink": SinkError, "progress": KeyboardInterrupt}[where]

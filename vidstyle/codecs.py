@@ -54,6 +54,7 @@ class EncoderChoice:
     encoder: str
     pix_fmt: str
     options: dict[str, str]
+    alpha: bool = False
 
 
 def container_format(path: Path) -> str:
@@ -69,8 +70,9 @@ def container_format(path: Path) -> str:
         raise UsageError(f"cannot write {path.name!r}: use one of the extensions {known}") from None
 
 
-def default_output(source: Path, style: str) -> Path:
+def default_output(source: Any, style: str) -> Path:
     """``{stem}.{style}{ext}`` beside the source; Matroska where the source's container cannot be written."""
+    source = source.path
     extension = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
     return source.with_name(f"{source.stem}.{style}{extension}")
 

@@ -22,6 +22,8 @@ class Frame:
         pts: in units of ``time_base``.
         duration: in units of ``time_base``; 0 where the source does not say.
         original: uint8 [H, W, 3] at the source's own size, only where it was asked for.
+        check: checksum of the source's picture, only at the end of a segment (see `vidstyle.segment`).
+        alpha: uint8 [H, W] at the source's own size, None where all is opaque.
     """
 
     image: np.ndarray
@@ -29,6 +31,8 @@ class Frame:
     time_base: Fraction
     duration: int = 0
     original: np.ndarray | None = None
+    check: int | None = None
+    alpha: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:

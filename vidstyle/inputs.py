@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 
 from vidstyle.errors import SourceError
+
+
+@dataclass(frozen=True)
+class Input:
+    """A named input; ``path`` None where it is no file."""
+
+    name: str
+    path: Path | None = None
+
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
+
+
+def parse_input(text: str | Path) -> Input:
+    return Input(str(text), Path(text))
 
 
 def open_input(path: Path) -> Any:

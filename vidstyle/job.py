@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from vidstyle.codecs import default_output
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
-from vidstyle.frame import VideoInfo
+from vidstyle.frame import Frame, VideoInfo
+from vidstyle.inputs import Input, parse_input
 from vidstyle.prefetch import Prefetch
 from vidstyle.report import Report
-from vidstyle.sink import FileSink, SinkOptions, check_output
+from vidstyle.segment import marked
+from vidstyle.sink import FileSink, SinkOptions, StreamSink, as_sink_error, check_output
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
+from vidstyle.workfolder import WorkFolder
 
 AHEAD = 4  # frames waiting between two stages: hides jitter, and bounds memory
+PIPE = Path("-")
+SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 
 
 @dataclass(frozen=True)
@@ -33,18 +42,61 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class FileJob:
-    """Everything one run needs, settled before it starts."""
+    """Everything one run needs, settled before it starts.
 
-    source: Path
+    Attributes:
+        source: a path, or an `vidstyle.inputs.Input` of another kind (URL, standard input).
+        output: None for a name beside the source, `PIPE` for standard output.
+        resume: go on from an interrupted run's finished segments, where there are any.
+    """
+
+    source: Input | Path
     recipe: Recipe
     output: Path | None = None
     reading: SourceOptions = field(default_factory=SourceOptions)
     writing: SinkOptions = field(default_factory=SinkOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
+    resume: bool = False
+
+    @property
+    def input(self) -> Input:
+        return self.source if isinstance(self.source, Input) else parse_input(self.source)
 
     @property
     def target(self) -> Path:
-        return self.output or default_output(self.source, self.recipe.name)
+        return self.output or default_output(self.input, self.recipe.name)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the result, JSON-ready: equal for two jobs whose outputs are the same.
+
+        Raises:
+            SourceError: the source cannot be read.
+        """
+        return {
+            "vidstyle's version": version("vidstyle"),
+            "the source": digest(self.input.path) if self.input.path else self.input.name,
+            "the style": self.recipe.key(),
+            "an option of reading": repr(self.reading),
+            "an option of writing": repr(replace(self.writing, overwrite=False)),
+            "the engine": repr(self.engine),
+        }
+
+
+def digest(path: Path) -> str:
+    """Hex sha256 of a file's size and of samples over its whole length: a changed file is told at once.
+
+    Not its time, which copying changes; not all of it, since films are large.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            result = hashlib.sha256(str(size).encode())
+            for index in range(SAMPLES):
+                file.seek(max(0, size - SAMPLE) * index // (SAMPLES - 1))
+                result.update(file.read(SAMPLE))
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    return result.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -55,43 +107,85 @@ class Progress:
     total: int | None
     seconds: float  # since the first frame was asked for
     info: VideoInfo
+    before: int = 0  # frames of an interrupted run that this one goes on from
 
     @property
     def fps(self) -> float:
-        return self.frames / self.seconds if self.seconds > 0 else 0.0
+        return (self.frames - self.before) / self.seconds if self.seconds > 0 else 0.0
 
 
-def stylize_file(job: FileJob, on_progress: Callable[[Progress], None] = lambda _: None) -> Report:
+def stylize_file(
+    job: FileJob, on_progress: Callable[[Progress], None] = lambda _: None, stylizer: Stylizer | None = None
+) -> Report:
     """Style a video file; returns what became of it.
 
+    What was finished before an error, or before Ctrl-C, stays in ``OUT.part/``, and the error has a note that says
+    so; where nothing was, nothing is left behind.
+
+    Args:
+        stylizer: a warm one of the same recipe and engine, which stays open; None to make one for this run.
+
     Raises:
-        SourceError, SinkError, EngineError, StyleError, UsageError: nothing is left behind then.
+        SourceError, SinkError, EngineError, StyleError, UsageError.
     """
-    if not job.source.exists():
-        raise SourceError(f"no such file: {job.source}")
-    check_output(job.target, job.source, job.writing.overwrite)
-    report = Report(str(job.source), str(job.target))
-    started = time.perf_counter()
+    if job.input.path is not None and not job.input.path.exists():
+        raise SourceError(f"no such file: {job.input.name}")
     options = job.engine
-    stylizer = Stylizer(job.recipe, options.engine, options.device, options.precision, options.threads, in_flight=0)
-    with VideoSource(job.source, job.reading) as source, stylizer:
-        engine = stylizer.engine_for(*source.info.working)
-        report.engine = engine.description
-        report.working = f"{source.info.working[1]}x{source.info.working[0]}"
-        with FileSink(job.target, source, job.writing, report) as sink:
+    with ExitStack() as stack:
+        if stylizer is None:
+            runtime = (options.engine, options.device, options.precision, options.threads)
+            stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0))
+        work = None
+        if job.output != PIPE:
+            check_output(job.target, job.input.path, job.writing.overwrite)
+            try:
+                work = stack.enter_context(
+                    WorkFolder(job.target, job.fingerprint(), job.resume, job.writing.overwrite and not job.resume)
+                )
+            except OSError as error:
+                raise as_sink_error(error, job.target) from error
+        return _run(job, stylizer, work, on_progress)
+
+
+def _run(job: FileJob, stylizer: Stylizer, work: WorkFolder | None, on_progress: Callable[[Progress], None]) -> Report:
+    report = Report(job.input.name, "standard output" if work is None else str(job.target))
+    started, reused = time.perf_counter(), stylizer.reused
+    with VideoSource(job.input, job.reading) as source:
+        info = source.info
+        report.engine = stylizer.engine_for(*info.working).description
+        report.working = f"{info.working[1]}x{info.working[0]}"
+        done = report.frames_in = work.frames if work is not None else 0
+        with _sink(job, source, report, work) as sink:
+            frames = marked(_frames(source, work), info.start)
             with (
-                Prefetch(source, AHEAD, "source") as frames,
-                Prefetch(stylizer.frames(frames), AHEAD, "stylizer") as styled,
+                Prefetch(frames, AHEAD, "source") as read,
+                Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
             ):
-                for count, frame in enumerate(styled, start=1):
+                for count, frame in enumerate(styled, start=done + 1):
                     sink.write(frame)
-                    on_progress(Progress(count, source.info.frames, time.perf_counter() - started, source.info))
-            report.frames_in = count
-        report.reused = stylizer.reused
-        _describe_losses(source, sink.reached, report)
+                    report.frames_in = count
+                    on_progress(Progress(count, info.frames, time.perf_counter() - started, info, done))
+        report.reused = stylizer.reused - reused
+        _describe(source, work, sink.reached, report)
     report.seconds = time.perf_counter() - started
-    report.fps = report.frames_out / report.seconds
+    report.fps = (report.frames_out - done) / report.seconds
+    if done:
+        report.notes.append(f"went on after {done} frames of an interrupted run")
     return report
+
+
+def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | StreamSink:
+    if work is not None and job.input.path is not None:
+        return FileSink(job.target, source, job.writing, report, work)
+    return StreamSink(None if work is None else job.target, source, job.writing, report, work)
+
+
+def _frames(source: VideoSource, work: WorkFolder | None) -> Iterator[Frame]:
+    """The source's frames, from where the finished segments end."""
+    if work is None or not work.segments:
+        return iter(source)
+    last = work.segments[-1]
+    return source.frames_after(last.last, last.check)
 
 
 def cut_short(end: Fraction, declared: Fraction | None) -> bool:
@@ -103,16 +197,16 @@ def cut_short(end: Fraction, declared: Fraction | None) -> bool:
     return missing > max(Fraction(1), (declared or 0) * Fraction(1, 50)) or missing > (declared or 0) * Fraction(1, 4)
 
 
-def _describe_losses(source: VideoSource, sound_end: Fraction, report: Report) -> None:
+def _describe(source: VideoSource, work: WorkFolder | None, sound_end: Fraction, report: Report) -> None:
+    """Losses and notes of the reading, also of the interrupted run that this one went on from."""
+    segments = work.segments if work is not None else []
+    report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
+    report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     end, declared = max(source.reached, sound_end), source.declared_end
     # Sound that was not copied may have been the longer one.
     whole = not any(note.kind == "audio" and note.action == "dropped" for note in report.streams)
     if whole and not source.faults and declared is not None and cut_short(end, declared):
         report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
-    for fault in source.faults:
-        (report.notes if "repaired" in fault else report.losses).append(fault)
-    if source.colour.is_hdr:
-        report.notes.append("the source is HDR; its colours were tone-mapped to SDR (BT.709)")
     if source.deinterlaced:
         report.notes.append("the source is interlaced; it was deinterlaced")
     if source.info.orientation:

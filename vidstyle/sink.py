@@ -1,28 +1,26 @@
-"""Write styled frames to a video file with everything else of the source: the last stage of the pipeline."""
+"""The last stage of the pipeline: styled frames into a file, or into a pipe."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import hashlib
 import os
-from array import array
-from dataclasses import dataclass, field, replace
+import sys
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
-from av.video.reformatter import ColorRange, Interpolation
 
-from vidstyle.codecs import EncoderOptions, choose_encoder, container_format, encoder_rate
+from vidstyle.assembly import Assembly, zero_of
+from vidstyle.codecs import EncoderOptions, choose_encoder, container_format
+from vidstyle.encoder import Encoding, doubled
 from vidstyle.errors import SinkError, UsageError
-from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
-from vidstyle.remux import Remuxer
-from vidstyle.report import Report, StreamNote
+from vidstyle.frame import Frame
+from vidstyle.report import Report
+from vidstyle.segment import SegmentWriter, number_of
 from vidstyle.source import VideoSource
-from vidstyle.verify import verify
+from vidstyle.workfolder import WorkFolder
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class SinkOptions:
     overwrite: bool = False
 
 
-def check_output(path: Path, source: Path, overwrite: bool) -> None:
-    """Refuse an output before any work is done.
+def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
+    """Refuse an output before any work is done. ``source``: None where it is no file.
 
     Raises:
         UsageError: unknown extension, or the output is the source, also through links.
@@ -46,11 +44,11 @@ def check_output(path: Path, source: Path, overwrite: bool) -> None:
     try:
         exists = path.exists()
     except OSError as error:
-        raise _as_sink_error(error, path) from error
+        raise as_sink_error(error, path) from error
     if not folder.is_dir():
         raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
     if exists:
-        if path.samefile(source):
+        if source is not None and path.samefile(source):
             raise UsageError(f"the output {path} is the source itself: give another name with -o")
         if path.is_dir():
             raise SinkError(f"{path} is a folder: give a file's name")
@@ -60,79 +58,48 @@ def check_output(path: Path, source: Path, overwrite: bool) -> None:
         raise SinkError(f"not allowed to write to {folder}: choose another folder with -o")
 
 
-class FileSink:
-    """Encode frames, copy the source's other streams, and put the file in place when all is written.
+def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Report) -> Encoding:
+    canvas = doubled(source.info) if options.compare else source.info
+    choice = choose_encoder(name, canvas, options.encoder)
+    report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
+    return Encoding(source.info, choice, options.compare, options.encoder.threads)
 
-    A context manager: at an error nothing is left behind, and an existing output stays as it was. Times
-    are the source's own, in its own time base.
+
+class FileSink:
+    """Encode frames in segments; at the end join them with the source's other streams, and put the file in place.
+
+    A context manager: an existing output stays as it was until then. Times are the source's own, in its own
+    time base. What container and encoder refuse is told at opening, before any work.
+
+    Attributes:
+        reached: seconds of the source's time: the end of what was copied, after closing.
     """
 
-    def __init__(self, path: Path, source: VideoSource, options: SinkOptions, report: Report) -> None:
-        self.path, self.options, self.report = path, options, report
-        self._info = source.info
-        self._part = _part_name(path)
+    def __init__(self, path: Path, source: VideoSource, options: SinkOptions, report: Report, work: WorkFolder) -> None:
+        self.path, self.report = path, report
+        self.reached = Fraction(0)
+        self._source, self._work = source, work
         self._muxer = container_format(path)
-        self._choice = choose_encoder(path, _canvas(source.info, options.compare), options.encoder)
-        self._pts = array("q")  # 8 bytes a picture: hours of film must not fill the memory
-        self._durations: dict[int, int] = {}
-        self._zero = _zero(source)
-        report.time_shift = -float(self._zero)
-        self._remuxer: Remuxer | None = None
-        self.reached = Fraction(0)  # seconds of the source's time: the end of what was copied
+        self._encoding = _encoding(path, source, options, report)
+        self._zero = round(zero_of(source) / source.info.time_base)
+        self._writer: SegmentWriter | None = None
         try:
-            # "file:" keeps a name with a colon a name.
-            self._container = av.open(f"file:{self._part}", "w", format=self._muxer, options=self._muxer_options())
-            self._stream = self._add_video()
-            self._others = source.others()
-            self._remuxer = Remuxer(self._others, self._container, self._muxer, self._zero)
-            self._container.metadata.update(self._metadata(self._others.metadata))
-            self._stream.metadata.update(source.stream.metadata)
-            self._start_encoding()
+            self._rehearse()
         except BaseException as error:
-            self._discard()
-            raise _as_sink_error(error, path) from error
-        report.streams.append(StreamNote(source.stream.index, "video", source.info.codec, "styled"))
-        report.encoder = f"{self._choice.encoder} {' '.join(f'{k}={v}' for k, v in self._choice.options.items())}"
+            raise as_sink_error(error, path) from error
 
-    def _muxer_options(self) -> dict[str, str]:
-        if self._muxer not in ("mp4", "mov"):
-            return {}
-        # A late start is an edit list in the movie's clock: at its usual 1000 Hz it would be rounded.
-        clock = self._info.time_base.denominator
-        options = {"movflags": "+faststart+use_metadata_tags"}
-        return options | ({"movie_timescale": str(clock)} if 1000 <= clock <= 1_000_000 else {})
+    def _assembly(self, file: Path, report: Report) -> Assembly:
+        return Assembly(file, self._muxer, self._source, self._encoding, report)
 
-    def _start_encoding(self) -> None:
-        """Open the encoder and write the header now, so that what they refuse is told before any work."""
+    def _rehearse(self) -> None:
+        """Write a header with every stream and throw it away: a refusal must not come after hours of work."""
+        file = self._work.path / "rehearsal"
+        assembly = self._assembly(file, Report("", ""))
         try:
-            self._container.start_encoding()
-        except (ValueError, av.error.FFmpegError) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EIO):
-                raise
-            settings = " ".join(f"{k}={v}" for k, v in self._choice.options.items())
-            what = f"{self._choice.encoder} or {self._muxer}"
-            raise UsageError(f"{what} refuses these settings: {settings} ({error})") from error
-
-    @staticmethod
-    def _metadata(metadata: dict[str, str]) -> dict[str, str]:
-        own = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # the muxer writes these
-        return {key: value for key, value in metadata.items() if key.lower() not in own}
-
-    def _add_video(self) -> Any:
-        info, choice = self._info, self._choice
-        rate, options = encoder_rate(info), dict(choice.options)
-        stream: Any = self._container.add_stream(choice.encoder, rate=rate, options=options)
-        canvas = _canvas(info, self.options.compare)
-        stream.width, stream.height, stream.pix_fmt = canvas.width, canvas.height, choice.pix_fmt
-        context = stream.codec_context
-        context.time_base = info.time_base
-        context.sample_aspect_ratio = info.aspect
-        context.thread_count = self.options.encoder.threads
-        colour = info.colour
-        context.colorspace = colour.matrix if colour.matrix not in (0, 3) else colour.matrix_used
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        context.color_range = colour.range_used
-        return stream
+            assembly.encoder()
+        finally:
+            assembly.discard()
+            file.unlink(missing_ok=True)
 
     def write(self, frame: Frame) -> None:
         """Encode one frame; frames come with increasing pts.
@@ -140,76 +107,109 @@ class FileSink:
         Raises:
             SinkError: the disk is full, or the encoder refuses.
         """
-        assert self._remuxer is not None
         try:
-            self._remuxer.copy_until(frame.time)
-            pts = frame.pts - round(self._zero / frame.time_base)
-            picture = self._picture(frame)
-            picture.pts, picture.time_base = pts, frame.time_base
-            self._pts.append(pts)
-            if frame.duration:
-                self._durations[pts] = frame.duration
-            self._mux(self._stream.encode(picture))
+            number = number_of(frame.time, self._source.info.start)
+            if self._writer is None or self._writer.number != number:
+                self._finish_segment()
+                self._writer = SegmentWriter(self._work.path, number, self._encoding, self._muxer, self._zero)
+            self._writer.write(frame)
         except Exception as error:
-            raise _as_sink_error(error, self.path) from error
+            raise as_sink_error(error, self.path) from error
 
-    def _mux(self, packets: list[Any]) -> None:
-        for packet in packets:
-            if packet.pts in self._durations:  # the last picture's length would be lost otherwise
-                packet.duration = self._durations.pop(packet.pts)
-            self._container.mux(packet)
-
-    def _picture(self, frame: Frame) -> Any:
-        """The frame as the encoder wants it: the source's size, its matrix and its range."""
-        info = self._info
-        image = frame.image
-        canvas = _canvas(info, self.options.compare)
-        if self.options.compare:
-            image = _side_by_side(frame, info)
-        return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24").reformat(
-            width=canvas.width,
-            height=canvas.height,
-            format=self._choice.pix_fmt,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-            dst_colorspace=info.colour.matrix_used,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG if info.colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
-            threads=1,
-        )
-
-    def _finish(self) -> None:
-        assert self._remuxer is not None
-        self._mux(self._stream.encode(None))
-        self._remuxer.finish()
-        self.reached = self._remuxer.reached
-        self._others.close()
-        self._container.close()
-        with open(self._part, "rb+") as file:
-            os.fsync(file.fileno())
-        self.report.streams += self._remuxer.notes
-        self.report.streams.sort(key=lambda note: note.index)
-        self.report.frames_out = len(self._pts)
-        verify(self._part, self._pts, self._info.time_base, self._remuxer.digests, self._muxer, self.report)
-        self._part.replace(self.path)
+    def _finish_segment(self) -> None:
+        if self._writer is None:
+            return
+        done = self._work.segments
+        source = self._source
+        segment = self._writer.finish(done[-1].last if done else None, source.faults, source.notes)
+        self._writer = None
+        done.append(segment)
 
     def close(self) -> None:
-        """Write what is left, read the file back, and put it in place."""
+        """Join what was written, read the file back, and put it in place."""
+        file = self._work.path / f"whole{self.path.suffix}"
+        assembly: Assembly | None = None
         try:
-            self._finish()
+            self._finish_segment()
+            assembly = self._assembly(file, self.report)
+            assembly.join(self._work.path, self._work.segments)
+            self.reached = assembly.finish()
+            assembly.verify(file)
+            file.replace(self.path)
+            self._work.done = True
         except BaseException as error:
-            self._discard()
-            raise _as_sink_error(error, self.path) from error
-
-    def _discard(self) -> None:
-        """Close everything and leave nothing behind."""
-        if hasattr(self, "_others"):
-            self._others.close()
-        if hasattr(self, "_container"):
-            with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
-                self._container.close()  # a full disk fails again at the trailer; the file goes anyway
-            self._part.unlink(missing_ok=True)
+            if assembly is not None:
+                assembly.discard()
+            raise as_sink_error(error, self.path) from error
 
     def __enter__(self) -> FileSink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is None:
+            self.close()
+        elif self._writer is not None:
+            self._writer.discard()
+
+
+class StreamSink:
+    """Encode frames straight into the output container: for sources that can be read once, and for pipes.
+
+    Nothing can be gone on with later. A file gets its name at the end; a pipe cannot be read back.
+    ``path``: None for standard output, in Matroska, or the ``muxer`` given.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        source: VideoSource,
+        options: SinkOptions,
+        report: Report,
+        work: WorkFolder | None,
+        muxer: str = "matroska",
+    ) -> None:
+        self.path, self._work = path or Path("standard output"), work
+        self.reached = Fraction(0)
+        name = path or Path("pipe.y4m" if muxer == "yuv4mpegpipe" else "pipe.mkv")
+        self._file: Any = work.path / f"whole{name.suffix}" if work is not None else sys.stdout.buffer
+        muxer = container_format(name) if path is not None else muxer
+        self._assembly: Assembly | None = None
+        try:
+            encoding = _encoding(name, source, options, report)
+            self._assembly = Assembly(self._file, muxer, source, encoding, report)
+            self._encoder = self._assembly.encoder()
+        except BaseException as error:
+            self._discard()
+            raise as_sink_error(error, self.path) from error
+        self._zero = round(self._assembly.zero / source.info.time_base)
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame; as `FileSink.write`."""
+        assert self._assembly is not None
+        try:
+            self._assembly.write(self._encoder.encode(frame, frame.pts - self._zero))
+        except Exception as error:
+            raise as_sink_error(error, self.path) from error
+
+    def close(self) -> None:
+        """Write what is left; a file is read back and put in place."""
+        assert self._assembly is not None
+        try:
+            self._assembly.write(self._encoder.flush())
+            self.reached = self._assembly.finish()
+            if self._work is not None:
+                self._assembly.verify(self._file)
+                self._file.replace(self.path)
+                self._work.done = True
+        except BaseException as error:
+            self._discard()
+            raise as_sink_error(error, self.path) from error
+
+    def _discard(self) -> None:
+        if self._assembly is not None:
+            self._assembly.discard()
+
+    def __enter__(self) -> StreamSink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
@@ -219,42 +219,9 @@ class FileSink:
             self._discard()
 
 
-def _zero(source: VideoSource) -> Fraction:
-    """Seconds of the source's time that become 0 in the output.
-
-    Its own 0, unless a part is cut out, or pictures lie before 0: an edit list would hide those.
-    """
-    if source.options.start is not None:
-        return source.origin + source.options.start
-    return min(source.info.start, Fraction(0))
-
-
-def _part_name(path: Path) -> Path:
-    """A hidden-free sibling name that fits in 255 bytes."""
-    name = os.fsencode(path.name)
-    if len(name) > 240:
-        return path.with_name(f"vidstyle-{hashlib.sha256(name).hexdigest()[:16]}.part")
-    return path.with_name(path.name + ".part")
-
-
-def _canvas(info: VideoInfo, compare: bool) -> VideoInfo:
-    return replace(info, width=2 * info.width) if compare else info
-
-
-def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:
-    assert frame.original is not None, "comparing needs SourceOptions(originals=True)"
-    right = frame.image
-    if right.shape != frame.original.shape:
-        scaled = av.VideoFrame.from_ndarray(np.ascontiguousarray(right), format="rgb24").reformat(
-            width=info.width, height=info.height, interpolation=Interpolation.BICUBIC
-        )
-        right = scaled.to_ndarray()
-    return np.concatenate([frame.original, right], axis=1)
-
-
-def _as_sink_error(error: BaseException, path: Path) -> BaseException:
+def as_sink_error(error: BaseException, path: Path) -> BaseException:
     """One line for what the system or FFmpeg refused; anything else as it is."""
-    if not isinstance(error, (OSError, av.error.FFmpegError, ValueError)):
+    if not isinstance(error, (OSError, av.error.FFmpegError, ValueError)) or isinstance(error, BrokenPipeError):
         return error
     code = getattr(error, "errno", None)
     if code == errno.ENOSPC:

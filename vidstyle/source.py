@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,7 @@ from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import ToneMap
-from vidstyle.inputs import open_input
+from vidstyle.inputs import Input, open_input
 from vidstyle.others import OtherStreams, SecondReading
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,11 @@ def best_video(container: Any, path: Path) -> Any:
     return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
 
 
+def picture_check(image: np.ndarray) -> int:
+    """Checksum of a picture, uint8 [H, W, 3]."""
+    return zlib.crc32(image)
+
+
 class VideoSource:
     """Frames of the best video stream, upright and at the working size. A context manager.
 
@@ -75,9 +81,13 @@ class VideoSource:
     picture ends the stream; ``faults`` then says so, as it does of every repaired time.
     """
 
-    def __init__(self, path: Path, options: SourceOptions = SourceOptions()) -> None:
+    def __init__(self, path: Path | Input, options: SourceOptions = SourceOptions()) -> None:
+        if isinstance(path, Input):
+            assert path.path is not None
+            path = path.path
         self.path, self.options = path, options
         self.faults: list[str] = []
+        self.notes: list[str] = []
         self.deinterlaced = False
         self.reached = Fraction(0)  # seconds: the end of the last decoded picture
         self._container = open_input(path)
@@ -144,8 +154,8 @@ class VideoSource:
                 yield frame
 
     def _repair(self, pts: int | None, last: int | None) -> None:
-        if not any("times" in fault for fault in self.faults):
-            self.faults.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
+        if not any("times" in note for note in self.notes):
+            self.notes.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
 
     def _whole(self) -> Iterator[Any]:
         """Decoded frames, deinterlaced where wanted."""
@@ -234,6 +244,10 @@ class VideoSource:
         while frame is not None:
             yield self._convert(frame)
             frame = next(self._decoded, None)
+
+    def frames_after(self, pts: int, check: int | None) -> Iterator[Frame]:
+        """The frames after the one at ``pts``."""
+        return (frame for frame in self if frame.pts > pts)
 
     def _convert(self, frame: Any) -> Frame:
         height, width = self._coded_working

@@ -46,6 +46,16 @@ def _terminate(*_: object) -> NoReturn:
     raise SystemExit(TERMINATED)
 
 
+def _interrupt(*_: object) -> NoReturn:
+    """The first Ctrl-C ends the run in order; a second one ends it here: finished segments are safe on the disk."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    return "; ".join([message, *getattr(error, "__notes__", [])])
+
+
 def _say(message: str) -> None:
     line = " ".join(f"vidstyle: {message}".split())
     print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)  # noqa: T201
@@ -66,17 +76,19 @@ def main(args: list[str] | None = None) -> NoReturn:
     debug = "--debug" in words
     args = [arg for arg in words if arg != "--debug"] + args[len(words) :]
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         code = _run(args)
     except VidstyleError as error:
         if debug:
             raise
-        _say(str(error))
+        _say(_with_notes(str(error), error))
         code = error.exit_code
     except typer.Exit as done:
         code = done.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _say("stopped; nothing was left behind")
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        notes = getattr(stop, "__notes__", ["nothing was left behind"])
+        _say("; ".join(["stopped", *notes]))
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit

@@ -39,6 +39,7 @@ def file(
         typer.Option(metavar="K=V", help="An option of the encoder, as tune=animation; repeat for more."),
     ] = None,
     overwrite: opt.Overwrite = False,
+    resume: opt.Resume = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
@@ -66,6 +67,7 @@ def file(
         SourceOptions(opt.parse_size(size), begin, stop, originals=compare, deinterlace=deinterlace),
         SinkOptions(encoder, compare, overwrite),
         EngineOptions(engine, device, precision, threads),
+        resume,
     )
     return _run(job, json)
 

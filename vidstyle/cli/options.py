@@ -19,6 +19,7 @@ Size = Annotated[
     typer.Option(metavar="N|native", help="Short side the network works at; the output keeps the source's size."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, gpu (Intel) ...: never replaced by another.")]
 Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 for all cores.")]

@@ -1,0 +1,150 @@
+"""Styled frames to packets: every segment of a video is encoded by the same settings."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation
+
+from vidstyle.codecs import EncoderChoice, encoder_rate
+from vidstyle.errors import UsageError
+from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
+
+SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What decides how pictures are encoded.
+
+    Attributes:
+        info: of the source.
+        choice: encoder, pixel format, options.
+        compare: the source left and the result right of it.
+        threads: of the encoder, 0 for as many as it likes.
+    """
+
+    info: VideoInfo
+    choice: EncoderChoice
+    compare: bool = False
+    threads: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the encoded pictures."""
+        return (2 if self.compare else 1) * self.info.width, self.info.height
+
+
+class Encoder:
+    """One encoder writing into one container: frames in, packets with their exact times out."""
+
+    def __init__(self, container: Any, muxer: str, encoding: Encoding, metadata: dict[str, str]) -> None:
+        self._container, self._muxer, self._encoding = container, muxer, encoding
+        self._durations: dict[int, int] = {}
+        self._inverse: Any = None
+        choice, info = encoding.choice, encoding.info
+        self.stream: Any = container.add_stream(choice.encoder, rate=encoder_rate(info), options=dict(choice.options))
+        self.stream.width, self.stream.height = encoding.size
+        self.stream.pix_fmt = choice.pix_fmt
+        self.stream.metadata.update(metadata)
+        context, colour = self.stream.codec_context, info.colour
+        context.time_base = info.time_base
+        context.sample_aspect_ratio = info.aspect
+        context.thread_count = encoding.threads
+        context.colorspace = colour.matrix if colour.matrix not in (0, 3) else colour.matrix_used
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        context.color_range = colour.range_used
+
+    def start(self) -> None:
+        """Open the encoder and write the container's header.
+
+        Raises:
+            UsageError: one of them refuses its settings.
+        """
+        try:
+            self._container.start_encoding()
+        except (ValueError, av.error.FFmpegError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EIO):
+                raise
+            settings = " ".join(f"{k}={v}" for k, v in self._encoding.choice.options.items())
+            what = f"{self._encoding.choice.encoder} or {self._muxer}"
+            raise UsageError(f"{what} refuses these settings: {settings} ({error})") from error
+
+    def encode(self, frame: Frame, pts: int) -> Iterator[Any]:
+        """Packets that are ready once ``frame`` is in, ``pts`` being its time in the output."""
+        picture = self._picture(frame)
+        picture.pts, picture.time_base = pts, frame.time_base
+        self._durations[pts] = frame.duration or self._usual_duration(frame.time_base)
+        yield from self._finished(self.stream.encode(picture))
+
+    def flush(self) -> Iterator[Any]:
+        """The packets that are left."""
+        yield from self._finished(self.stream.encode(None))
+
+    def _usual_duration(self, time_base: Fraction) -> int:
+        """Of a picture whose source does not say: without one, an edit list would hide the last picture."""
+        return max(1, round(1 / (encoder_rate(self._encoding.info) * time_base)))
+
+    def _finished(self, packets: list[Any]) -> Iterator[Any]:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, packet.duration)
+            yield packet
+
+    def _picture(self, frame: Frame) -> Any:
+        """The frame as the encoder wants it: the source's size, its matrix and its range."""
+        encoding, colour = self._encoding, self._encoding.info.colour
+        width, height = encoding.size
+        image = _side_by_side(frame, encoding.info) if encoding.compare else frame.image
+        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
+        if colour.is_hdr:
+            picture = self._to_hdr(picture, width, height)
+        elif encoding.choice.alpha and frame.alpha is not None and not encoding.compare:
+            picture = _with_alpha(picture, frame.alpha)
+        return picture.reformat(
+            width=width,
+            height=height,
+            format=encoding.choice.pix_fmt,
+            interpolation=SCALING,
+            dst_colorspace=colour.matrix_used,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG if colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
+            threads=1,
+        )
+
+    def _to_hdr(self, picture: Any, width: int, height: int) -> Any:
+        if self._inverse is None:
+            from vidstyle.hdr import InverseToneMap
+
+            self._inverse = InverseToneMap(width, height, self._encoding.info.colour.transfer)
+        planes = picture.reformat(width=width, height=height, format="gbrp", interpolation=SCALING, threads=1)
+        return self._inverse(planes)
+
+
+def _scaled(image: np.ndarray, info: VideoInfo) -> np.ndarray:
+    if image.shape[:2] == (info.height, info.width):
+        return image
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    return frame.reformat(width=info.width, height=info.height, interpolation=Interpolation.BICUBIC).to_ndarray()
+
+
+def _with_alpha(picture: Any, alpha: np.ndarray) -> Any:
+    """RGBA at the size of ``alpha``, uint8 [H, W]."""
+    height, width = alpha.shape
+    colour = picture.reformat(width=width, height=height, interpolation=SCALING, threads=1).to_ndarray()
+    return av.VideoFrame.from_ndarray(np.dstack([colour, alpha]), format="rgba")
+
+
+def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:
+    assert frame.original is not None, "comparing needs SourceOptions(originals=True)"
+    return np.concatenate([frame.original, _scaled(frame.image, info)], axis=1)
+
+
+def doubled(info: VideoInfo) -> VideoInfo:
+    """``info`` of pictures of two halves, for choosing an encoder."""
+    return replace(info, width=2 * info.width)

@@ -1,0 +1,120 @@
+"""The folder beside an output that is being made: ``OUT.part/`` with its finished segments.
+
+It is what a run goes on from after a crash, and its lock keeps a second run off the same output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vidstyle.errors import SinkError
+from vidstyle.segment import Segment, complete_segments
+from vidstyle.whole import write_whole
+
+
+def work_path(target: Path) -> Path:
+    """Beside the output, and short enough for every file system."""
+    name = os.fsencode(target.name)
+    if len(name) > 240:
+        return target.with_name(f"vidstyle-{hashlib.sha256(name).hexdigest()[:16]}.part")
+    return target.with_name(target.name + ".part")
+
+
+class WorkFolder:
+    """A context manager: locked inside the block; removed at its end unless there is something to go on from.
+
+    Args:
+        target: the output that is being made.
+        fingerprint: what decides the result; a later run goes on only if it is the same.
+        resume: go on from the segments that are there, if any.
+        overwrite: throw them away, if any.
+
+    Raises:
+        SinkError: another run is at work on this output, an interrupted run's work is there and neither
+            ``resume`` nor ``overwrite`` was asked for, or it was made from something else.
+    """
+
+    def __init__(self, target: Path, fingerprint: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        self.target, self.path = target, work_path(target)
+        self.done = False
+        self.segments: list[Segment] = []
+        self._fingerprint = json.loads(json.dumps(fingerprint))
+        self._resume, self._overwrite = resume, overwrite
+        self._lock = FileLock(self.path / "lock", timeout=0)
+
+    def __enter__(self) -> WorkFolder:
+        self._acquire()
+        try:
+            self._take_up()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _acquire(self) -> None:
+        """Lock the folder; once more if the run that had it removed it in between."""
+        for _ in range(10):
+            self.path.mkdir(exist_ok=True)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise SinkError(f"another run is writing {self.target}: wait for it, or choose another -o") from None
+            except FileNotFoundError:
+                continue
+            if (self.path / "lock").exists():
+                return
+            self._lock.release()
+        raise SinkError(f"cannot lock {self.path}: is another program removing it?")
+
+    def _take_up(self) -> None:
+        found = complete_segments(self.path) if not self._overwrite else []
+        if found and not self._resume:
+            frames = sum(len(segment.pts) for segment in found)
+            what = f"{self.path} holds {frames} frames of an interrupted run"
+            raise SinkError(f"{what}: --resume goes on from there, --overwrite begins anew")
+        if found:
+            self._check_same()
+        self.segments = found
+        self._clean()
+        write_whole(self.path / "job.json", json.dumps(self._fingerprint, indent=1).encode())
+
+    def _check_same(self) -> None:
+        try:
+            before = json.loads((self.path / "job.json").read_text())
+        except (OSError, ValueError):
+            before = {}
+        changed = [key for key in {**self._fingerprint, **before} if self._fingerprint.get(key) != before.get(key)]
+        if changed:
+            what = f"cannot go on from {self.path}: {', '.join(changed)} changed since that run"
+            raise SinkError(f"{what}; give the same again, or --overwrite begins anew")
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the finished segments."""
+        return sum(len(segment.pts) for segment in self.segments)
+
+    def _clean(self) -> None:
+        """Remove everything but the lock, what was made from what, and the finished segments."""
+        keep = {"lock", "job.json", *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
+        for path in self.path.iterdir():
+            if path.name not in keep:
+                path.unlink()
+
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
+        kept = bool(self.segments) and not self.done
+        try:
+            if kept:
+                self._clean()
+                if error is not None:
+                    error.add_note(f"{self.frames} frames are done: the same command with --resume goes on from there")
+        finally:
+            self._lock.release()
+            if not kept:
+                shutil.rmtree(self.path, ignore_errors=True)

@@ -185,7 +185,8 @@ def test_closing_a_source_never_waits_for_its_own_log(styled_home: Path, clip: C
     env = {**os.environ, "VIDSTYLE_HOME": str(styled_home), "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "vidstyle", "file", str(clip.path), "--style", "tiny", "--engine", "onnx"]
     for _ in range(4):
-        processes = [subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) for _ in range(3)]
+        outputs = [["-o", str(clip.path.with_name(f"{i}.mp4"))] for i in range(3)]
+        processes = [subprocess.Popen(command + output, env=env, stderr=subprocess.DEVNULL) for output in outputs]
         try:
             assert [process.wait(timeout=30) for process in processes] == [2, 2, 2]
         finally:

@@ -40,6 +40,14 @@ class StyleError(VidstyleError):
     exit_code = 7
 
 
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; ``exit_code`` is what the process ends with. Nothing catches it but to clean up."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
 SOME_FAILED = 3
 INTERRUPTED = 130
 TERMINATED = 143

@@ -1,7 +1,6 @@
 """A run that was stopped anywhere goes on, and its result equals that of a run that was not."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from media import make_clip, packets, save_tiny, video_times
+from media import left_behind, make_clip, packets, save_tiny, video_times
 
 from vidstyle.assembly import decoding_times
 from vidstyle.catalog import parse_recipe
@@ -34,20 +33,20 @@ def job(home: Path, tmp_path: Path) -> FileJob:
     return FileJob(clip.path, parse_recipe(str(save_tiny(home, "tiny"))), tmp_path / "out.mp4")
 
 
-class Stop(Exception):
+class CrashError(Exception):
     """As a crash would."""
 
 
 def stop_after(frames: int):
     def on_progress(progress: Progress) -> None:
         if progress.frames == frames:
-            raise Stop
+            raise CrashError
 
     return on_progress
 
 
-def interrupted(job: FileJob, frames: int) -> Stop:
-    with pytest.raises(Stop) as caught:
+def interrupted(job: FileJob, frames: int) -> CrashError:
+    with pytest.raises(CrashError) as caught:
         stylize_file(job, stop_after(frames))
     return caught.value
 
@@ -226,7 +225,7 @@ def test_a_killed_process_goes_on(home: Path, tmp_path: Path, how: signal.Signal
     process = run_cli(*command[:-1], str(tmp_path / "straight.mp4"))
     process.communicate(timeout=60)
     assert output.read_bytes() == (tmp_path / "straight.mp4").read_bytes()
-    assert sorted(p for p in os.listdir(tmp_path) if p != "home") == ["in.mp4", "out.mp4", "straight.mp4"]
+    assert left_behind(tmp_path, "in.mp4", "out.mp4", "straight.mp4") == []
 
 
 @pytest.mark.parametrize(
@@ -242,3 +241,16 @@ def test_decoding_times(segments: list[list[int]], expected: list[int]) -> None:
     found = list(decoding_times(segments))
     assert found == expected
     assert all(dts <= pts for dts, pts in zip(found, (p for s in segments for p in s), strict=True))
+
+
+@pytest.mark.slow
+def test_a_long_film_killed_three_times(home: Path, shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kill_and_resume import prove
+
+    monkeypatch.setenv("VIDSTYLE_HOME", str(home))
+    style = str(save_tiny(home, "tiny"))
+    results = prove(shared("media/long_180p_av1.mp4"), [0.1, 0.5, 0.9], [f"--style={style}"], tmp_path)
+    for result in results:
+        assert result.identical and result.total == 21766
+        # One segment of ten seconds at 60 frames a second, and what was reported after the last one was finished.
+        assert result.killed - result.kept <= 700 and result.went_on == result.kept + 1

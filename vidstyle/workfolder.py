@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,11 @@ class WorkFolder:
                 path.unlink()
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
-        kept = bool(self.segments) and not self.done
+        kept = bool(self.segments) and not self.done and self.path.exists()
         try:
             if kept:
-                self._clean()
+                with suppress(OSError):  # the error that ends the block is the one to tell of
+                    self._clean()
                 if error is not None:
                     error.add_note(f"{self.frames} frames are done: the same command with --resume goes on from there")
         finally:

@@ -8,9 +8,11 @@ vidstyle refused it with one line; what it reports as lost is shown.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -55,18 +57,16 @@ class Row:
 
 
 def content(path: Path, video: int | None = None) -> Content:
-    """Decode the best video stream, or the one at index ``video``, up to the first error."""
+    """Decode the best video stream, or the one at index ``video``."""
     found = Content()
     with av.open(f"file:{path}", metadata_errors="replace") as container:
         stream = container.streams.best("video") if video is None else container.streams[video]
         assert stream is not None
         found.streams = len(container.streams)
-        try:
-            for frame in container.decode(stream):
-                time = None if frame.pts is None else frame.pts * Fraction(stream.time_base or 1)
-                found.times.append(time if time is not None else Fraction(-1))
-        except (av.error.FFmpegError, OSError):
-            pass  # vidstyle too keeps what comes before
+        stream.codec_context.thread_count = 1  # so that an error belongs to its picture
+        for frame in _decoded(container, stream):
+            time = None if frame.pts is None else frame.pts * Fraction(stream.time_base or 1)
+            found.times.append(time if time is not None else Fraction(-1))
     with av.open(f"file:{path}", metadata_errors="replace") as container:
         tracks = {s.index: [] for s in container.streams.audio if s.codec_context is not None}
         chosen = [container.streams[i] for i in tracks]
@@ -75,6 +75,16 @@ def content(path: Path, video: int | None = None) -> Content:
                 tracks[packet.stream_index].append(_payload(packet))
     found.sound = list(tracks.values())
     return found
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Every picture that can be decoded; the others are passed over."""
+    try:
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                yield from packet.decode()
+    except (av.error.FFmpegError, OSError):
+        return  # the container itself is broken from here on
 
 
 def _payload(packet: Any) -> bytes:

@@ -24,8 +24,8 @@ from vidstyle.workfolder import work_path
 
 #: where a failure strikes: (owner, method, what is raised there, what the caller sees)
 PLACES: list[tuple[type, str, Callable[[], BaseException], type[BaseException]]] = [
-    (VideoSource, "_to_rgb", lambda: SourceError("x"), SourceError),
-    (VideoSource, "_to_rgb", MemoryError, MemoryError),
+    (VideoSource, "_convert", lambda: SourceError("x"), SourceError),
+    (VideoSource, "_convert", MemoryError, MemoryError),
     (OpenVINOEngine, "submit", lambda: EngineError("x"), EngineError),
     (OpenVINOEngine, "submit", lambda: RuntimeError("x"), RuntimeError),
     (Encoder, "_picture", lambda: OSError(5, "Input/output error"), SinkError),

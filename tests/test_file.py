@@ -270,7 +270,7 @@ def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
     from engines.openvino import OpenVINOEngine
     from vidstyle.encoder import Encoder
 
-    target = {"source": (VideoSource, "_to_rgb"), "engine": (OpenVINOEngine, "submit"), "sink": (Encoder, "_picture")}
+    target = {"source": (VideoSource, "_convert"), "engine": (OpenVINOEngine, "submit"), "sink": (Encoder, "_picture")}
     if where in target:
         before(*target[where])
     expected = {"source": SourceError, "engine": EngineError, "sink": SinkError, "progress": KeyboardInterrupt}[where]

@@ -114,6 +114,8 @@ class Assembly:
         self._stream.time_base = self.info.time_base
         self._stream.sample_aspect_ratio = self.info.aspect
         self._stream.metadata.update(self._metadata)
+        if self._encoding.choice.tag:
+            self._stream.codec_tag = self._encoding.choice.tag
         self._copy_others()
 
     def _timed(self, packets: Iterable[Any], segment: Segment, decoding: Iterator[int]) -> Iterator[Any]:

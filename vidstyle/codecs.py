@@ -1,30 +1,22 @@
-"""Which container and encoder an output gets, and the encoder's options."""
+"""Which encoder an output gets, its pixel format and its options."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import av
 
-from vidstyle.errors import UsageError
-from vidstyle.frame import VideoInfo
+from vidstyle.containers import CONTAINERS, can_hold, container_format, default_output
+from vidstyle.errors import EngineError, UsageError
+from vidstyle.frame import TRC_PQ, VideoInfo
+from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions
 
-#: file extension -> (FFmpeg's muxer, its usual codec)
-CONTAINERS = {
-    ".mp4": ("mp4", "h264"),
-    ".m4v": ("mp4", "h264"),
-    ".mov": ("mov", "h264"),
-    ".mkv": ("matroska", "h264"),
-    ".ts": ("mpegts", "h264"),
-    ".mts": ("mpegts", "h264"),
-    ".m2ts": ("mpegts", "h264"),
-    ".webm": ("webm", "vp9"),
-}
+__all__ = ["EncoderChoice", "EncoderOptions", "can_hold", "choose_encoder", "container_format", "default_output"]
+
 #: names people use -> FFmpeg's encoder
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "h265": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 #: constant quality and speed that suit drawn pictures; crf scales differ from codec to codec
@@ -34,107 +26,174 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "26", "preset": "9"},
     "libvpx-vp9": {"crf": "26", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
-_PREFERRED = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "rgb24", "bgr0")
-NO_ODD_SIZES = ("yuv420p", "yuvj420p", "nv12", "yuv422p")
+#: options that are lists of their own: what a user gives is added to ours
+_LISTS = ("x265-params", "svtav1-params", "x264-params")
+#: encoders on a device, by the end of their name: (what they need, their quality option, its default)
+_DEVICES = {
+    "nvenc": ("an NVIDIA GPU that can encode, and its driver", "cq", "19"),
+    "qsv": ("an Intel GPU and its driver", "global_quality", "20"),
+    "amf": ("an AMD GPU and its driver", "qvbr_quality_level", "20"),
+    "videotoolbox": ("a Mac", "q", "65"),
+    "vaapi": ("a GPU with VA-API", "global_quality", "20"),
+    "v4l2m2m": ("a board with a video encoder", "", ""),
+    "mf": ("Windows with Media Foundation", "", ""),
+    "vulkan": ("a GPU with Vulkan video", "", ""),
+}
+RAW = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
+#: what a container gets by itself where H.264 would lose something
+_DEEP_CODECS, _ALPHA_CODECS = ("hevc", "av1", "vp9"), {"mov": "prores_ks", "matroska": "ffv1", "webm": "vp9"}
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """``codec`` None: what suits the container. ``extra``: the encoder's own options, as ffmpeg names them."""
+    """What a person asked for.
+
+    Attributes:
+        codec: None for what suits the container and the source.
+        extra: the encoder's own options, as ffmpeg names them.
+        threads: 0 for as many as it likes.
+        pix_fmt: None for what every player shows.
+    """
 
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
     extra: tuple[tuple[str, str], ...] = ()
     threads: int = 0
+    pix_fmt: str | None = None
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
+    """Settled at opening.
+
+    Attributes:
+        alpha: the pixel format holds the source's transparency.
+        tag: the codec's name inside the container, "" for the usual one.
+        reductions: what of the source's pictures is lost by it, for the report.
+    """
+
     encoder: str
     pix_fmt: str
     options: dict[str, str]
     alpha: bool = False
-
-
-def container_format(path: Path) -> str:
-    """FFmpeg's muxer for an output name.
-
-    Raises:
-        UsageError: the extension is none we can write.
-    """
-    try:
-        return CONTAINERS[path.suffix.lower()][0]
-    except KeyError:
-        known = " ".join(sorted(CONTAINERS))
-        raise UsageError(f"cannot write {path.name!r}: use one of the extensions {known}") from None
-
-
-def default_output(source: Any, style: str) -> Path:
-    """``{stem}.{style}{ext}`` beside the source; Matroska where the source's container cannot be written."""
-    source = source.path
-    extension = source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
-    return source.with_name(f"{source.stem}.{style}{extension}")
+    tag: str = ""
+    reductions: tuple[str, ...] = ()
 
 
 def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> EncoderChoice:
-    """Settle encoder, pixel format and options once, at opening.
+    """Settle encoder, pixel format and options once, at opening. ``path`` may also be "pipe.y4m".
 
     Raises:
-        UsageError: no such encoder, not for this container, or it lacks an option.
+        UsageError: no such encoder, not for this container or these pictures, or it lacks an option.
+        EngineError: the device that it needs is not here.
     """
-    muxer, usual = CONTAINERS[path.suffix.lower()]
-    name = wanted.codec or usual
+    suffix = path.suffix.lower()
+    if suffix == ".y4m":
+        return _raw(info, wanted)
+    muxer, usual = CONTAINERS[suffix]
+    name = wanted.codec or _usual(muxer, usual, info)
+    codec = _codec(name)
+    if not can_hold(muxer, codec.canonical_name):
+        raise UsageError(f"{path.suffix} cannot hold {name} video: use .mkv, or another --codec")
+    pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
+    alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
+    tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
+    less = tuple(reductions(info, pix_fmt, alpha, muxer))
+    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less)
+    _check_device(codec, choice, info)
+    return choice
+
+
+def _raw(info: VideoInfo, wanted: EncoderOptions) -> EncoderChoice:
+    if info.colour.is_hdr:
+        raise UsageError("y4m carries no HDR: use mkv, or make it SDR")
+    even = info.width % 2 == info.height % 2 == 0
+    pix_fmt = wanted.pix_fmt or ("yuv420p" if even else "yuv444p")
+    if pix_fmt not in RAW:
+        raise UsageError(f"y4m has no pixel format {pix_fmt!r}: use one of {', '.join(RAW)}")
+    return EncoderChoice("rawvideo", pix_fmt, {}, reductions=tuple(reductions(info, pix_fmt, False, "yuv4mpegpipe")))
+
+
+def _codec(name: str) -> Any:
     encoder = ENCODERS.get(name, name)
     try:
-        codec = av.Codec(encoder, "w")
+        codec: Any = av.Codec(encoder, "w")
     except av.codec.codec.UnknownCodecError:
         known = ", ".join(ENCODERS)
-        raise UsageError(f"no encoder {name!r} here: use one of {known}, or an FFmpeg encoder's name") from None
+        device = _DEVICES.get(encoder.rpartition("_")[2])
+        needs = f" (it needs {device[0]})" if device else ""
+        raise UsageError(f"no encoder {name!r} here{needs}: use one of {known}, or an FFmpeg encoder's name") from None
     if codec.type != "video":
         raise UsageError(f"{name!r} is an {codec.type} encoder: use one of {', '.join(ENCODERS)}")
-    if not can_hold(muxer, codec.canonical_name, encoder):
-        raise UsageError(f"{path.suffix} cannot hold {name} video: use .mkv, or another --codec")
-    options = dict(_DEFAULTS.get(encoder, {}))
+    return codec
+
+
+def _usual(muxer: str, usual: str, info: VideoInfo) -> str:
+    """The codec of a container that loses the least of this source."""
+    if info.alpha and muxer in _ALPHA_CODECS:
+        return _ALPHA_CODECS[muxer]
+    if info.colour.is_hdr:
+        for name in _DEEP_CODECS:
+            codec = _codec(name)
+            if can_hold(muxer, codec.canonical_name) and any(carries_hdr(codec, f) for f in formats_of(codec)):
+                return name
+    return usual
+
+
+def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, str]:
+    device = _DEVICES.get(codec.name.rpartition("_")[2])
+    quality = device[1] if device else "crf"
+    options = dict(_DEFAULTS.get(codec.name, {}))
+    if device and quality:
+        options[quality] = device[2]
     if wanted.crf is not None:
-        options["crf"] = f"{wanted.crf:g}"
+        options[quality or "crf"] = f"{wanted.crf:g}"
     if wanted.preset is not None:
         options["preset"] = wanted.preset
-    options |= dict(wanted.extra)
-    _check_options(codec, options, encoder)
-    return EncoderChoice(encoder, _pixel_format(codec, info), options)
+    for name, value in (*_hdr_options(codec.name, info), *wanted.extra):
+        options[name] = f"{options[name]}:{value}" if name in _LISTS and options.get(name) else value
+    _check_options(codec, options)
+    return options
 
 
-@cache
-def _supported(muxer: str) -> frozenset[str]:
-    if muxer == "mpegts":  # its muxer has no table for FFmpeg to ask
-        return frozenset(("h264", "hevc", "mpeg2video", "aac", "ac3", "eac3", "mp2", "mp3", "opus", "dca", "dvbsub"))
-    probe = av.open(os.devnull, "w", format=muxer)
-    try:
-        return frozenset(probe.supported_codecs)
-    finally:
-        probe.close()
+def _hdr_options(encoder: str, info: VideoInfo) -> Iterator[tuple[str, str]]:
+    """What players need to show PQ as it was mastered; the colours themselves are told by the stream."""
+    if not info.colour.is_hdr:
+        return
+    if encoder == "libx265":
+        given = info.mastering.x265() if info.mastering else {}
+        ours = {"hdr10": "1", "hdr10-opt": "1"} if info.colour.transfer == TRC_PQ else {}
+        if ours or given:
+            yield "x265-params", ":".join(f"{key}={value}" for key, value in (ours | given).items())
+    elif encoder == "libsvtav1" and info.mastering:
+        yield "svtav1-params", ":".join(f"{key}={value}" for key, value in info.mastering.svtav1().items())
 
 
-def can_hold(muxer: str, *codecs: str) -> bool:
-    """Whether the container takes a stream of any of these codec names (canonical or implementation)."""
-    return not _supported(muxer).isdisjoint(codecs)
-
-
-def _check_options(codec: Any, options: dict[str, str], encoder: str) -> None:
+def _check_options(codec: Any, options: dict[str, str]) -> None:
     supported = av.CodecContext.create(codec, "w").supported_options
     known = {option.name for option in (*supported.generic, *supported.private)}
     if unknown := [name for name in options if name not in known]:
-        raise UsageError(f"the encoder {encoder} has no option {unknown[0]!r}: see ffmpeg -h encoder={encoder}")
+        raise UsageError(f"the encoder {codec.name} has no option {unknown[0]!r}: see ffmpeg -h encoder={codec.name}")
 
 
-def _pixel_format(codec: Any, info: VideoInfo) -> str:
-    formats = [f.name for f in codec.video_formats or []] or ["yuv420p"]
-    odd = info.width % 2 or info.height % 2
-    for name in _PREFERRED:
-        if name in formats and not (odd and name in NO_ODD_SIZES):
-            return name
-    return formats[0]
+def _check_device(codec: Any, choice: EncoderChoice, info: VideoInfo) -> None:
+    """Open an encoder that needs a device, so that its absence is told before any work."""
+    device = _DEVICES.get(codec.name.rpartition("_")[2])
+    if device is None:
+        return
+    context: Any = av.CodecContext.create(codec, "w")
+    context.width, context.height, context.pix_fmt = info.width, info.height, choice.pix_fmt
+    context.time_base, context.framerate = info.time_base, encoder_rate(info)
+    context.options = dict(choice.options)
+    try:
+        context.open()
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EngineError(
+            f"the encoder {codec.name} does not start ({reason}): it needs {device[0]}; use --codec "
+            f"{codec.canonical_name} without it"
+        ) from error
 
 
 def encoder_rate(info: VideoInfo) -> Fraction:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain, groupby
 from typing import Any
 
 import av
@@ -19,20 +20,26 @@ def wanted(mode: str, stream: Any, first: Any) -> bool:
     return bool(first.interlaced_frame) or int(stream.codec_context.field_order) not in _PROGRESSIVE
 
 
-def deinterlace(frames: Iterator[Any], stream: Any, every: bool) -> Iterator[Any]:
+def deinterlace(frames: Iterable[Any], stream: Any, every: bool) -> Iterator[Any]:
     """One whole picture per decoded one, at its time, by bwdif; ``every``: also those that are not flagged."""
+    for _, alike in groupby(frames, _kind):
+        yield from _filtered(alike, stream, every)
+
+
+def _kind(frame: Any) -> tuple[Any, ...]:
+    """What a filter must not see change."""
+    return frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range
+
+
+def _filtered(frames: Iterator[Any], stream: Any, every: bool) -> Iterator[Any]:
     graph = av.filter.Graph()
-    source = graph.add_buffer(template=stream)
-    filtered = graph.add("bwdif", f"mode=send_frame:parity=auto:deint={'all' if every else 'interlaced'}")
-    sink = graph.add("buffersink")
-    source.link_to(filtered)
-    filtered.link_to(sink)
-    graph.configure()
-    for frame in frames:
+    first = next(frames)
+    source = graph.add_buffer(template=first, time_base=stream.time_base)
+    bwdif = graph.add("bwdif", f"mode=send_frame:parity=auto:deint={'all' if every else 'interlaced'}")
+    graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
+    for frame in chain([first], frames, [None]):
         graph.push(frame)
-        yield from _ready(graph, stream, frame)
-    graph.push(None)
-    yield from _ready(graph, stream, None)
+        yield from _ready(graph, stream, first)
 
 
 def _ready(graph: Any, stream: Any, like: Any) -> Iterator[Any]:
@@ -44,6 +51,5 @@ def _ready(graph: Any, stream: Any, like: Any) -> Iterator[Any]:
         time = frame.pts * Fraction(frame.time_base)  # the filter counts in halves
         frame.pts, frame.time_base = round(time / Fraction(stream.time_base)), stream.time_base
         frame.duration = frame.duration // 2
-        if like is not None:
-            frame.colorspace, frame.color_range = like.colorspace, like.color_range
+        frame.colorspace, frame.color_range = like.colorspace, like.color_range  # the filter forgets them
         yield frame

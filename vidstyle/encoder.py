@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -54,6 +55,8 @@ class Encoder:
         self.stream.width, self.stream.height = encoding.size
         self.stream.pix_fmt = choice.pix_fmt
         self.stream.metadata.update(metadata)
+        if choice.tag and muxer in ("mp4", "mov"):
+            self.stream.codec_context.codec_tag = choice.tag
         context, colour = self.stream.codec_context, info.colour
         context.time_base = info.time_base
         context.sample_aspect_ratio = info.aspect
@@ -145,9 +148,8 @@ def _repeatable(choice: EncoderChoice) -> dict[str, str]:
 
 @cache
 def _has_avx512() -> bool:
-    from numpy._core import _multiarray_umath
-
-    features: dict[str, bool] = getattr(_multiarray_umath, "__cpu_features__", {})
+    core = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
+    features: dict[str, bool] = getattr(importlib.import_module(f"{core}._multiarray_umath"), "__cpu_features__", {})
     return features.get("AVX512F", False)
 
 

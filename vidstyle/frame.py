@@ -7,8 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from vidstyle.mastering import Mastering
+
 MATRIX_709, MATRIX_601, MATRIX_2020 = 1, 5, 9
 MATRIX_UNKNOWN = 2  # AVCOL_SPC_UNSPECIFIED
+MATRIX_RGB, MATRIX_RESERVED, MATRIX_YCGCO, MATRIX_BY_PRIMARIES = 0, 3, 8, 12
+PRIMARIES_709, PRIMARIES_2020 = 1, 9
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRC_PQ, TRC_HLG = 16, 18
 
@@ -59,7 +63,12 @@ class Colour:
 
     @property
     def matrix_used(self) -> int:
-        if self.matrix in (MATRIX_UNKNOWN, 0, 3, 8) or self.matrix > MATRIX_2020 + 1:
+        if self.matrix == MATRIX_BY_PRIMARIES:
+            return {PRIMARIES_709: MATRIX_709, PRIMARIES_2020: MATRIX_2020}.get(self.primaries, MATRIX_601)
+        none = (MATRIX_UNKNOWN, MATRIX_RGB, MATRIX_RESERVED, MATRIX_YCGCO)
+        if self.matrix in none or self.matrix > MATRIX_2020 + 1:
+            if self.is_hdr:
+                return MATRIX_2020
             return MATRIX_709 if self.height >= 720 else MATRIX_601
         return min(self.matrix, MATRIX_2020)
 
@@ -83,7 +92,11 @@ class VideoInfo:
         rate: average frames a second, for display and for the encoder's rate control; None if unknown.
         start, duration: seconds; ``duration`` is None where the container does not say.
         frames: the container's or our estimate, for progress only.
+        colour: of an output; the source's own, but SDR for an HDR source that is not kept as such.
         is_live: newest frame wins, rather than every frame counts.
+        alpha: the frames have one.
+        bits: of a channel of the source.
+        mastering: static HDR metadata, where the pictures stay HDR.
     """
 
     width: int
@@ -100,6 +113,9 @@ class VideoInfo:
     codec: str = ""
     pix_fmt: str = ""
     is_live: bool = False
+    alpha: bool = False
+    bits: int = 8
+    mastering: Mastering | None = None
 
 
 def working_size(width: int, height: int, aspect: Fraction, short_side: int | None) -> tuple[int, int]:

@@ -1,16 +1,16 @@
-"""The checks of ``vidstyle doctor`` for what only some need: NVIDIA's driver, torch, TensorRT."""
+"""The checks of ``vidstyle doctor`` for what only some need: NVIDIA's driver, torch, TensorRT, live video."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from vidstyle.health import INFO, OK, WARN, Finding
+from vidstyle.health import INFO, OK, WARN, Check, Finding
 
 #: CUDA's major version -> the first major version of the driver that runs it
 DRIVERS = {11: 450, 12: 525, 13: 580}
@@ -78,3 +78,16 @@ def _tensorrt() -> Finding:
 
 
 CHECKS: dict[str, Callable[[], Finding]] = {"nvidia": _nvidia, "torch": _torch, "tensorrt": _tensorrt}
+
+
+def check_live() -> Iterator[Check]:
+    """What ``vidstyle live`` needs besides; a part that breaks is a warning, since files work without."""
+    from vidstyle.live.health import CHECKS as LIVE
+
+    for name, check in LIVE.items():
+        try:
+            finding = check()
+        except Exception as error:  # whatever foreign code raises is what is found
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            finding = Finding(WARN, reason, "reinstall with pip install --force-reinstall 'vidstyle[live]'")
+        yield Check(name, finding.state, finding.found, finding.fix)

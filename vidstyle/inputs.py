@@ -1,39 +1,120 @@
-"""Open what a person named as the input."""
+"""What a person named as the input: a file, a URL, or a pipe; and opening it."""
 
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import av
 
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
+
+FILE, URL, PIPE = "file", "url", "pipe"
+SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps")
+TIMEOUT = 20.0  # seconds without a byte from a network before it is given up
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters at least: C: is a drive
+_LOCAL = "file,crypto,data"  # FFmpeg's protocols: a playlist file must not reach into the network
 
 
 @dataclass(frozen=True)
 class Input:
-    """A named input; ``path`` None where it is no file."""
+    """Made by `parse_input`. ``kind`` is `FILE`, `URL` or `PIPE`; ``text`` what was given, "-" for standard input."""
 
-    name: str
-    path: Path | None = None
+    kind: str
+    text: str
+
+    @property
+    def path(self) -> Path | None:
+        """Of a file that can be read again and again; None for all else."""
+        return Path(self.text) if self.kind == FILE else None
+
+    @property
+    def name(self) -> str:
+        """For messages: without the password and the query of a URL, which may be secret."""
+        if self.kind == PIPE and self.text == "-":
+            return "standard input"
+        if self.kind == URL:
+            url = urlsplit(self.text)
+            return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        return self.text
 
     @property
     def stem(self) -> str:
-        return Path(self.name).stem
+        """Of a default output's name."""
+        if self.kind == URL:
+            url = urlsplit(self.text)
+            name = unquote(url.path).rstrip("/").rpartition("/")[2] or url.hostname or URL
+            return re.sub(r'[\x00-\x1f<>:"\\|?*]', "_", Path(name).stem)
+        return "stdin" if self.kind == PIPE and self.text == "-" else Path(self.text).stem
+
+    @property
+    def seekable(self) -> bool:
+        """Whether it can be read from the middle on; a server may still refuse to."""
+        return self.kind == FILE or (self.kind == URL and self.text.lower().startswith("http"))
 
 
 def parse_input(text: str | Path) -> Input:
-    return Input(str(text), Path(text))
-
-
-def open_input(path: Path) -> Any:
-    """Open a media file for reading.
+    """A path always names a file or a named pipe; a text may also be a URL, or "-" for standard input.
 
     Raises:
-        SourceError: it does not exist, is empty, cannot be read, or is no media file.
+        UsageError: a URL of a kind that cannot be read.
     """
+    if isinstance(text, str):
+        if text == "-":
+            return Input(PIPE, "-")
+        if match := _SCHEME.match(text):
+            return _parse_url(text, match[1].lower())
+    path = Path(text)
+    return Input(PIPE if path.is_fifo() or path.is_char_device() else FILE, str(path))
+
+
+def _parse_url(text: str, scheme: str) -> Input:
+    if scheme == "file":
+        from urllib.request import url2pathname
+
+        return parse_input(Path(url2pathname(urlsplit(text).path)))
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise UsageError(f"cannot read {scheme}:// URLs: use a path, - for standard input, or one of {known}")
+    try:
+        host = urlsplit(text).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise UsageError(f"the URL {text} names no host: write it as {scheme}://host/path")
+    return Input(URL, text)
+
+
+def open_input(source: Input | Path, timeout: float = TIMEOUT, stopped: Event | None = None) -> Any:
+    """Open it for reading.
+
+    Args:
+        timeout: seconds without a byte before a URL is given up; four times that for one packet, however slow.
+        stopped: ends a pipe that waits for its writer, when set.
+
+    Raises:
+        SourceError: it does not exist, is empty, cannot be read or reached, or is no media.
+        UsageError: standard input is closed, or a terminal.
+    """
+    if isinstance(source, Path):
+        source = parse_input(source)
+    if source.kind == URL:
+        from vidstyle.remote import open_url
+
+        return open_url(source.text, source.name, timeout)
+    if source.kind == PIPE:
+        from vidstyle.pipe import open_pipe
+
+        return open_pipe(source.text, source.name, stopped)
+    return _open_file(Path(source.text))
+
+
+def _open_file(path: Path) -> Any:
     try:
         if path.is_dir():
             raise SourceError(f"{path} is a folder: name a video file in it")
@@ -41,7 +122,7 @@ def open_input(path: Path) -> Any:
             if not file.read(1):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
         # "file:" keeps names such as "concat:x" or "-x.mp4" names.
-        return av.open(f"file:{path}", metadata_errors="replace")
+        return av.open(f"file:{path}", metadata_errors="replace", container_options={"protocol_whitelist": _LOCAL})
     except av.error.InvalidDataError as error:
         what = "is not a video that can be read (damaged, cut short, or another kind of file)"
         raise SourceError(f"{path} {what}") from error

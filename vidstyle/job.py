@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vidstyle.codecs import default_output
+from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
 from vidstyle.frame import Frame, VideoInfo
@@ -20,7 +20,7 @@ from vidstyle.inputs import Input, parse_input
 from vidstyle.prefetch import Prefetch
 from vidstyle.report import Report
 from vidstyle.segment import marked
-from vidstyle.sink import FileSink, SinkOptions, StreamSink, as_sink_error, check_output
+from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.workfolder import WorkFolder
@@ -48,6 +48,7 @@ class FileJob:
         source: a path, or an `vidstyle.inputs.Input` of another kind (URL, standard input).
         output: None for a name beside the source, `PIPE` for standard output.
         resume: go on from an interrupted run's finished segments, where there are any.
+        pipe: FFmpeg's muxer for standard output.
     """
 
     source: Input | Path
@@ -57,6 +58,7 @@ class FileJob:
     writing: SinkOptions = field(default_factory=SinkOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     resume: bool = False
+    pipe: str = "matroska"
 
     @property
     def input(self) -> Input:
@@ -64,7 +66,21 @@ class FileJob:
 
     @property
     def target(self) -> Path:
+        """The output's path as far as it is known before the source is opened."""
         return self.output or default_output(self.input, self.recipe.name)
+
+    def target_for(self, source: VideoSource) -> tuple[Path, str | None]:
+        """The output's path for an opened source, and why it is in another container than the source, if it is.
+
+        A name that says no container gets the source's own, or Matroska's where that holds more of the streams.
+        """
+        if self.output is not None and self.output.suffix:
+            return self.output, None
+        contents, path = source.contents(), self.input.path
+        extension, reason = fitting_container(path.suffix if path is not None else "", contents)
+        if self.output is not None:
+            return self.output.with_name(self.output.name + extension), reason
+        return default_output(self.input, self.recipe.name, contents), reason
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the result, JSON-ready: equal for two jobs whose outputs are the same.
@@ -75,7 +91,7 @@ class FileJob:
         return {
             "vidstyle's version": version("vidstyle"),
             "the source": digest(self.input.path) if self.input.path else self.input.name,
-            "the style": self.recipe.key(),
+            "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
             "an option of reading": repr(self.reading),
             "an option of writing": repr(replace(self.writing, overwrite=False)),
             "the engine": repr(self.engine),
@@ -128,56 +144,63 @@ def stylize_file(
     Raises:
         SourceError, SinkError, EngineError, StyleError, UsageError.
     """
-    if job.input.path is not None and not job.input.path.exists():
-        raise SourceError(f"no such file: {job.input.name}")
     options = job.engine
     with ExitStack() as stack:
+        source = stack.enter_context(VideoSource(job.input, job.reading))
+        report = Report(job.input.name, "standard output")
+        work = None
+        if job.output != PIPE:
+            work = stack.enter_context(_work_folder(job, source, report))
         if stylizer is None:
             runtime = (options.engine, options.device, options.precision, options.threads)
             stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0))
-        work = None
-        if job.output != PIPE:
-            check_output(job.target, job.input.path, job.writing.overwrite)
-            try:
-                work = stack.enter_context(
-                    WorkFolder(job.target, job.fingerprint(), job.resume, job.writing.overwrite and not job.resume)
-                )
-            except OSError as error:
-                raise as_sink_error(error, job.target) from error
-        return _run(job, stylizer, work, on_progress)
+        _run(job, source, stylizer, work, report, on_progress)
+    return report
 
 
-def _run(job: FileJob, stylizer: Stylizer, work: WorkFolder | None, on_progress: Callable[[Progress], None]) -> Report:
-    report = Report(job.input.name, "standard output" if work is None else str(job.target))
-    started, reused = time.perf_counter(), stylizer.reused
-    with VideoSource(job.input, job.reading) as source:
-        info = source.info
-        report.engine = stylizer.engine_for(*info.working).description
-        report.working = f"{info.working[1]}x{info.working[0]}"
-        done = report.frames_in = work.frames if work is not None else 0
-        with _sink(job, source, report, work) as sink:
-            frames = marked(_frames(source, work), info.start)
-            with (
-                Prefetch(frames, AHEAD, "source") as read,
-                Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
-            ):
-                for count, frame in enumerate(styled, start=done + 1):
-                    sink.write(frame)
-                    report.frames_in = count
-                    on_progress(Progress(count, info.frames, time.perf_counter() - started, info, done))
-        report.reused = stylizer.reused - reused
-        _describe(source, work, sink.reached, report)
+def _work_folder(job: FileJob, source: VideoSource, report: Report) -> WorkFolder:
+    target, reason = job.target_for(source)
+    if reason is not None:
+        report.notes.append(f"written as {target.suffix}, since {reason}")
+    report.output = str(target)
+    check_output(target, job.input.path, job.writing.overwrite)
+    return WorkFolder(target, job.fingerprint(), job.resume, job.writing.overwrite and not job.resume)
+
+
+def _run(
+    job: FileJob,
+    source: VideoSource,
+    stylizer: Stylizer,
+    work: WorkFolder | None,
+    report: Report,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    started, reused, info = time.perf_counter(), stylizer.reused, source.info
+    report.engine = stylizer.engine_for(*info.working).description
+    report.working = f"{info.working[1]}x{info.working[0]}"
+    done = report.frames_in = work.frames if work is not None else 0
+    with _sink(job, source, report, work) as sink:
+        frames = marked(_frames(source, work), info.start)
+        with (
+            Prefetch(frames, AHEAD, "source") as read,
+            Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
+        ):
+            for count, frame in enumerate(styled, start=done + 1):
+                sink.write(frame)
+                report.frames_in = count
+                on_progress(Progress(count, info.frames, time.perf_counter() - started, info, done))
+    report.reused = stylizer.reused - reused
+    _describe(source, work, sink.reached, report)
     report.seconds = time.perf_counter() - started
     report.fps = (report.frames_out - done) / report.seconds
     if done:
         report.notes.append(f"went on after {done} frames of an interrupted run")
-    return report
 
 
 def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | StreamSink:
     if work is not None and job.input.path is not None:
-        return FileSink(job.target, source, job.writing, report, work)
-    return StreamSink(None if work is None else job.target, source, job.writing, report, work)
+        return FileSink(work.target, source, job.writing, report, work)
+    return StreamSink(None if work is None else work.target, source, job.writing, report, work, job.pipe)
 
 
 def _frames(source: VideoSource, work: WorkFolder | None) -> Iterator[Frame]:
@@ -201,6 +224,8 @@ def _describe(source: VideoSource, work: WorkFolder | None, sound_end: Fraction,
     """Losses and notes of the reading, also of the interrupted run that this one went on from."""
     segments = work.segments if work is not None else []
     report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
+    if source.colour.is_hdr and not source.info.colour.is_hdr:
+        report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
     report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     end, declared = max(source.reached, sound_end), source.declared_end
     # Sound that was not copied may have been the longer one.
@@ -208,6 +233,6 @@ def _describe(source: VideoSource, work: WorkFolder | None, sound_end: Fraction,
     if whole and not source.faults and declared is not None and cut_short(end, declared):
         report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
     if source.deinterlaced:
-        report.notes.append("the source is interlaced; it was deinterlaced")
+        report.reductions.append("the source is interlaced; it was deinterlaced")
     if source.info.orientation:
         report.notes.append("the source's rotation was applied to the pictures")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,9 +11,13 @@ from typing import Any, Protocol
 
 import av
 
-from vidstyle.inputs import open_input
+from vidstyle.errors import SourceError
+from vidstyle.inputs import Input, open_input
 
 Span = tuple[Fraction | None, Fraction | None]
+#: bytes of packets that may wait: what a pipe's sound may run ahead of, or behind, its pictures
+HELD = 256 << 20
+SLACK = 10  # seconds after the wanted part in which a container may still bring packets of it
 
 
 class OtherStreams(Protocol):
@@ -38,11 +44,21 @@ class OtherStreams(Protocol):
     def close(self) -> None: ...
 
 
+def _time_in(packet: Any, span: Span) -> Fraction | None:
+    """Decoding time in seconds; None for a packet outside of the span, and for the empty one that ends a stream."""
+    time = packet.dts if packet.dts is not None else packet.pts
+    if time is None:
+        return None
+    seconds: Fraction = time * Fraction(packet.time_base)
+    start, end = span
+    return seconds if (start is None or seconds >= start) and (end is None or seconds < end) else None
+
+
 class SecondReading:
     """The other streams by reading the file once more, so that neither reader waits for, or stores, the other's."""
 
-    def __init__(self, path: Path, styled: int, span: Span) -> None:
-        self._container = open_input(path)
+    def __init__(self, source: Input | Path, styled: int, span: Span) -> None:
+        self._container = open_input(source)
         self.span = span
         self.streams = [stream for stream in self._container.streams if stream.index != styled]
         self.metadata = dict(self._container.metadata)
@@ -61,15 +77,10 @@ class SecondReading:
     def _packets(self, wanted: set[int]) -> Generator[tuple[Fraction, Any], None, None]:
         if not wanted:
             return
-        start, end = self.span
-        if start:
+        if start := self.span[0]:
             self._container.seek(int(start * av.time_base), backward=True)
         for packet in self._container.demux([self._container.streams[i] for i in sorted(wanted)]):
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is None:  # the empty packet that ends a stream
-                continue
-            seconds = time * Fraction(packet.time_base)
-            if (start is None or seconds >= start) and (end is None or seconds < end):
+            if (seconds := _time_in(packet, self.span)) is not None:
                 yield seconds, packet
 
     def close(self) -> None:
@@ -78,6 +89,118 @@ class SecondReading:
         self._container.close()
 
     def __enter__(self) -> SecondReading:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Tee:
+    """The other streams of an input that can be read once: its one reader leaves their packets here.
+
+    The reader iterates `styled` on its own thread; the sink takes from here on another. What waits here is what
+    lies between the last picture written and the last one decoded (some dozen), and at most `HELD` bytes.
+    """
+
+    def __init__(self, container: Any, styled: int, span: Span, name: str, timeout: float) -> None:
+        self._container, self._styled, self._name, self._timeout = container, styled, name, timeout
+        self.span = span
+        self.streams = [stream for stream in container.streams if stream.index != styled]
+        self.metadata = dict(container.metadata)
+        self.chapters = list(container.chapters())
+        self.asked = False  # whether anybody wants to have them
+        self._wanted: set[int] | None = None  # None until it is known
+        self._waiting: deque[tuple[Fraction, Any]] = deque()
+        self._bytes = 0
+        self._guard = threading.Lock()  # of what waits
+        self._reading = threading.Lock()  # of the container
+        self._demuxed = container.demux()
+
+    def restart(self) -> None:
+        """Forget what waits: the container was moved to another place."""
+        with self._reading, self._guard:
+            self._demuxed.close()
+            self._demuxed = self._container.demux()
+            self._waiting.clear()
+            self._bytes = 0
+
+    def styled(self) -> Generator[Any, None, None]:
+        """The styled stream's packets; those of the others are kept on the way.
+
+        Raises:
+            SourceError: the connection is lost, or more would wait than may.
+        """
+        while (packet := self._read()) is not None:
+            if packet.stream.index == self._styled:  # the empty packet at its end has no other index
+                yield packet
+
+    def _read(self) -> Any:
+        """The next packet, kept where it is another stream's; None at the end."""
+        with self._reading:
+            try:
+                packet = next(self._demuxed, None)
+            except av.error.InvalidDataError:
+                raise
+            except (OSError, av.error.FFmpegError) as error:
+                from vidstyle.remote import reason
+
+                raise SourceError(f"cannot read on in {self._name}: {reason(error, self._timeout)}") from error
+        if packet is not None and packet.stream.index != self._styled:
+            self._keep(packet)
+        return packet
+
+    def _keep(self, packet: Any) -> None:
+        with self._guard:
+            unwanted = self._wanted is not None and packet.stream_index not in self._wanted
+            if unwanted or (seconds := _time_in(packet, self.span)) is None:
+                return
+            self._waiting.append((seconds, packet))
+            self._bytes += packet.size
+            if self._bytes > HELD:
+                what = f"more than {HELD >> 20} MB of other streams lie before the next pictures"
+                raise SourceError(f"{self._name}: {what}: save it to a file and give its path")
+
+    def until(self, wanted: set[int], seconds: Fraction | None) -> Iterator[tuple[Fraction, Any]]:
+        """As `OtherStreams.until`. ``None`` ends the reading of pictures: what is left of them is passed over."""
+        with self._guard:
+            self._wanted = wanted
+        while True:
+            while (entry := self._take(seconds)) is not None:
+                if entry[1].stream_index in wanted:
+                    yield entry
+            if seconds is not None or not self._read_on():
+                return
+
+    def _take(self, seconds: Fraction | None) -> tuple[Fraction, Any] | None:
+        with self._guard:
+            if not self._waiting or (seconds is not None and self._waiting[0][0] > seconds):
+                return None
+            entry = self._waiting.popleft()
+            self._bytes -= entry[1].size
+            return entry
+
+    def _read_on(self) -> bool:
+        """Read one packet more after the pictures; whether others may follow."""
+        try:
+            packet = self._read()
+        except av.error.InvalidDataError:
+            return False
+        if packet is None:
+            return False
+        time, end = packet.dts, self.span[1]
+        return end is None or time is None or time * Fraction(packet.time_base) < end + SLACK
+
+    def stop_keeping(self) -> None:
+        """Nobody asks for the others: packets need not be kept."""
+        with self._guard:
+            self._wanted = set()
+            self._waiting.clear()
+            self._bytes = 0
+
+    def close(self) -> None:
+        self.stop_keeping()
+
+    def __enter__(self) -> Tee:
         return self
 
     def __exit__(self, *exc: object) -> None:

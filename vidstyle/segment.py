@@ -20,7 +20,7 @@ from typing import Any
 
 import av
 
-from vidstyle.codecs import can_hold
+from vidstyle.containers import can_hold
 from vidstyle.encoder import Encoder, Encoding
 from vidstyle.frame import Frame
 from vidstyle.source import picture_check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from dataclasses import dataclass, field
@@ -10,14 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-
 from vidstyle.assembly import Assembly, zero_of
-from vidstyle.codecs import EncoderOptions, choose_encoder, container_format
+from vidstyle.codecs import EncoderOptions, choose_encoder
+from vidstyle.containers import container_format
 from vidstyle.encoder import Encoding, doubled
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import Frame
 from vidstyle.report import Report
+from vidstyle.refusal import as_sink_error
 from vidstyle.segment import SegmentWriter, number_of
 from vidstyle.source import VideoSource
 from vidstyle.workfolder import WorkFolder
@@ -61,6 +60,7 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
 def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Report) -> Encoding:
     canvas = doubled(source.info) if options.compare else source.info
     choice = choose_encoder(name, canvas, options.encoder)
+    report.reductions += choice.reductions
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
     return Encoding(source.info, choice, options.compare, options.encoder.threads)
 
@@ -171,7 +171,7 @@ class StreamSink:
         self.path, self._work = path or Path("standard output"), work
         self.reached = Fraction(0)
         name = path or Path("pipe.y4m" if muxer == "yuv4mpegpipe" else "pipe.mkv")
-        self._file: Any = work.path / f"whole{name.suffix}" if work is not None else sys.stdout.buffer
+        self._file: Any = work.path / f"whole{name.suffix}" if work is not None else _standard_output()
         muxer = container_format(name) if path is not None else muxer
         self._assembly: Assembly | None = None
         try:
@@ -219,15 +219,9 @@ class StreamSink:
             self._discard()
 
 
-def as_sink_error(error: BaseException, path: Path) -> BaseException:
-    """One line for what the system or FFmpeg refused; anything else as it is."""
-    if not isinstance(error, (OSError, av.error.FFmpegError, ValueError)) or isinstance(error, BrokenPipeError):
-        return error
-    code = getattr(error, "errno", None)
-    if code == errno.ENOSPC:
-        return SinkError(f"the disk is full; {path} was not written: free some space or choose another folder with -o")
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return SinkError(f"not allowed to write {path}: choose another folder with -o")
-    if code == errno.ENAMETOOLONG:
-        return SinkError(f"the name {path.name[:40]}... is too long for this disk: give a shorter one with -o")
-    return SinkError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
+def _standard_output() -> Any:
+    if sys.stdout is None or sys.stdout.closed:
+        raise UsageError("standard output is closed: give a file with -o")
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: pipe it into a program, or give a file with -o")
+    return sys.stdout.buffer

@@ -1,292 +1,221 @@
-"""Read a video file as frames with exact times: the first stage of the pipeline."""
+"""Read a video as frames with exact times: the first stage of the pipeline."""
 
 from __future__ import annotations
 
-import logging
 import zlib
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation
 
-from vidstyle import orientation
-from vidstyle.deinterlace import MODES, deinterlace, wanted
-from vidstyle.errors import SourceError, UsageError
-from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
-from vidstyle.hdr import ToneMap
-from vidstyle.inputs import Input, open_input
-from vidstyle.others import OtherStreams, SecondReading
+from vidstyle.containers import contents
+from vidstyle.convert import INTERPOLATION, SHRINK, Converter
+from vidstyle.describe import describe
+from vidstyle.errors import SourceError
+from vidstyle.frame import Frame
+from vidstyle.inputs import PIPE, Input, parse_input
+from vidstyle.limits import Limit, TooLargeError
+from vidstyle.others import OtherStreams, SecondReading, Span
+from vidstyle.reading import ATTACHED_PIC, Reading, SourceOptions, best_video
+from vidstyle.tags import colour_of
 
-log = logging.getLogger(__name__)
-
-ATTACHED_PIC = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video
-MAX_RATE = 480  # some headers say 1000 or 90000: the clock, not the rate
-#: full chroma resolution when planes become RGB, or saturated edges get stairs
-INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-SHRINK = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """
-    Attributes:
-        size: short side of the working picture in pixels, None for the source's own.
-        start, end: seconds from the beginning of the stream; None for all.
-        originals: carry every picture at its own size too (for comparing).
-        threads: of the decoder, 0 for as many as it likes.
-        deinterlace: "auto" where the stream is flagged, "always", "never".
-    """
-
-    size: int | None = 720
-    start: Fraction | None = None
-    end: Fraction | None = None
-    originals: bool = False
-    threads: int = 0
-    deinterlace: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.deinterlace not in MODES:
-            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
+__all__ = [
+    "ATTACHED_PIC",
+    "INTERPOLATION",
+    "SHRINK",
+    "ChangedError",
+    "Limit",
+    "SourceOptions",
+    "TooLargeError",
+    "VideoSource",
+    "best_video",
+    "picture_check",
+]
 
 
-def best_video(container: Any, path: Path) -> Any:
-    """The stream a player would show: not cover art, not an empty track.
-
-    Raises:
-        SourceError: there is none.
-    """
-    videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
-    if not videos:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{path} has no video stream (found: {kinds}): nothing to style")
-    best = container.streams.best("video")
-    return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
+class ChangedError(SourceError):
+    """The source is not the one that an interrupted run had read."""
 
 
 def picture_check(image: np.ndarray) -> int:
-    """Checksum of a picture, uint8 [H, W, 3]."""
-    return zlib.crc32(image)
+    """Checksum of a `Frame.image`, uint8 [H, W, 3]: about a millisecond at 720p."""
+    return zlib.crc32(np.ascontiguousarray(image).data)
 
 
 class VideoSource:
     """Frames of the best video stream, upright and at the working size. A context manager.
 
     The first picture is decoded at opening, since only it tells rotation and colour for sure. An undecodable
-    picture ends the stream; ``faults`` then says so, as it does of every repaired time.
+    picture ends the stream. Frames are taken once, by iterating or by `frames_after`, on one thread.
+
+    Attributes:
+        input: where it is read from; ``path`` is None where that is no file.
+        info: of the pictures.
+        colour: of the source's first picture; ``info.colour`` is that of an output.
     """
 
-    def __init__(self, path: Path | Input, options: SourceOptions = SourceOptions()) -> None:
-        if isinstance(path, Input):
-            assert path.path is not None
-            path = path.path
-        self.path, self.options = path, options
-        self.faults: list[str] = []
-        self.notes: list[str] = []
-        self.deinterlaced = False
-        self.reached = Fraction(0)  # seconds: the end of the last decoded picture
-        self._container = open_input(path)
+    def __init__(self, path: Input | Path, options: SourceOptions = SourceOptions()) -> None:
+        """
+        Raises:
+            SourceError: it cannot be read, or has no picture that can; TooLargeError where it is beyond the limit.
+            UsageError: standard input is closed or a terminal.
+        """
+        self.input = path if isinstance(path, Input) else parse_input(path)
+        self.path, self.options = self.input.path, options
+        self._notes: list[str] = []
+        self._stopped = Event()
+        self._reading = Reading(self.input, options, self._stopped)
         try:
-            self.stream = best_video(self._container, path)
-            self.stream.thread_type = "AUTO"
-            self.stream.codec_context.thread_count = options.threads
-            self._seek()
-            self._decoded = self._decode()
-            self._first = next(self._decoded, None)
+            self._first = next(iter(self._reading), None)
             if self._first is None:
                 self._refuse_empty()
-            self.info = self._describe(self._first)
+            self.colour = colour_of(self._first)
+            note = self._notes.append
+            self.info = describe(self._reading, self._first, self.colour, self.input.name, options, note)
+            self._converter = Converter(self.info, self.colour, options.originals, note)
         except BaseException:
-            self._container.close()
+            self._reading.close()
             raise
 
     def _refuse_empty(self) -> None:
+        name = self.input.name
         if self.faults:
-            raise SourceError(f"{self.path}: no picture of it can be decoded (damaged, encrypted or cut short)")
+            why = "damaged, encrypted or cut short"
+            if self.input.kind == PIPE:
+                why += "; or its index is at the end, as of many .mp4: give its path instead"
+            raise SourceError(f"{name}: no picture of it can be decoded ({why})")
         part = self.options.start or self.options.end
         what = "no pictures between --start and --end" if part else "no pictures in it"
-        raise SourceError(f"{self.path}: {what} could be decoded: is it complete?")
+        raise SourceError(f"{name}: {what} could be decoded: is it complete?")
 
-    def _seek(self) -> None:
-        if self.options.start:
-            origin = self.stream.start_time or 0
-            target = origin + int(self.options.start / self.stream.time_base)
-            self._container.seek(max(target, origin), stream=self.stream, backward=True)
+    @property
+    def stream(self) -> Any:
+        """PyAV's, of the video that is read."""
+        return self._reading.stream
+
+    @property
+    def faults(self) -> list[str]:
+        """What of the source could not be read and is lost, so far."""
+        return list(self._reading.faults)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was done to the source and is no loss, so far: repaired times, a tone map, another size."""
+        return [*self._notes, *self._reading.notes]
+
+    @property
+    def deinterlaced(self) -> bool:
+        return self._reading.deinterlaced
+
+    @property
+    def reached(self) -> Fraction:
+        """Seconds: the end of the last decoded picture."""
+        return self._reading.reached
 
     @property
     def origin(self) -> Fraction:
         """Seconds: where the stream's own time begins; --start and --end count from here."""
-        return (self.stream.start_time or 0) * Fraction(self.stream.time_base)
+        return self._reading.origin
 
     @property
-    def span(self) -> tuple[Fraction | None, Fraction | None]:
+    def span(self) -> Span:
         """(start, end) in seconds of the stream's time; None where open."""
-        start, end = self.options.start, self.options.end
-        return None if start is None else self.origin + start, None if end is None else self.origin + end
+        return self._reading.span
 
     @property
     def declared_end(self) -> Fraction | None:
         """Seconds: where the container says it ends; None where it does not, or only a part is wanted."""
-        if self.options.end is not None or not self._container.duration:
+        container = self._reading.container
+        if self.options.end is not None or not container.duration:
             return None
-        return Fraction((self._container.start_time or 0) + self._container.duration, av.time_base)
+        return Fraction((container.start_time or 0) + container.duration, av.time_base)
 
-    def _decode(self) -> Generator[Any, None, None]:
-        """Decoded frames in the wanted range, with a pts each, strictly increasing."""
-        last: int | None = None
-        start, end = self.span
-        for frame in self._whole():
-            step = frame.duration or 1
-            if frame.pts is None or (last is not None and frame.pts <= last):
-                self._repair(frame.pts, last)
-                frame.pts = 0 if last is None else last + (step if frame.pts is None else 1)
-            last = frame.pts
-            time = frame.pts * Fraction(self.stream.time_base)
-            self.reached = time + step * Fraction(self.stream.time_base)
-            if end is not None and time >= end:
-                return
-            if start is None or time >= start:
-                yield frame
-
-    def _repair(self, pts: int | None, last: int | None) -> None:
-        if not any("times" in note for note in self.notes):
-            self.notes.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
-
-    def _whole(self) -> Iterator[Any]:
-        """Decoded frames, deinterlaced where wanted."""
-        frames = self._readable()
-        first = next(frames, None)
-        if first is None:
-            return iter(())
-        mode = self.options.deinterlace
-        self.deinterlaced = wanted(mode, self.stream, first)
-        frames = chain([first], frames)
-        return deinterlace(frames, self.stream, mode == "always") if self.deinterlaced else frames
-
-    def _readable(self) -> Iterator[Any]:
-        """Decoded frames up to the first that cannot be decoded."""
-        count = 0
-        try:
-            for packet in self._container.demux(self.stream):
-                for frame in packet.decode():
-                    count += 1
-                    yield frame
-        except (av.error.FFmpegError, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            self.faults.append(f"cannot be decoded after {count} pictures ({reason}); the rest is missing")
-
-    def _describe(self, frame: Any) -> VideoInfo:
-        stream, turn = self.stream, orientation.of_frame(frame)
-        aspect = Fraction(stream.sample_aspect_ratio or 1)
-        self._coded_working = working_size(frame.width, frame.height, aspect, self.options.size)
-        width, height, working = frame.width, frame.height, self._coded_working
-        if orientation.swaps_sides(turn):
-            width, height, working, aspect = height, width, working[::-1], 1 / aspect
-        self._turn = turn
-        self.colour = Colour(
-            int(frame.colorspace),
-            int(frame.color_primaries),
-            int(frame.color_trc),
-            2 if frame.format.name.startswith("yuvj") else int(frame.color_range),
-            frame.height,
-        )
-        self._tone_maps: dict[tuple[int, int], ToneMap] = {}
-        duration, rate = self._duration(), self._rate()
-        return VideoInfo(
-            width=width,
-            height=height,
-            working=working,
-            time_base=Fraction(stream.time_base),
-            rate=rate,
-            aspect=aspect,
-            start=frame.pts * Fraction(stream.time_base),
-            duration=duration,
-            frames=self._estimate(duration, rate),
-            colour=Colour(1, 1, 1, RANGE_LIMITED, height) if self.colour.is_hdr else self.colour,
-            orientation=turn,
-            codec=stream.codec_context.name,
-            pix_fmt=frame.format.name,
-        )
-
-    def _duration(self) -> Fraction | None:
-        whole = None
-        if self.stream.duration:
-            whole = self.stream.duration * Fraction(self.stream.time_base)
-        elif self._container.duration:
-            whole = Fraction(self._container.duration, av.time_base)
-        if whole is None:
-            return self.options.end and self.options.end - (self.options.start or 0)
-        return min(whole, self.options.end or whole) - (self.options.start or 0)
-
-    def _rate(self) -> Fraction | None:
-        for rate in (self.stream.average_rate, self.stream.guessed_rate):
-            if rate and 0 < rate <= MAX_RATE:
-                return Fraction(rate)
-        return None
-
-    def _estimate(self, duration: Fraction | None, rate: Fraction | None) -> int | None:
-        if self.stream.frames and not (self.options.start or self.options.end):
-            return int(self.stream.frames)
-        return max(1, round(duration * rate)) if duration and rate else None
+    def contents(self) -> list[tuple[str, str]]:
+        """(kind, codec) of everything besides the styled stream: see `vidstyle.containers.contents`."""
+        container = self._reading.container
+        return contents((s for s in container.streams if s.index != self.stream.index), container.chapters())
 
     def others(self) -> OtherStreams:
-        """The streams besides the styled one; whoever asks closes them."""
-        return SecondReading(self.path, self.stream.index, self.span)
+        """The streams besides the styled one; whoever asks closes them.
+
+        Of a file they are read again, as often as is asked. Of a pipe or a URL they come from the one reading:
+        ask once, and before the frames are taken.
+        """
+        if self._reading.tee is None:
+            return SecondReading(self.input, self.stream.index, self.span)
+        self._reading.tee.asked = True
+        return self._reading.tee
 
     def __iter__(self) -> Iterator[Frame]:
-        frame = self._first
-        self._first = None
-        while frame is not None:
-            yield self._convert(frame)
-            frame = next(self._decoded, None)
+        return map(self._convert, self._pictures())
 
-    def frames_after(self, pts: int, check: int | None) -> Iterator[Frame]:
-        """The frames after the one at ``pts``."""
-        return (frame for frame in self if frame.pts > pts)
+    def frames_after(self, pts: int, check: int | None = None) -> Iterator[Frame]:
+        """The frames after the one at ``pts``, the same in every bit as iterating gives them.
+
+        Args:
+            check: `picture_check` of the frame at ``pts``. With it, a file is read from a little before ``pts`` on
+                where the container can do that, and the picture at ``pts`` proves that it did. Otherwise, and
+                without ``check``, all of it is decoded from the beginning.
+
+        Raises:
+            ChangedError: there is no picture at ``pts``, or it is another one.
+        """
+        return map(self._convert, self._pictures_after(pts, check))
+
+    def _pictures(self) -> Iterator[Any]:
+        tee = self._reading.tee
+        if tee is not None and not tee.asked:
+            tee.stop_keeping()
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        yield from self._reading
+
+    def _pictures_after(self, pts: int, check: int | None) -> Iterator[Any]:
+        if check is None or self.path is None or not self._jump_to(pts, check):
+            self._skip_to(pts, check)
+        yield from self._pictures()
+
+    def _jump_to(self, pts: int, check: int) -> bool:
+        """Read on from ``pts`` with a reading of its own; whether its picture there is the right one."""
+        reading = Reading(self.input, self.options, self._stopped, self.deinterlaced)
+        try:
+            if reading.jump_before(pts):
+                frame = next((frame for frame in reading if frame.pts >= pts), None)
+                if self._is_the_one(frame, pts, check) and not reading.repaired:
+                    reading, self._reading, self._first = self._reading, reading, None
+                    return True
+            return False
+        finally:
+            reading.close()
+
+    def _skip_to(self, pts: int, check: int | None) -> None:
+        """Decode all up to the picture at ``pts``."""
+        frame = next((frame for frame in self._pictures() if frame.pts >= pts), None)
+        if not self._is_the_one(frame, pts, check):
+            raise ChangedError(
+                f"{self.input.name} is not as it was when this was begun (its picture at "
+                f"{float(pts * self.info.time_base):.2f} s is another): begin again"
+            )
+
+    def _is_the_one(self, frame: Any, pts: int, check: int | None) -> bool:
+        if frame is None or frame.pts != pts:
+            return False
+        return check is None or picture_check(self._convert(frame).image) == check
 
     def _convert(self, frame: Any) -> Frame:
-        height, width = self._coded_working
-        image = self._to_rgb(frame, width, height)
-        original = None
-        if self.options.originals:
-            original = image
-            if image.shape[:2] != (self.info.height, self.info.width):
-                turned = orientation.swaps_sides(self._turn)
-                size = (self.info.height, self.info.width) if turned else (self.info.width, self.info.height)
-                original = self._to_rgb(frame, *size)
-        return Frame(image, frame.pts, self.info.time_base, frame.duration or 0, original)
+        return self._converter(frame)
 
-    def _to_rgb(self, frame: Any, width: int, height: int) -> np.ndarray:
-        shrinks = width * height < frame.width * frame.height
-        planes = frame.reformat(
-            width=width,
-            height=height,
-            # A third of the time of going to packed RGB at once, and the same to the byte.
-            format="gbrp16le" if self.colour.is_hdr else "gbrp",
-            interpolation=SHRINK if shrinks else INTERPOLATION,
-            src_colorspace=self.colour.matrix_used,
-            src_color_range=ColorRange.MPEG if self.colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
-        if self.colour.is_hdr:
-            planes = self._tone_map(width, height)(planes)
-        rgb = planes.reformat(format="rgb24", threads=1)
-        return orientation.apply(rgb.to_ndarray(), self._turn)
-
-    def _tone_map(self, width: int, height: int) -> ToneMap:
-        if (width, height) not in self._tone_maps:
-            self._tone_maps[width, height] = ToneMap(width, height, self.colour.transfer)
-        return self._tone_maps[width, height]
+    def stop(self) -> None:
+        """From any thread: end a pipe that waits for its writer, as if it had ended."""
+        self._stopped.set()
 
     def close(self) -> None:
-        self._decoded.close()
-        self._container.close()
+        self._reading.close()
 
     def __enter__(self) -> VideoSource:
         return self

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vidstyle.errors import SinkError
+from vidstyle.refusal import as_sink_error
 from vidstyle.segment import Segment, complete_segments
 from vidstyle.whole import write_whole
 
@@ -51,12 +52,15 @@ class WorkFolder:
         self._lock = FileLock(self.path / "lock", timeout=0)
 
     def __enter__(self) -> WorkFolder:
-        self._acquire()
         try:
-            self._take_up()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._acquire()
+            try:
+                self._take_up()
+            except BaseException:
+                self._lock.release()
+                raise
+        except OSError as error:
+            raise as_sink_error(error, self.target) from error
         return self
 
     def _acquire(self) -> None:

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from vidstyle.cli import doctor, file, image, styles
-from vidstyle.errors import INTERRUPTED, TERMINATED, UsageError, VidstyleError
+from vidstyle.cli import batch, doctor, file, image, live, styles
+from vidstyle.errors import INTERRUPTED, TERMINATED, Interrupted, UsageError, VidstyleError
 
 app = typer.Typer(
     name="vidstyle",
@@ -20,8 +20,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("file")(file.file)
+app.command("batch")(batch.batch)
 app.command("image")(image.image)
 app.command("preview")(image.preview)
+app.command("live")(live.live)
 app.command("doctor")(doctor.doctor)
 app.add_typer(styles.app, name="styles")
 
@@ -42,18 +44,17 @@ def _root(
     pass
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise SystemExit(TERMINATED)
+def _stop(number: int, _: object) -> NoReturn:
+    """The first signal ends the run in order; a second one ends it here: finished segments are safe on the disk."""
+    code = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}[signal.Signals(number)]
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: os._exit(code))
+    raise Interrupted(code)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    """The first Ctrl-C ends the run in order; a second one ends it here: finished segments are safe on the disk."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    raise KeyboardInterrupt
-
-
-def _with_notes(message: str, error: BaseException) -> str:
-    return "; ".join([message, *getattr(error, "__notes__", [])])
+def _with_notes(message: str, error: BaseException, otherwise: str = "") -> str:
+    notes = getattr(error, "__notes__", [otherwise])
+    return "; ".join(filter(None, [message, *notes]))
 
 
 def _say(message: str) -> None:
@@ -75,8 +76,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     words = args[: args.index("--")] if "--" in args else args
     debug = "--debug" in words
     args = [arg for arg in words if arg != "--debug"] + args[len(words) :]
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     try:
         code = _run(args)
     except VidstyleError as error:
@@ -86,9 +87,11 @@ def main(args: list[str] | None = None) -> NoReturn:
         code = error.exit_code
     except typer.Exit as done:
         code = done.exit_code
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        notes = getattr(stop, "__notes__", ["nothing was left behind"])
-        _say("; ".join(["stopped", *notes]))
+    except Interrupted as stop:
+        _say(_with_notes("stopped", stop, "nothing was left behind"))
+        code = stop.exit_code
+    except typer.Abort:  # at a question
+        _say("stopped")
         code = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from vidstyle.cli import options as opt
 
@@ -13,20 +15,25 @@ if TYPE_CHECKING:
 _COLOURS = {"ok": "green", "info": "dim", "warn": "yellow", "fail": "bold red"}
 
 
-def doctor(json: opt.Json = False) -> int:
+def doctor(
+    live: Annotated[bool, typer.Option("--live", help="Also what vidstyle live needs: cameras, drivers.")] = False,
+    json: opt.Json = False,
+) -> int:
     """Check everything vidstyle needs on this machine: versions, engine, styles, folders, config.
 
     Exit code 0 when nothing fails, 6 when the default engine cannot run.
     """
     from dataclasses import asdict
+    from itertools import chain
 
     from vidstyle.cli import app
     from vidstyle.cli.config import check_config
     from vidstyle.cli.console import event
     from vidstyle.health import check_all, exit_code
+    from vidstyle.health_optional import check_live
 
     checks = []
-    for check in check_all(lambda: check_config(app)):
+    for check in chain(check_all(lambda: check_config(app)), check_live() if live else ()):
         checks.append(check)
         if json:
             event({"event": "check", **asdict(check)})

@@ -7,39 +7,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidstyle.cli import jobs as job
 from vidstyle.cli import options as opt
 from vidstyle.cli.progress import watch
-from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.errors import SinkError, VidstyleError
 
 if TYPE_CHECKING:
     from vidstyle.job import FileJob
+    from vidstyle.report import Report
 
 
 def file(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The video.")],
+    source: Annotated[str, typer.Argument(metavar="IN", help="The video: a file, a URL, or - for standard input.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="The result; NAME.STYLE.EXT beside the video if left out."),
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The result, - for standard output; NAME.STYLE.EXT if left out."
+        ),
     ] = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "720",
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="End here.")] = None,
-    deinterlace: Annotated[str, typer.Option(help="auto (where the video is flagged), always or never.")] = "auto",
-    compare: Annotated[bool, typer.Option("--compare", help="Source and result side by side.")] = False,
-    codec: Annotated[
-        str | None,
-        typer.Option(help="h264, hevc, av1, vp9, or an FFmpeg encoder's name; what suits the container if left out."),
-    ] = None,
-    crf: Annotated[float | None, typer.Option(help="Quality of the encoder: lower is better and larger.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Speed of the encoder, as veryfast or slow.")] = None,
-    encoder_option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="K=V", help="An option of the encoder, as tune=animation; repeat for more."),
-    ] = None,
+    start: job.Start = None,
+    end: job.End = None,
+    deinterlace: job.Deinterlace = "auto",
+    hdr: job.Hdr = "sdr",
+    compare: job.Compare = False,
+    codec: job.Codec = None,
+    crf: job.Crf = None,
+    preset: job.Preset = None,
+    pixel_format: job.PixelFormat = None,
+    encoder_option: job.EncoderOption = None,
+    pipe: Annotated[str, typer.Option(metavar="mkv|y4m", help="What standard output gets.")] = "mkv",
     overwrite: opt.Overwrite = False,
     resume: opt.Resume = False,
+    strict: job.Strict = False,
+    no_limit: job.NoLimit = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON, too.")] = None,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
@@ -50,41 +54,66 @@ def file(
 
     Sound, subtitles, chapters and every picture's time are kept; a report at the end says so.
     """
-    from vidstyle.catalog import parse_recipe
-    from vidstyle.codecs import EncoderOptions
-    from vidstyle.job import EngineOptions, FileJob
-    from vidstyle.sink import SinkOptions
-    from vidstyle.source import SourceOptions
+    from dataclasses import replace
 
-    begin, stop = opt.parse_time(start, "--start"), opt.parse_time(end, "--end")
-    if stop is not None and stop <= (begin or 0):
-        raise UsageError(f"--end {end} is not after --start {start or 0}")
-    encoder = EncoderOptions(codec, crf, preset, opt.parse_pairs(encoder_option or []))
-    job = FileJob(
-        source,
-        parse_recipe(style, strength),
+    from vidstyle.containers import pipe_format
+    from vidstyle.inputs import parse_input
+
+    settled = job.file_job(
+        parse_input(source),
         output,
-        SourceOptions(opt.parse_size(size), begin, stop, originals=compare, deinterlace=deinterlace),
-        SinkOptions(encoder, compare, overwrite),
-        EngineOptions(engine, device, precision, threads),
-        resume,
+        style=style,
+        strength=strength,
+        size=size,
+        start=start,
+        end=end,
+        deinterlace=deinterlace,
+        hdr=hdr,
+        no_limit=no_limit,
+        compare=compare,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pixel_format=pixel_format,
+        encoder_option=encoder_option,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        threads=threads,
+        engine=engine,
+        resume=resume,
     )
-    return _run(job, json)
+    result = _run(replace(settled, pipe=pipe_format(pipe)), json)
+    if report is not None:
+        _save(result, report)
+    return VidstyleError.exit_code if result.losses or (strict and not result.kept_everything) else 0
 
 
-def _run(job: FileJob, json: bool) -> int:
+def _run(settled: FileJob, json: bool) -> Report:
     import av
 
     from vidstyle.cli.console import event, human
-    from vidstyle.job import stylize_file
+    from vidstyle.job import PIPE, stylize_file
 
     # Silence, not a high threshold: that would call back into Python from the threads that closing waits for.
     av.logging.set_level(None)
-    with watch(job.source.name, json) as on_progress:
-        report = stylize_file(job, on_progress)
-    if json:
+    json_out = json and settled.output != PIPE  # the video has standard output
+    with watch(settled.input.name, json_out) as on_progress:
+        report = stylize_file(settled, on_progress)
+    if json_out:
         event({"event": "done", **report.as_dict()})
     else:
         for line in report.lines():
             human(line)
-    return VidstyleError.exit_code if report.losses else 0
+    return report
+
+
+def _save(report: Report, path: Path) -> None:
+    import json
+
+    from vidstyle.whole import write_whole
+
+    try:
+        write_whole(path, json.dumps(report.as_dict(), indent=1).encode())
+    except OSError as error:
+        raise SinkError(f"cannot write the report {path}: {error.strerror or error}") from error

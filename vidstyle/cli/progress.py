@@ -28,11 +28,11 @@ def watch(name: str, json: bool) -> Iterator[Callable[[Progress], None]]:
 
 
 def _every(seconds: float, show: Callable[[Progress], None]) -> Callable[[Progress], None]:
-    last = time.monotonic()
+    last = float("-inf")  # the first frame is shown at once
 
     def update(progress: Progress) -> None:
         nonlocal last
-        if progress.frames == 1 or time.monotonic() - last >= seconds:
+        if time.monotonic() - last >= seconds:
             last = time.monotonic()
             show(progress)
 

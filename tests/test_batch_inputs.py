@@ -1,0 +1,124 @@
+"""Which videos files, folders and patterns mean, and what each becomes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vidstyle.batch.inputs import Found, find
+from vidstyle.errors import SourceError, UsageError
+
+
+def result_name(source: Path) -> str:
+    return f"{source.stem}.tiny{source.suffix if source.suffix != '.avi' else '.mkv'}"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the test runs in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"\x00")
+
+
+def search(*inputs: str, folder: str = "out", ours: tuple[str, ...] = (), patience: bool = False) -> Found:
+    return find(inputs, Path(folder), result_name, map(Path, ours), patience)
+
+
+def pairs(found: Found) -> list[tuple[str, str]]:
+    return [(str(item.source), str(item.target)) for item in found.items]
+
+
+def test_a_folder_is_mirrored_in_order_without_what_is_hidden_or_unfinished() -> None:
+    put("in/b.mp4", "in/a/B.MOV", "in/a/a.mkv", "in/.hidden.mp4", "in/.git/x.mp4", "in/x.mp4.part/00000.mkv")
+    put("in/y.mp4.part", "in/notes.txt", "in/pic.jpg")
+    found = search("in")
+    assert pairs(found) == [
+        ("in/b.mp4", "out/b.tiny.mp4"),
+        ("in/a/B.MOV", "out/a/B.tiny.MOV"),
+        ("in/a/a.mkv", "out/a/a.tiny.mkv"),
+    ]
+    assert (found.passed_over, found.unreadable, found.clashes) == (2, [], [])
+
+
+def test_a_program_is_no_transport_stream() -> None:
+    put("in/video.ts")
+    Path("in/index.ts").write_text("export const naïve = '☃';\n" * 100)
+    Path("in/packets.ts").write_bytes((b"\x47\x40\x00\x10" + b"\xff" * 184) * 8)
+    Path("in/empty.ts").touch()
+    found = search("in")
+    assert [name for name, _ in pairs(found)] == ["in/empty.ts", "in/packets.ts", "in/video.ts"]
+    assert found.passed_over == 1
+
+
+def test_an_explicit_name_may_have_any_extension() -> None:
+    put("film.dat", ".secret.mp4", "-x.mp4", "new\nline.mp4", "[a].mp4")
+    names = ("film.dat", ".secret.mp4", "-x.mp4", "new\nline.mp4", "[a].mp4")
+    assert [name for name, _ in pairs(search(*names))] == list(names)
+
+
+def test_each_video_once(here: Path) -> None:
+    put("in/sub/a.mp4", "in/b.mp4")
+    Path("link").symlink_to("in")
+    found = search("in", "in/sub/a.mp4", "link", "in/../in/b.mp4", str(here / "in"))
+    assert pairs(found) == [("in/b.mp4", "out/b.tiny.mp4"), ("in/sub/a.mp4", "out/sub/a.tiny.mp4")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("in/**/*.mp4", [("in/a/x.mp4", "out/a/x.tiny.mp4"), ("in/b/y.mp4", "out/b/y.tiny.mp4")]),
+        ("in/*/x.*", [("in/a/x.mp4", "out/a/x.tiny.mp4")]),
+        ("in/?/*.dat", [("in/b/raw.dat", "out/b/raw.tiny.dat")]),
+        ("in/a/*", [("in/a/x.mp4", "out/x.tiny.mp4")]),
+    ],
+)
+def test_patterns_keep_the_structure_below_their_fixed_part(pattern: str, expected: list) -> None:
+    put("in/a/x.mp4", "in/b/y.mp4", "in/a/x.txt", "in/b/raw.dat", "in/.h/z.mp4")
+    assert pairs(search(pattern)) == expected
+
+
+def test_the_output_folder_never_feeds_itself() -> None:
+    put("in/a.mp4", "in/out/a.tiny.mp4", "in/out/sub/b.tiny.mp4")
+    assert pairs(search("in", folder="in/out")) == [("in/a.mp4", "in/out/a.tiny.mp4")]
+    assert pairs(search("in/**/*.mp4", folder="in/out")) == [("in/a.mp4", "in/out/a.tiny.mp4")]
+    Path("away").symlink_to("in/out")
+    assert pairs(search("in", folder="away")) == [("in/a.mp4", "away/a.tiny.mp4")]
+
+
+def test_results_beside_their_sources_are_no_sources() -> None:
+    put("in/a.mp4", "in/a.tiny.mp4", "in/old.tiny.mp4")
+    expected = [("in/a.mp4", "in/a.tiny.mp4")]
+    assert pairs(search("in", folder="in", ours=("in/old.tiny.mp4",))) == expected
+    assert pairs(search("in/*.mp4", folder="in/.", ours=("in/old.tiny.mp4",))) == [("in/a.mp4", "in/a.tiny.mp4")]
+
+
+def test_two_videos_that_would_become_one_are_refused_in_one_line() -> None:
+    put("in/a.avi", "in/a.mkv", "in/b.avi", "in/b.mkv", "in/c.mp4")
+    found = search("in")
+    assert [name for name, _ in pairs(found)] == ["in/a.avi", "in/b.avi", "in/c.mp4"]
+    with pytest.raises(UsageError, match=r"in/a.avi and in/a.mkv would both become out/a.tiny.mkv \(and 1 more such"):
+        found.check()
+    search("in/c.mp4").check()
+
+
+def test_what_is_not_there() -> None:
+    put("in/a.mp4")
+    with pytest.raises(SourceError, match="no such file or folder: missing"):
+        search("in", "missing")
+    with pytest.raises(UsageError, match=r"nothing matches 'in/\*.avi'"):
+        search("in/*.avi")
+    assert pairs(search("in", "missing", "later/*.mp4", patience=True)) == [("in/a.mp4", "out/a.tiny.mp4")]
+
+
+def test_a_named_pipe_is_refused() -> None:
+    os.mkfifo("pipe.mp4")
+    with pytest.raises(SourceError, match="neither a file nor a folder"):
+        search("pipe.mp4")

@@ -1,0 +1,372 @@
+"""`vidstyle live` at the command line: keys, signals, figures, mistakes, and what the doctor says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import pytest
+from media import make_clip, save_tiny
+
+from vidstyle import health_optional
+from vidstyle.cli import app
+from vidstyle.cli.live import status_line, summary
+from vidstyle.errors import VidstyleError
+from vidstyle.health import INFO, OK, WARN
+from vidstyle.live import drivers
+
+SMALL = ["--camera", "lavfi:testsrc2=size=64x48:rate=30", "--output-size", "64x48", "--style", "tiny"]
+
+
+@pytest.fixture
+def styled_home(home: Path) -> Path:
+    save_tiny(home / "styles", "tiny")
+    save_tiny(home / "styles", "other", seed=1)
+    return home
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "vidstyle", "live", *map(str, args)]
+
+
+def environment(home: Path) -> dict[str, str]:
+    return os.environ | {"VIDSTYLE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def test_a_file_runs_to_its_end(styled_home: Path, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=20)
+    args = command("--camera", clip.path, "--output-size", "64x48", "--style", "tiny", "--json")
+    args += ["--no-virtual-camera", "--record", str(tmp_path / "out.mkv")]
+    done = subprocess.run(args, env=environment(styled_home), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {event["event"] for event in events} == {"message", "status", "done"}
+    final = events[-1]
+    assert final["exit_code"] == 0 and final["captured"] == 20 and final["sent"] + final["dropped"] == 20
+    assert final["latency"]["p50"] <= final["latency"]["p95"] <= final["latency"]["max"]
+    assert next(e for e in events if e["event"] == "status")["looks"] == ["other", "tiny", "anime"]
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == final["sent"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_the_recording_is_whole(styled_home: Path, tmp_path: Path, number: int, code: int) -> None:
+    args = command(*SMALL, "--no-virtual-camera", "--record", tmp_path / "out.mp4", "--json")
+    with subprocess.Popen(args, env=environment(styled_home), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("sent", 0) > 5:
+                break
+        process.send_signal(number)
+        rest = process.stdout.read()
+        assert process.wait(30) == code
+    assert json.loads(rest.splitlines()[-1])["exit_code"] == code
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == container.streams.video[0].frames > 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.mp4"]
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, args: list[str], env: dict[str, str], folder: Path) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self._termios = termios
+        self.main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, b"\x28\x00\xa0\x00\x00\x00\x00\x00")  # 40 rows of 160
+        self.before = termios.tcgetattr(self.main)
+        self.process = subprocess.Popen(
+            args,
+            env=env,
+            cwd=folder,
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(side)
+        self.text = ""
+
+    def read_until(self, wanted: str, seconds: float = 60.0) -> None:
+        import select
+
+        end = time.monotonic() + seconds
+        while wanted not in self.text:
+            assert time.monotonic() < end, f"{wanted!r} did not come: {self.text[-500:]}"
+            if select.select([self.main], [], [], 0.5)[0]:
+                try:
+                    self.text += os.read(self.main, 65536).decode("utf-8", "replace")
+                except OSError:  # the program has ended
+                    assert wanted in self.text, self.text[-500:]
+
+    def press(self, keys: str) -> None:
+        os.write(self.main, keys.encode())
+
+    def end(self) -> int:
+        import select
+
+        while self.process.poll() is None:  # a full terminal would hold it up
+            if select.select([self.main], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.main, 65536).decode("utf-8", "replace")
+                except OSError:
+                    break
+        code = self.process.wait(30)
+        assert self._termios.tcgetattr(self.main)[:4] == self.before[:4], "the terminal is not as it was"
+        os.close(self.main)
+        return code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a Linux terminal stands in")
+def test_keys_in_a_terminal(styled_home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    terminal = Terminal(command(*SMALL, "--no-virtual-camera", "--record", "out.mkv"), environment(styled_home), folder)
+    terminal.read_until("keys: n next look")
+    terminal.read_until("fps in")
+    terminal.press("n")
+    terminal.read_until("anime 100%")  # the look after tiny
+    terminal.press("--")
+    terminal.read_until("anime 80%")
+    terminal.press("f")
+    terminal.read_until("frozen | ")
+    terminal.press("s")
+    terminal.read_until("saved vidstyle-")
+    terminal.press("q")
+    assert terminal.end() == 0
+    assert "pictures in" in terminal.text and "delay the sound" in terminal.text
+    assert len(list(folder.glob("vidstyle-*.png"))) == 1 and (folder / "out.mkv").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a Linux terminal stands in")
+def test_ctrl_c_in_a_terminal_gives_it_back(styled_home: Path, tmp_path: Path) -> None:
+    terminal = Terminal(
+        command(*SMALL, "--no-virtual-camera", "--record", "out.mkv"), environment(styled_home), tmp_path
+    )
+    terminal.read_until("fps in")
+    terminal.press("\x03")
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.text
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["--camera", "no-such-camera"], 4, "no camera 'no-such-camera'"),
+        (["--camera", "/dev/video97"], 4, "--list"),
+        (["--camera", "CLIP", "--camera-size", "9999x9999"], 4, "it gives 64x48"),
+        (["--camera", "CLIP", "--camera-size", "big"], 2, "--camera-size"),
+        (["--camera", "CLIP", "--output-size", "65x48"], 2, "even numbers"),
+        (["--camera", "CLIP", "--fit", "stretch"], 2, "letterbox, crop"),
+        (["--camera", "CLIP", "--strength", "2"], 2, "strength"),
+        (["--camera", "CLIP", "--delay", "-1"], 2, "--delay"),
+        (["--camera", "CLIP", "--size", "huge", "--no-virtual-camera", "--record", "x.mkv"], 2, "--size"),
+        (["--camera", "CLIP", "--style", "tinny"], 7, "tiny"),
+        (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.gif"], 2, ".mkv"),
+        (["--camera", "CLIP", "--no-virtual-camera", "--record", "missing/x.mkv"], 5, "make it first"),
+        (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.mkv", "--device", "tpu"], 6, "tpu"),
+        (["--camera", "CLIP", "--microphone", "default"], 2, "--record"),
+        (["--camera", "CLIP", "--virtual-device", "/dev/video98"], 5, "--no-virtual-camera"),
+    ],
+)
+@pytest.mark.usefixtures("styled_home")
+def test_mistakes_are_one_line_and_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], code: int, says: str
+) -> None:
+    import threading
+
+    clip = make_clip(tmp_path / "in.mp4", frames=3)
+    monkeypatch.chdir(tmp_path)
+    before = set(threading.enumerate())
+    words = ["live", "--style", "tiny", *[str(clip.path) if arg == "CLIP" else arg for arg in args]]
+    with pytest.raises(VidstyleError) as caught:
+        app(args=words, standalone_mode=False)
+    assert caught.value.exit_code == code and says in str(caught.value) and "\n" not in str(caught.value)
+    assert set(threading.enumerate()) <= before, "something is left running"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.mp4"], "something is left behind"
+
+
+def test_list_shows_cameras_and_microphones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidstyle.live import devices
+    from vidstyle.live.devices import Device
+
+    monkeypatch.setattr(
+        devices, "list_cameras", lambda: [Device(0, "/dev/video0", "HD Cam"), Device(1, "v", "x", True)]
+    )
+    monkeypatch.setattr(devices, "list_microphones", lambda: [Device(0, "hw:0", "Mic")])
+    app(args=["live", "--list"], standalone_mode=False)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["camera 0 HD Cam (/dev/video0)", "camera 1 x (v) (virtual)", "microphone 0 Mic (hw:0)"]
+    app(args=["live", "--list", "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["address"] == "/dev/video0"
+
+
+def figures(**more: Any) -> dict[str, Any]:
+    now = {"state": "running", "shown": "anime", "loading": "", "strength": 0.8, "fps_in": 30.0, "fps_out": 29.9}
+    now |= {"latency": {"p50": 31.4, "p95": 44.2, "max": 90.0}, "dropped": 3, "working": [640, 360], "captured": 100}
+    return now | {"sent": 97, "failed": 0, "delay": 0} | more
+
+
+def test_the_status_line_has_the_figures() -> None:
+    assert status_line(figures()) == "anime 80% | 30.0 fps in, 29.9 out | 31 ms, p95 44 | 3 dropped | 640x360"
+    waiting = status_line(figures(state="waiting for the camera", loading="3d", latency={}))
+    assert waiting.startswith("waiting for the camera | anime 80%, loading 3d") and "no picture yet" in waiting
+
+
+def test_the_summary_says_by_how_much_to_delay_the_sound() -> None:
+    counts, advice = summary(figures(failed=2))
+    assert (
+        counts
+        == "100 pictures in, 97 sent, 3 dropped, 2 without the look; from capture to sending 31 ms, p95 44, worst 90"
+    )
+    assert advice == "the picture is about 31 ms late: delay the sound by as much, or fix it with --delay 50"
+    assert summary(figures(delay=50))[1] == "the picture is 50 ms late: delay the sound by as much"
+    assert "--delay 50" in summary(figures(delay=20))[1], "a delay that is too short does not hold"
+    assert len(summary(figures(latency={}))) == 1
+
+
+# vidstyle doctor --live
+
+
+@pytest.fixture
+def linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """The parts of a Linux machine that the check looks at."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(drivers.platform, "release", lambda: "6.1")
+    monkeypatch.setattr(drivers.shutil, "which", lambda name: "/bin/dnf" if name == "dnf" else None)
+
+    def make(installed: bool = False, loaded: str | None = None, device: bool = True, secure: bool = False) -> Path:
+        modules = tmp_path / "lib/modules/6.1/updates"
+        modules.mkdir(parents=True)
+        if installed:
+            (modules / "v4l2loopback.ko.xz").touch()
+        if loaded is not None:
+            (tmp_path / "sys/module/v4l2loopback/parameters").mkdir(parents=True)
+            (tmp_path / "sys/module/v4l2loopback/parameters/exclusive_caps").write_text(loaded)
+        if device:
+            (tmp_path / "sys/devices/virtual/video7").mkdir(parents=True)
+            (tmp_path / "sys/class/video4linux").mkdir(parents=True)
+            (tmp_path / "sys/class/video4linux/video7").symlink_to(tmp_path / "sys/devices/virtual/video7")
+            (tmp_path / "dev").mkdir()
+            (tmp_path / "dev/video7").touch()
+        if secure:
+            (tmp_path / "sys/firmware/efi/efivars").mkdir(parents=True)
+            (tmp_path / "sys/firmware/efi/efivars/SecureBoot-8be4").write_bytes(b"\x06\0\0\0\x01")
+        return tmp_path
+
+    return make
+
+
+def test_linux_is_told_exactly_what_is_missing(linux: Callable[..., Path]) -> None:
+    missing = drivers.find_driver(linux(secure=True))
+    assert missing.state == WARN and missing.found == "v4l2loopback is not installed"
+    assert missing.fix.startswith("sudo dnf install akmod-v4l2loopback (from RPM Fusion), then sudo modprobe")
+    assert "exclusive_caps=1" in missing.fix and "mokutil --import" in missing.fix
+
+
+def test_linux_with_the_module_not_loaded(linux: Callable[..., Path]) -> None:
+    finding = drivers.find_driver(linux(installed=True))
+    assert "not loaded" in finding.found and finding.fix == drivers.LOAD, "no word of Secure Boot where it is off"
+
+
+@pytest.mark.parametrize(
+    ("caps", "state", "says"), [("Y,N,N", OK, "/dev/video7"), ("N,N", WARN, "without exclusive_caps"), ("1", OK, "")]
+)
+def test_linux_with_the_module_loaded(linux: Callable[..., Path], caps: str, state: str, says: str) -> None:
+    finding = drivers.find_driver(linux(loaded=caps))
+    assert finding.state == state and says in finding.found and bool(finding.fix) == (state == WARN)
+
+
+def test_linux_without_a_device_or_the_right_to_it(linux: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = linux(loaded="Y")
+    monkeypatch.setattr(drivers, "_may_write", lambda _: False)
+    assert drivers.find_driver(root).fix == drivers.GROUP
+    (root / "sys/class/video4linux/video7").unlink()
+    assert "no device" in drivers.find_driver(root).found
+
+
+@pytest.mark.parametrize(
+    ("obs", "system", "state"),
+    [("31.0.1", "14.2", OK), ("29.1.3", "14.2", WARN), ("28.0", "12.6", OK), (None, "14", WARN)],
+)
+def test_macos_needs_obs_30_from_13_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obs: str | None, system: str, state: str
+) -> None:
+    import plistlib
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(drivers.platform, "mac_ver", lambda: (system, ("", "", ""), ""))
+    if obs:
+        contents = tmp_path / "Applications/OBS.app/Contents"
+        contents.mkdir(parents=True)
+        (contents / "Info.plist").write_bytes(plistlib.dumps({"CFBundleShortVersionString": obs}))
+    finding = drivers.find_driver(tmp_path)
+    assert finding.state == state and ("OBS 30" in finding.fix) == (state == WARN)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_windows_needs_a_registered_camera(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    def open_key(_: int, path: str) -> SimpleNamespace:
+        if there and "A3FCE0F5" in path:
+            return SimpleNamespace(Close=lambda: None)
+        raise OSError
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "winreg", SimpleNamespace(HKEY_CLASSES_ROOT=0, OpenKey=open_key))
+    finding = drivers.find_driver()
+    assert finding.state == (OK if there else WARN)
+    assert "OBS Virtual Camera" in finding.found if there else "UnityCapture" in finding.fix
+
+
+def test_the_doctor_checks_it_only_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    names = []
+    for args in (["doctor", "--json"], ["doctor", "--live", "--json"]):
+        app(args=args, standalone_mode=False)
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert lines[-1]["exit_code"] == 0, "what live lacks is no failure"
+        names.append({line["name"] for line in lines[:-1]})
+    assert names[1] - names[0] == {"opencv", "cameras", "microphones", "pyvirtualcam", "virtual camera"}
+
+
+def test_no_live_check_can_break_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vidstyle.live import health
+
+    def broken() -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(health, "CHECKS", dict.fromkeys(health.CHECKS, broken))
+    checks = list(health_optional.check_live())
+    assert len(checks) == 5 and all(c.state == WARN and "RuntimeError: two lines" in c.found and c.fix for c in checks)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.undo()
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import PackageNotFoundError
+
+    from vidstyle.live import health
+
+    def missing(_: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(health, "version", missing)
+    found = {name: health.CHECKS[name]() for name in ("opencv", "pyvirtualcam")}
+    assert all(f.state == WARN and "vidstyle[live]" in f.fix for f in found.values())
+    assert INFO not in {f.state for f in found.values()}

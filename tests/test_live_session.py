@@ -1,0 +1,386 @@
+"""A live session on a simulated clock: the newest frame wins, nothing waits, nothing ends the call."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+import pytest
+from live_fakes import Collector, FakeCamera, FakeLook, SimulatedClock, numbered
+
+from vidstyle.errors import SinkError, SourceError
+from vidstyle.live.camera import Capture
+from vidstyle.live.controls import Controls
+from vidstyle.live.looks import LiveStylizer, Looks
+from vidstyle.live.outlet import Output
+from vidstyle.live.session import Session
+
+INTERVAL = 1 / 30
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> object:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@dataclass
+class Bench:
+    """A session of fakes; `run` ends it after so many simulated seconds."""
+
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    said: list[str] = field(default_factory=list)
+    at: list[tuple[float, Callable[[], None]]] = field(default_factory=list)  # what is done when
+
+    def run(
+        self,
+        seconds: float,
+        look: LiveStylizer | Callable[[str], LiveStylizer],
+        outputs: list[tuple[str, Output]],
+        cameras: Callable[[], FakeCamera] | None = None,
+        delay: float = 0.0,
+    ) -> Session:
+        clock = self.clock
+        self.controls = Controls(["one", "two", "three"], "one")
+        load = look if not isinstance(look, FakeLook) else lambda _: look
+        capture = Capture(cameras or (lambda: FakeCamera(clock)), clock, self.said.append)
+        looks = Looks(load, "one", numbered(0), clock, self.said.append)  # type: ignore[arg-type]
+        self.session = Session(capture, looks, outputs, self.controls, clock, self.said.append, delay)
+        self.start = clock.now()
+        self.at.append((seconds, lambda: self.controls.command("quit")))
+        with self.session:
+            self.session.run(self._tick)
+        return self.session
+
+    def _tick(self) -> None:
+        for moment in [moment for moment in self.at if self.clock.now() - self.start >= moment[0]]:
+            self.at.remove(moment)
+            moment[1]()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def ages(sent: list[tuple[float, int, int, float, bool]]) -> np.ndarray:
+    return np.array([time - captured for time, _, _, captured, _ in sent])
+
+
+def test_every_picture_arrives_in_order_where_the_look_keeps_up(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    session = bench.run(10, FakeLook(bench.clock, 0.02), [("out", out)])
+    numbers = [number for _, number, _, _, _ in out.sent]
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 299
+    assert ages(out.sent) == pytest.approx(0.02)
+    status = session.status()
+    assert status["dropped"] == 0 and status["repeated"] == 0 and session.failed == 0
+    assert status["latency"] == {"p50": 20.0, "p95": 20.0, "max": 20.0}
+    assert status["fps_in"] == pytest.approx(30, abs=0.3) and status["fps_out"] == pytest.approx(30, abs=0.3)
+
+
+def test_three_times_too_slow_is_never_behind(bench: Bench) -> None:
+    """The age of what is sent: at most one inference and one interval, at the end as at the beginning."""
+    out, inference = Collector(bench.clock), 3.12 * INTERVAL
+    session = bench.run(60, FakeLook(bench.clock, inference), [("out", out)])
+    age = ages(out.fresh)
+    assert np.percentile(age, 95) <= inference + INTERVAL + 1e-6
+    assert age[-100:].mean() == pytest.approx(age[:100].mean(), abs=0.002)
+    numbers = [number for _, number, _, _, _ in out.sent]
+    assert numbers == sorted(numbers)
+    assert len(out.fresh) == pytest.approx(577, abs=3)
+    status = session.status()
+    in_flight = status["captured"] - status["sent"] - status["dropped"]
+    assert 0 <= in_flight <= 2
+    assert queued_age(60, inference) > 10 * np.percentile(age, 95)
+
+
+def queued_age(seconds: float, inference: float) -> float:
+    """The age of the last picture sent where every one of them is queued: what a session must not do."""
+    clock, queue = 0.0, deque(i * INTERVAL for i in range(round(seconds / INTERVAL)))
+    age = 0.0
+    while queue and clock < seconds:
+        captured = queue.popleft()
+        clock = max(clock, captured) + inference
+        age = clock - captured
+    return age
+
+
+def test_a_slow_output_delays_no_other(bench: Bench) -> None:
+    quick, slow = Collector(bench.clock), Collector(bench.clock, seconds=0.25)
+    bench.run(10, FakeLook(bench.clock, 0.01), [("quick", quick), ("slow", slow)])
+    assert ages(quick.sent).max() == pytest.approx(0.01) and len(quick.sent) >= 299
+    assert len(slow.sent) == pytest.approx(40, abs=2)
+    assert ages(slow.sent).max() <= 0.01 + INTERVAL + 0.25 + 1e-6
+
+
+def test_a_failing_look_shows_the_source_and_says_why_once(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    look = FakeLook(bench.clock, fails=lambda number: 100 <= number < 200, mark=9)
+    session = bench.run(10, look, [("out", out)])
+    marks = {number: mark for _, number, mark, _, _ in out.fresh}
+    assert set(marks) == set(range(len(marks))), "no picture is left out"
+    assert all((mark == 9) != (100 <= number < 200) for number, mark in marks.items())
+    assert session.failed == 100
+    assert [line for line in bench.said if "the engine broke" in line] == [
+        "the look fails, the camera's own picture is shown: the engine broke"
+    ]
+    assert bench.said[-1] == "the look works again"
+
+
+def test_an_unplugged_camera_is_waited_for(bench: Bench) -> None:
+    out, opened = Collector(bench.clock), []
+
+    def camera() -> FakeCamera:
+        opened.append(bench.clock.now())
+        if len(opened) in (2, 3):
+            raise SourceError("not connected")
+        first = FakeCamera(bench.clock, length=60, fault="No such device")
+        return first if len(opened) == 1 else FakeCamera(bench.clock, first=1000)
+
+    bench.run(10, FakeLook(bench.clock), [("out", out)], camera)
+    assert bench.said[0] == ("the fake camera is gone (No such device): waiting for it, the last picture is shown")
+    assert bench.said[1].startswith("the camera is back: fake camera: 16x16 at 30 fps")
+    assert len(opened) == 4 and np.diff(opened)[1:].tolist() == pytest.approx([1.0, 2.0])
+    numbers = [number for _, number, _, _, _ in out.sent]
+    assert numbers[:60] == list(range(60)) and 1000 in numbers and numbers == sorted(numbers)
+    times = np.array([time for time, *_ in out.sent])
+    assert np.diff(times).max() <= 0.1 + 1e-6, "readers get a picture all the while"
+    waiting = {s["state"] for s, entry in zip(out.statuses, out.sent, strict=True) if entry[4]}
+    assert waiting == {"waiting for the camera"}
+
+
+def test_looks_change_without_a_gap(bench: Bench) -> None:
+    """The next look takes a second to load and as long for its first picture; no interval is missed meanwhile."""
+    out, made = Collector(bench.clock), dict[str, FakeLook]()
+
+    def load(name: str) -> FakeLook:
+        if name != "one":
+            bench.clock.sleep(1.0)
+        made[name] = FakeLook(bench.clock, 0.01, mark={"one": 1, "two": 2, "three": 3}[name])
+        return made[name]
+
+    bench.at += [(2.0, lambda: bench.controls.command("next")), (5.0, lambda: bench.controls.command("look", "one"))]
+    session = bench.run(10, load, [("out", out)])
+    times = np.array([time for time, *_ in out.sent])
+    assert np.diff(times).max() <= INTERVAL + 0.02, "a change stopped the pictures"
+    marks = [mark for _, _, mark, _, _ in out.sent]
+    changes = [mark for mark, before in zip(marks, [0, *marks], strict=False) if mark != before]
+    assert changes == [1, 2, 1]
+    assert next(s["loading"] for s in out.statuses if s["loading"]) == "two"
+    assert made["two"].is_closed and made["one"].is_closed and session.status()["shown"] == "one"
+
+
+def test_the_newest_wish_for_a_look_counts(bench: Bench) -> None:
+    loaded = []
+
+    def load(name: str) -> FakeLook:
+        loaded.append(name)
+        if name != "one":
+            bench.clock.sleep(1.0)
+        return FakeLook(bench.clock)
+
+    presses = [(2.0 + i / 10, lambda: bench.controls.command("next")) for i in range(4)]  # two, three, one, two
+    bench.at += presses
+    session = bench.run(10, load, [("out", Collector(bench.clock))])
+    assert session.status()["shown"] == "two" and len(loaded) <= 3, loaded
+
+
+def test_a_look_that_cannot_be_loaded_leaves_the_present_one(bench: Bench) -> None:
+    def load(name: str) -> FakeLook:
+        if name == "two":
+            raise RuntimeError("its file is damaged")
+        return FakeLook(bench.clock, mark=len(name))
+
+    out = Collector(bench.clock)
+    bench.at += [(1.0, lambda: bench.controls.command("next")), (3.0, lambda: bench.controls.command("next"))]
+    session = bench.run(5, load, [("out", out)])
+    assert "the look two cannot be shown: its file is damaged" in bench.said
+    assert session.status()["shown"] == "three", "the next one can still be reached"
+    assert {mark for _, _, mark, _, _ in out.sent} == {3, 5}
+
+
+def test_the_first_look_and_the_camera_must_be_good(bench: Bench) -> None:
+    def bad(_: str) -> FakeLook:
+        raise SinkError("bad look")
+
+    with pytest.raises(SinkError, match="bad look"):
+        Looks(bad, "one", numbered(0), bench.clock)
+
+    def no_camera() -> FakeCamera:
+        raise SourceError("no camera")
+
+    with pytest.raises(SourceError, match="no camera"):
+        Capture(no_camera, bench.clock, print)
+
+
+def test_freeze_holds_the_picture_and_readers_stay(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    bench.at += [
+        (2.0, lambda: bench.controls.command("freeze")),
+        (4.0, lambda: bench.controls.command("freeze", False)),
+    ]
+    session = bench.run(6, FakeLook(bench.clock), [("out", out)])
+    held = [number for time, number, *_ in out.sent if 2.2 < time - bench.start < 4]
+    assert len(set(held)) == 1 and len(held) >= 15
+    assert session.held == pytest.approx(60, abs=3)
+    assert next(s["state"] for s in out.statuses if s["repeat"]) == "frozen"
+    assert out.sent[-1][1] >= 178, "it goes on with the newest picture"
+
+
+def test_the_controls_act_on_every_picture() -> None:
+    source, styled = np.zeros((4, 8, 3), np.uint8), np.full((4, 8, 3), 200, np.uint8)
+    source[:, 0] = 50
+
+    class Whole:
+        def __call__(self, picture: np.ndarray) -> np.ndarray:
+            self.given = picture
+            return styled
+
+        def status(self) -> dict[str, object]:
+            return {}
+
+        def close(self) -> None:
+            pass
+
+    clock, look = SimulatedClock(), Whole()
+    controls = Controls(["one"], "one")
+    session = Session(
+        Capture(lambda: FakeCamera(clock), clock, print),
+        Looks(lambda _: look, "one", source, clock),  # type: ignore[arg-type,return-value]
+        [("out", Collector(clock))],
+        controls,
+        clock,
+    )
+    assert (session._picture(source) == 200).all()
+    controls.command("strength", 0.5)
+    assert session._picture(source)[0, :, 0].tolist() == [125] + [100] * 7
+    controls.command("mirror")
+    session._picture(source)
+    assert look.given[0, -1, 0] == 50 and look.given[0, 0, 0] == 0
+    controls.command("wipe")
+    half = session._picture(source)
+    assert half[0, :, 0].tolist() == [0, 0, 255, 255, 100, 100, 100, 125], "the source, a line, the look"
+    controls.command("strength", 0.0)
+    controls.command("wipe", False)
+    assert (session._picture(source) == source[:, ::-1]).all()
+    session.stop()
+
+
+def test_a_fixed_delay_is_kept_to_the_frame(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    session = bench.run(10, FakeLook(bench.clock, 0.02), [("out", out)], delay=0.2)
+    assert ages(out.fresh) == pytest.approx(0.2, abs=1e-6)
+    numbers = [number for _, number, _, _, _ in out.fresh]
+    assert numbers == list(range(len(numbers))) and len(numbers) >= 290
+    assert session.status()["dropped"] == 0 and session.status()["delay"] == 200
+
+
+def test_a_delay_that_is_too_short_changes_nothing(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    bench.run(10, FakeLook(bench.clock, 0.1), [("out", out)], delay=0.05)
+    assert np.percentile(ages(out.fresh), 95) <= 0.1 + INTERVAL + 1e-6
+
+
+def test_a_file_ends_the_session_when_all_of_it_was_sent(bench: Bench) -> None:
+    out, slow = Collector(bench.clock), Collector(bench.clock, seconds=0.02)
+    camera = FakeCamera(bench.clock, length=45, endless=False)
+    bench.run(100, FakeLook(bench.clock, 0.03), [("out", out), ("slow", slow)], lambda: camera)
+    assert bench.clock.now() - bench.start < 2
+    for collector in (out, slow):
+        assert [number for _, number, *_ in collector.fresh] == list(range(45)) and collector.closed == 1
+    assert camera.is_closed and bench.said == []
+
+
+def test_an_output_that_breaks_is_left_out(bench: Bench) -> None:
+    broken, good = Collector(bench.clock, breaks_at=30), Collector(bench.clock)
+    session = bench.run(5, FakeLook(bench.clock), [("camera", broken), ("page", good)])
+    assert bench.said == ["the camera failed and was closed: the driver is gone"]
+    assert broken.closed == good.closed == 1 and len(good.sent) >= 149
+    assert session.status()["sent"] >= 149, "the figures are those of an output that is left"
+
+
+def test_a_fault_of_our_own_ends_the_session_rather_than_freeze_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: np.ndarray) -> np.ndarray:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("vidstyle.live.session.mirrored", broken)
+    bench.at.append((1.0, lambda: bench.controls.command("mirror")))
+    with pytest.raises(MemoryError, match="no room"):
+        bench.run(100, FakeLook(bench.clock), [("out", Collector(bench.clock))])
+    assert bench.clock.now() - bench.start < 2
+
+
+def test_without_any_output_left_the_session_ends(bench: Bench) -> None:
+    broken = Collector(bench.clock, breaks_at=3)
+    camera = FakeCamera(bench.clock)
+    with pytest.raises(SinkError, match="the camera failed, and there is no other output: the driver is gone"):
+        bench.run(5, FakeLook(bench.clock), [("camera", broken)], lambda: camera)
+    assert camera.is_closed
+
+
+def test_an_output_that_cannot_be_closed_is_told_after_the_rest_is_closed(bench: Bench) -> None:
+    class Full(Collector):
+        def close(self) -> None:
+            raise SinkError("the disk is full")
+
+    camera, look, other = FakeCamera(bench.clock), FakeLook(bench.clock), Collector(bench.clock)
+    with pytest.raises(SinkError, match="the disk is full"):
+        bench.run(1, look, [("recording", Full(bench.clock)), ("page", other)], lambda: camera)
+    assert camera.is_closed and look.is_closed and other.closed == 1
+
+
+def test_a_camera_that_says_nothing_is_named(bench: Bench) -> None:
+    class Stuck(FakeCamera):
+        def pictures(self, stop):  # type: ignore[no-untyped-def]
+            yield self._clock.now(), numbered(7)
+            stop.wait(6.0)
+            yield from super().pictures(stop)
+
+    out = Collector(bench.clock)
+    bench.run(9, FakeLook(bench.clock), [("out", out)], lambda: Stuck(bench.clock))
+    assert bench.said == ["no picture from the fake camera for 3 s; the last one is shown"]
+    assert np.diff([time for time, *_ in out.sent]).max() <= 0.1 + 1e-6
+
+
+def test_an_interrupt_ends_at_once_and_frees_everything(bench: Bench) -> None:
+    camera, look, out = FakeCamera(bench.clock), FakeLook(bench.clock, 0.3), Collector(bench.clock)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    bench.at.append((3.0, interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(100, look, [("out", out)], lambda: camera)
+    assert bench.clock.now() - bench.start <= 4.0
+    assert camera.is_closed and look.is_closed and out.closed == 1
+
+
+@pytest.mark.parametrize("hours", [pytest.param(2.0, marks=pytest.mark.slow), 0.1])
+def test_hours_leave_memory_and_latency_flat(bench: Bench, hours: float) -> None:
+    """At the end as after the first tenth: memory in use, objects alive, and how late a picture is."""
+    out, process = Collector(bench.clock, keep=False), psutil.Process()
+    seen: list[tuple[float, int, float]] = []
+
+    def look_at() -> None:
+        gc.collect()
+        latency = bench.session.status()["latency"]["p95"]
+        seen.append((process.memory_info().rss / 1e6, sys.getallocatedblocks(), latency))
+
+    bench.at += [(hours * 3600 * share, look_at) for share in (0.1, 0.5, 0.99)]
+    session = bench.run(hours * 3600, FakeLook(bench.clock, 0.0517), [("out", out)])
+    megabytes, blocks, latency = zip(*seen, strict=True)
+    assert max(megabytes) - megabytes[0] < 2, megabytes
+    assert max(blocks) - blocks[0] < 2000, blocks
+    assert max(latency) - min(latency) < 2, latency
+    assert session.status()["captured"] == pytest.approx(hours * 3600 * 30, abs=3)
+    assert session.whole_latency()["p95"] <= 1000 * (0.0517 + INTERVAL) + 1

@@ -1,0 +1,17 @@
+"""Many videos in one run: what to do is found and decided here, done in worker processes, and written down.
+
+    inputs      which videos there are, and what each becomes
+    journal     what was done before, and one line more for everything that happens
+    decide      what to do with a video now: style it, skip it, refuse it
+    watch       videos that come while the batch runs
+    crew        worker processes, seen from the batch
+    worker      one of them, seen from inside
+    messages    what the two say to each other
+    totals      how much is done, and how long the rest takes
+    stop        Ctrl-C and SIGTERM
+    reports     the report file
+    dry         what would be done, without doing it
+    run         all of it together
+
+The batch's own process opens no media: a file that crashes FFmpeg costs a worker, never the batch.
+"""

@@ -1,0 +1,122 @@
+"""What to do with a video now, from what was done with it before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidstyle.batch.inputs import Item
+from vidstyle.batch.journal import Entry, Fingerprint, stamp
+from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.job import FileJob
+
+TRIES = 3  # runs that may fail through a video's own fault before it is left alone
+SOURCE, VERSION = "the source", "vidstyle's version"  # entries of a fingerprint
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``action``: "do", "skip" or "fail", which needs no work; ``code``: the exit code of a failure."""
+
+    action: str
+    why: str = ""
+    code: int = 0
+
+
+class Fingerprints:
+    """What decides a video's result in this batch; how many threads work on it does not."""
+
+    def __init__(self, template: FileJob) -> None:
+        reading, writing, engine = template.reading, template.writing, template.engine
+        self._template = replace(
+            template,
+            reading=replace(reading, threads=0),
+            writing=replace(writing, overwrite=False, encoder=replace(writing.encoder, threads=0)),
+            engine=replace(engine, threads=0),
+        )
+        self._common: Fingerprint | None = None
+
+    def of(self, source: Path) -> Fingerprint:
+        """Of the file as it is now.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        found = json.loads(json.dumps(replace(self._template, source=source).fingerprint()))
+        found.pop(VERSION, None)  # a new version is no reason to make everything again
+        self._common = found
+        return found
+
+    def now(self, source: Path, entry: Entry) -> Fingerprint:
+        """The same, without reading a file whose size and time are those of its last run."""
+        known = entry.tried or entry.made
+        same = not entry.begun and entry.source_stamp == stamp(source) and entry.source == str(source.absolute())
+        if same and self._common and known:
+            return {**self._common, SOURCE: known[SOURCE]}
+        return self.of(source)
+
+
+def place(item: Item, entry: Entry | None) -> Path:
+    """Where the result lies, as far as is known."""
+    return item.target.with_name(entry.file) if entry is not None and entry.file else item.target
+
+
+def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrite: bool, retry: bool) -> Decision:
+    """What to do with ``item``.
+
+    An output that a batch made from the same source in the same way is there for good. One that it made from
+    an earlier state of the source, or in another way, is made anew. Any other file is only replaced with ``overwrite``.
+
+    Args:
+        entry: what the journal knows of its output.
+        retry: try what failed too often once more.
+    """
+    there = stamp(place(item, entry))
+    if entry is None:
+        return Decision("do") if there is None or overwrite else _exists(item, "and no batch made it")
+    try:
+        now = fingerprints.now(item.source, entry)
+    except VidstyleError as error:
+        return Decision("fail", str(error), error.exit_code)
+    if there is not None and not overwrite and (other := _not_ours(item, entry, now, there)):
+        return other
+    untouched = not entry.begun or entry.before == there  # by a run whose end is not known
+    if there is not None and entry.made == now and entry.size == there[0] and untouched:
+        if not entry.losses:
+            return Decision("skip", "done before")
+        if not retry:
+            return Decision("fail", entry.losses, 1)
+    if entry.tried == now and entry.failures >= TRIES and not retry:
+        return Decision("fail", f"{entry.reason} (failed {entry.failures} times; --retry tries again)", entry.code)
+    return Decision("do", _why(entry, now, there is not None))
+
+
+def _not_ours(item: Item, entry: Entry, now: Fingerprint, there: tuple[int, int]) -> Decision | None:
+    """Refuse to replace what is no batch's work, or was made from another video."""
+    put_in_place = entry.begun and there != entry.before  # by a run whose end could not be written down
+    if entry.size != there[0] and not put_in_place:
+        return _exists(item, "and was changed since a batch made it" if entry.made else "and no batch made it")
+    known = entry.made or now
+    if entry.source != str(item.source.absolute()) and known[SOURCE] != now[SOURCE]:
+        return _exists(item, f"and was made from {entry.source}")
+    return None
+
+
+def _exists(item: Item, what: str) -> Decision:
+    return Decision("fail", exists(item.target, what), SinkError.exit_code)
+
+
+def exists(path: Path, what: str) -> str:
+    return f"{path} exists {what}: choose another folder, or --overwrite"
+
+
+def _why(entry: Entry, now: Fingerprint, there: bool) -> str:
+    if entry.begun:
+        return "was interrupted"
+    if there and entry.made is not None:
+        changed = [name for name in now if now[name] != entry.made.get(name)]
+        return f"made anew: {' and '.join(changed)} changed" if changed else "tried again"
+    if entry.made is not None:
+        return "its output is gone"
+    return f"failed before, {entry.failures} of {TRIES} times" if entry.failures else ""

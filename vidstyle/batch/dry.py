@@ -1,0 +1,50 @@
+"""What a batch would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vidstyle.batch.crew import Crew
+from vidstyle.batch.decide import Decision, Fingerprints, decide
+from vidstyle.batch.inputs import Item
+from vidstyle.batch.journal import Journal
+from vidstyle.batch.messages import Look, Ready, Seen
+from vidstyle.batch.run import Wishes
+from vidstyle.errors import SourceError
+from vidstyle.job import FileJob
+
+
+@dataclass(frozen=True)
+class Planned:
+    """``frames``: an estimate; None where nothing is known, or nothing would be done."""
+
+    item: Item
+    decision: Decision
+    frames: int | None = None
+
+
+def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
+    """The fate of every item; those that would be styled are opened, in a process of its own."""
+    fingerprints = Fingerprints(template)
+    with Crew(0, template, fingerprints) as crew:
+        for item in items:
+            decision = decide(item, journal.entry(item.target), fingerprints, wishes.overwrite, wishes.retry)
+            if decision.action != "do":
+                yield Planned(item, decision)
+                continue
+            seen = _look(item, crew)
+            if seen.error:
+                decision = Decision("fail", seen.error, SourceError.exit_code)
+            yield Planned(item, decision, seen.frames)
+
+
+def _look(item: Item, crew: Crew) -> Seen:
+    scout = crew.scout()
+    assert scout is not None, "it looks at one video at a time"
+    scout.send(Look(item.source))
+    while (message := scout.receive()) is not None:
+        if isinstance(message, Seen):
+            return message
+        scout.ready = isinstance(message, Ready)
+    return Seen(error=crew.bury(scout))

@@ -1,0 +1,177 @@
+"""Which videos a person means by files, folders and patterns, and the name each result gets."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidstyle.errors import SourceError, UsageError
+
+#: what is taken for a video in a folder; a name that is given explicitly may have any
+EXTENSIONS = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".avi", ".divx", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".rm", ".rmvb", ".mxf", ".dv", ".y4m"),
+)
+PART = ".part"  # ends the names of files and folders that are still being written
+PACKET = 188  # bytes, of a transport stream
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One video and the file it becomes, told from their names.
+
+    What is in the video may call for another container: the result then has another extension than ``target``.
+    """
+
+    source: Path
+    target: Path
+
+
+@dataclass
+class Found:
+    """
+    Attributes:
+        items: in the order of the inputs, sorted in every folder; each video once.
+        clashes: (item, source whose result has that name already); none of them is in ``items``.
+        passed_over: number of files that are no videos by their names.
+        unreadable: folders that could not be looked into, and why.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    clashes: list[tuple[Item, Path]] = field(default_factory=list)
+    passed_over: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Refuse two videos that would become one file.
+
+        Raises:
+            UsageError: there are such.
+        """
+        if self.clashes:
+            item, other = self.clashes[0]
+            more = f" (and {len(self.clashes) - 1} more such pairs)" if len(self.clashes) > 1 else ""
+            remedy = "rename one, or give the folder above both, whose structure is kept"
+            raise UsageError(f"{other} and {item.source} would both become {item.target}{more}: {remedy}")
+
+
+class _RealFolders(dict[Path, Path]):
+    """Folder -> the folder it is, links followed; asked for once."""
+
+    def __missing__(self, folder: Path) -> Path:
+        self[folder] = Path(os.path.realpath(folder))
+        return self[folder]
+
+
+def find(
+    inputs: Sequence[str],
+    folder: Path,
+    name: Callable[[Path], str],
+    ours: Iterable[Path] = (),
+    patience: bool = False,
+) -> Found:
+    """Every video that ``inputs`` name: files, folders with all below them, and patterns as ``in/**/*.mp4``.
+
+    What is hidden, unfinished (``.part``), below the output ``folder``, or a result is left out; links to folders are
+    not followed.
+
+    Args:
+        name: gives the name of a video's result.
+        ours: earlier results, which may lie beside their sources.
+        patience: an input that is not there may come later.
+
+    Raises:
+        SourceError: an input does not exist, or is neither file nor folder.
+        UsageError: a pattern matches nothing.
+    """
+    found, real = Found(), _RealFolders()
+    named = [pair for text in inputs for pair in _named(text, folder, found, patience)]
+    items = [Item(source, folder / below / name(source)) for source, below in named]
+    # A link to a video is a video of its own: only folders are followed.
+    results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours)}
+    taken: set[Path] = set()
+    targets: dict[Path, Path] = {}
+    for item in items:
+        source = real[item.source.parent] / item.source.name
+        if source in taken or source in results:
+            continue
+        taken.add(source)
+        if item.target in targets:
+            found.clashes.append((item, targets[item.target]))
+        else:
+            targets[item.target] = item.source
+            found.items.append(item)
+    return found
+
+
+def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
+    """(video, its folder below what was named) for one input."""
+    path = Path(text)
+    if path.is_dir():
+        return _walk(path, folder, found)
+    if path.is_file():
+        return iter([(path, Path())])
+    if glob.has_magic(text) and not path.exists():
+        return _matching(text, folder, found, patience)
+    if patience and not path.exists():
+        return iter(())
+    raise SourceError(f"{text} is neither a file nor a folder" if path.exists() else f"no such file or folder: {text}")
+
+
+def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
+    def unreadable(error: OSError) -> None:
+        found.unreadable.append(f"cannot look into {error.filename}: {error.strerror}")
+
+    own = os.path.realpath(folder)
+    for place, folders, names in os.walk(top, onerror=unreadable):
+        kept = (name for name in folders if not _left_out(name))
+        folders[:] = sorted(name for name in kept if os.path.realpath(Path(place, name)) != own)
+        yield from _videos((Path(place, name) for name in sorted(names)), top, found)
+
+
+def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
+    """What a pattern matches; the structure below the part without wildcards is kept."""
+    top = next(path for path in Path(pattern).parents if not glob.has_magic(str(path)))
+    own = Path(os.path.realpath(folder))
+    inner = own != Path(os.path.realpath(top))  # results beside their sources are known by name instead
+    matches = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - keeps the person's words
+    if not matches and not patience:
+        raise UsageError(f"nothing matches {pattern!r}: check the pattern")
+    files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
+    ending = Path(pattern).suffix
+    explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
+    return _videos((path for path in files if path.is_file()), top, found, explicit)
+
+
+def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = False) -> Iterator[tuple[Path, Path]]:
+    for path in paths:
+        if _left_out(path.name):
+            continue
+        if explicit or is_video(path):
+            yield path, path.parent.relative_to(top)
+        else:
+            found.passed_over += 1
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith(".") or name.endswith(PART)
+
+
+def is_video(path: Path) -> bool:
+    """A file with a video's extension; a ``.ts`` that is a text is a program."""
+    extension = path.suffix.lower()
+    return extension in EXTENSIONS and path.is_file() and not (extension == ".ts" and _is_text(path))
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4 * PACKET)  # holds a NUL, or bytes that are no UTF-8, in every transport stream
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(head) and b"\0" not in head

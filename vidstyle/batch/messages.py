@@ -1,0 +1,84 @@
+"""What a batch and its worker processes say to each other, through a pipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidstyle.batch.journal import Fingerprint, Stamp
+
+# --- what a worker is told
+
+
+@dataclass(frozen=True)
+class Task:
+    """Style a video.
+
+    Attributes:
+        target: the result's path; its extension may come out otherwise.
+        known: where it lay before; what is there may be replaced, other files only with ``overwrite``.
+    """
+
+    source: Path
+    target: Path
+    known: Path
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """Say how much work a video is."""
+
+    source: Path
+
+
+STOP = "stop"  # end the video under way as soon as can be gone on from; then wait
+
+# --- what it says
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything is loaded that videos need."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """``stamp``: of the source; ``file``: name of the output; ``before``: its stamp where it is there."""
+
+    file: str
+    fingerprint: Fingerprint
+    stamp: Stamp | None
+    before: Stamp | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """``pixels``: that the network works on in a frame; ``before``: frames of an interrupted run."""
+
+    frames: int
+    total: int | None
+    fps: float
+    pixels: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure."""
+
+    status: str
+    reason: str = ""
+    code: int = 0
+    size: int = -1
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """``frames`` is an estimate, None where nothing is known; ``error``: why it cannot be opened."""
+
+    frames: int | None = None
+    pixels: int = 0
+    error: str = ""

@@ -1,0 +1,75 @@
+"""Everything about a run in one JSON file, written as it happens: thousands of reports need no memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from vidstyle.batch.inputs import PART
+from vidstyle.batch.run import Event, View
+from vidstyle.batch.totals import Totals
+from vidstyle.errors import SinkError
+
+ENDS = ("done", "incomplete", "failed", "skipped", "stopped")
+
+
+class Reported:
+    """A view that passes everything on, and writes the end of every video to ``file``."""
+
+    def __init__(self, view: View, file: TextIO, path: Path) -> None:
+        self._view, self._file, self._path = view, file, path
+        self._totals = Totals()
+        self._between = "\n"
+
+    def show(self, event: Event) -> None:
+        self._view.show(event)
+        if event.item is not None and event.name in ENDS:
+            names = {"source": str(event.item.source), "output": str(event.item.target), "status": event.name}
+            with _disk(self._path):
+                self._file.write(self._between + json.dumps({**names, **event.data}))
+            self._between = ",\n"
+
+    def tick(self, totals: Totals) -> None:
+        self._totals = totals
+        self._view.tick(totals)
+
+    def finish(self) -> None:
+        with _disk(self._path):
+            self._file.write(f'\n], "totals": {json.dumps(self._totals.as_dict())}}}\n')
+            self._file.flush()
+
+
+@contextmanager
+def reported(view: View, path: Path | None) -> Iterator[View]:
+    """``view``, with a report to ``path`` where there is one: ``{"files": [...], "totals": {...}}``.
+
+    It gets its name at the end, also after an interruption.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    if path is None:
+        yield view
+        return
+    part = path.with_name(path.name + PART)
+    with _disk(path):
+        part.write_text('{"files": [')
+    with open(part, "a") as file:
+        both = Reported(view, file, path)
+        try:
+            yield both
+        finally:
+            both.finish()
+            with _disk(path):
+                part.replace(path)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error

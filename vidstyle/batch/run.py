@@ -1,0 +1,271 @@
+"""A batch from beginning to end: decide, hand out, listen, write down, until nothing is left."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from vidstyle.batch.crew import Crew, Worker
+from vidstyle.batch.decide import Fingerprints, decide, place
+from vidstyle.batch.inputs import Item
+from vidstyle.batch.journal import OWN_FAULT, Journal
+from vidstyle.batch.messages import Begun, Ended, Look, Ready, Seen, Step, Task
+from vidstyle.batch.stop import Stop
+from vidstyle.batch.totals import Totals
+from vidstyle.batch.watch import Arrivals
+from vidstyle.cores import usable_cores
+from vidstyle.errors import TERMINATED, UsageError
+from vidstyle.job import FileJob
+
+TICK = 0.25  # seconds
+DECIDING = 0.1  # seconds at a time, while workers wait
+PATIENCE = 5.0  # seconds that videos under way get at SIGTERM, which may be followed by a SIGKILL
+IN_A_ROW = 3  # failures that are not the videos' own fault end the batch
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happens, for whoever shows it.
+
+    ``name``: start, progress, done, incomplete (done with losses), failed, skipped, stopped, waiting (a
+    video that does not open yet), note. ``worker`` counts from 1, 0 for none. ``data`` is JSON-ready.
+    """
+
+    name: str
+    item: Item | None = None
+    worker: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class View(Protocol):
+    def show(self, event: Event) -> None: ...
+    def tick(self, totals: Totals) -> None: ...  # a few times a second
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """``overwrite``: outputs that no batch made, too. ``retry``: what failed too often, too."""
+
+    jobs: int = 1
+    overwrite: bool = False
+    retry: bool = False
+
+
+def divided(template: FileJob, jobs: int) -> FileJob:
+    """The same work with this machine's cores shared by ``jobs`` workers; what was given explicitly stays."""
+    if jobs == 1:
+        return template
+    share = max(1, usable_cores() // jobs)
+    reading, writing, engine = template.reading, template.writing, template.engine
+    encoder = replace(writing.encoder, threads=writing.encoder.threads or share)
+    return replace(
+        template,
+        reading=replace(reading, threads=reading.threads or share),
+        writing=replace(writing, encoder=encoder),
+        engine=replace(engine, threads=engine.threads or share),
+    )
+
+
+class Batch:
+    """One run. `run` returns the totals; what it decides and does is shown and written to the journal.
+
+    Args:
+        template: every video's job but for its source and output.
+        items: the videos known at the start.
+        arrivals: more of them as they come, until ``stop``; None to end with the last item.
+    """
+
+    def __init__(
+        self,
+        template: FileJob,
+        items: Sequence[Item],
+        journal: Journal,
+        wishes: Wishes,
+        view: View,
+        stop: Stop,
+        arrivals: Arrivals | None = None,
+    ) -> None:
+        self.totals = Totals()
+        self._journal, self._wishes, self._view, self._stop, self._arrivals = journal, wishes, view, stop, arrivals
+        self._fingerprints = Fingerprints(template)
+        self._crew = Crew(wishes.jobs, divided(template, wishes.jobs), self._fingerprints)
+        self._undecided = deque(items)
+        self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
+        self._unseen: deque[Item] = deque()  # for the scout
+        self._claims: dict[os.PathLike[str], Item] = {}
+        self._halted = False  # nothing more is begun
+        self._asked = False  # the videos under way were asked to end
+        self._kill_at = math.inf  # monotonic time
+        self._row = 0
+        self.totals.found = len(items)
+
+    def run(self) -> Totals:
+        """Work until nothing is left, or until ``stop``.
+
+        Raises:
+            SinkError: the journal cannot be written.
+            EngineError: workers cannot be started.
+        """
+        ticked = -TICK
+        with self._crew:
+            while not self._over():
+                self._decide_some()
+                self._hand_out()
+                for worker in self._crew.heard(0 if self._undecided and not self._halted else TICK):
+                    self._listen(worker)
+                self._arrive()
+                if time.monotonic() - ticked >= TICK:
+                    self._view.tick(self.totals)
+                    ticked = time.monotonic()
+            if self._crew.busy:
+                self._crew.patience = 0.0
+        self._view.tick(self.totals)
+        return self.totals
+
+    def _over(self) -> bool:
+        if self._stop.asked and not self._asked:
+            self._ask_for_the_end()
+        if self._stop.asked > 1 or time.monotonic() > self._kill_at:
+            return True
+        if self._halted:
+            return not self._crew.busy
+        return self._arrivals is None and not (self._undecided or self._ready or self._crew.busy)
+
+    def _ask_for_the_end(self) -> None:
+        self._halted = self._asked = True
+        if self._stop.code == TERMINATED:
+            self._kill_at = time.monotonic() + PATIENCE
+        if names := [worker.item.source.name for worker in self._crew.busy if worker.item]:
+            self._note(f"stopping {', '.join(names)} at the next frame; once more to stop at once")
+        self._crew.stop()
+
+    def _note(self, text: str) -> None:
+        self._view.show(Event("note", data={"text": text}))
+
+    # --- what to do
+
+    def _decide_some(self) -> None:
+        """A little at a time: of thousands of videos the first is begun at once."""
+        until = time.monotonic() + DECIDING
+        while self._undecided and not self._halted and time.monotonic() < until:
+            self._decide(self._undecided.popleft())
+
+    def _decide(self, item: Item) -> None:
+        claimed = self._claims.setdefault(item.target, item)
+        if claimed != item:
+            reason = f"{claimed.source} becomes {item.target} too: rename one"
+            return self._settle(item, Ended("failed", reason, UsageError.exit_code))
+        entry = self._journal.entry(item.target)
+        decision = decide(item, entry, self._fingerprints, self._wishes.overwrite, self._wishes.retry)
+        if decision.action == "do":
+            self.totals.add(item)
+            self._ready.append((item, decision.why))
+            if self._arrivals is None and self.totals.found > self._wishes.jobs:
+                self._unseen.append(item)
+            return None
+        status = "skipped" if decision.action == "skip" else "failed"
+        return self._settle(item, Ended(status, decision.why, decision.code))
+
+    def _settle(self, item: Item, ended: Ended) -> None:
+        """Nothing is to be done; one line in the journal, however often that is found."""
+        entry = self._journal.entry(item.target)
+        if entry is None or entry.last != ended.reason:
+            details = {"code": ended.code} if ended.status == "failed" else {}
+            self._journal.write(ended.status, item.target, item.source, reason=ended.reason, **details)
+        self._end(item, ended, 0)
+
+    def _hand_out(self) -> None:
+        while self._ready and not self._halted and (worker := self._crew.idle()):
+            item, worker.why = self._ready.popleft()
+            worker.item, worker.fingerprint = item, None
+            known = place(item, self._journal.entry(item.target))
+            worker.send(Task(item.source, item.target, known, self._wishes.overwrite))
+        if self._unseen and not self._halted and (scout := self._crew.scout()):
+            scout.item = self._unseen.popleft()
+            scout.send(Look(scout.item.source))
+
+    def _arrive(self) -> None:
+        if self._arrivals is not None and not self._halted:
+            self._unseen.extend(self._arrivals.complete())
+
+    # --- what workers say
+
+    def _listen(self, worker: Worker) -> None:
+        message, item = worker.receive(), worker.item
+        if message is None:
+            self._died(worker)
+        elif isinstance(message, Ready):
+            worker.ready = True
+        elif item is not None and isinstance(message, Begun):
+            self._begun(worker, item, message)
+        elif item is not None and isinstance(message, Step):
+            self.totals.step(item, message)
+            data = {"frames": message.frames, "total": message.total, "fps": round(message.fps, 2)}
+            self._view.show(Event("progress", item, worker.number, data))
+        elif item is not None and isinstance(message, Ended):
+            self._ended(worker, item, message)
+        elif item is not None and isinstance(message, Seen):
+            worker.item = None
+            self._seen(item, message)
+            if self._arrivals is None and not self._unseen and not self._undecided:
+                self._crew.dismiss(worker)
+
+    def _died(self, worker: Worker) -> None:
+        cause, item = self._crew.bury(worker), worker.item
+        if item is not None and not worker.is_scout:
+            self._ended(worker, item, Ended("failed", cause, 1))
+        elif item is not None:
+            self._seen(item, Seen(error=cause))
+
+    def _begun(self, worker: Worker, item: Item, begun: Begun) -> None:
+        worker.fingerprint = begun.fingerprint
+        marks = {"file": begun.file, "fingerprint": begun.fingerprint, "stamp": begun.stamp, "before": begun.before}
+        self._journal.write("started", item.target, item.source, **marks)
+        why = {"why": worker.why} if worker.why else {}
+        self._view.show(Event("start", item, worker.number, {"pid": worker.pid, **why}))
+
+    def _seen(self, item: Item, seen: Seen) -> None:
+        if self._arrivals is None:
+            self.totals.weigh(item, seen.frames, seen.pixels)
+        elif seen.error:
+            self._view.show(Event("waiting", item, data={"reason": seen.error}))
+        else:
+            self.totals.found += 1
+            self._decide(item)
+            self.totals.weigh(item, seen.frames, seen.pixels)
+
+    def _ended(self, worker: Worker, item: Item, ended: Ended) -> None:
+        worker.item = None
+        if ended.status != "stopped":
+            self._record(item, ended, worker)
+            self._count_row(ended)
+        self._end(item, ended, worker.number)
+
+    def _record(self, item: Item, ended: Ended, worker: Worker) -> None:
+        data: dict[str, Any] = {"fingerprint": worker.fingerprint}
+        if ended.status != "done":
+            data |= {"reason": ended.reason, "code": ended.code}
+        if ended.report:
+            data |= {"size": ended.size, "report": ended.report}
+        self._journal.write(ended.status, item.target, item.source, **data)
+
+    def _count_row(self, ended: Ended) -> None:
+        """A full disk or a lost device would fail every video: end the batch, it can go on later."""
+        self._row = self._row + 1 if ended.status == "failed" and ended.code not in OWN_FAULT else 0
+        if self._row >= IN_A_ROW and not self._halted:
+            self._halted = True
+            self._note(f"{IN_A_ROW} in a row failed, and not by their own fault: stopped; mend it, then run it again")
+
+    def _end(self, item: Item, ended: Ended, worker: int) -> None:
+        self.totals.end(item, ended)
+        data: dict[str, Any] = {"reason": ended.reason} if ended.reason else {}
+        data |= {"code": ended.code} if ended.code else {}
+        data |= {"report": ended.report} if ended.report else {}
+        self._view.show(Event(ended.status, item, worker, data))
+        if self._arrivals is not None and self._claims.get(item.target) == item:
+            del self._claims[item.target]  # it may come again

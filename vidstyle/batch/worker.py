@@ -1,0 +1,213 @@
+"""A worker process seen from inside: it takes videos through a pipe, one by one, and says what becomes of them.
+
+It keeps its engine from video to video. It ends when the pipe is closed, so also when the batch is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+import av
+from filelock import FileLock, Timeout
+
+from vidstyle.batch.decide import Fingerprints, exists
+from vidstyle.batch.journal import stamp
+from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
+from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.source import VideoSource
+from vidstyle.stylizer import Stylizer
+from vidstyle.workfolder import work_path
+
+STEP_SECONDS = 0.5  # between two reports of progress
+GRACE = 10.0  # seconds that a video may take to stop once the batch is gone
+
+
+class Inbox:
+    """What the batch says, read on a thread of its own: a stop, and the batch's death, come at any time.
+
+    A context manager; the thread ends with the pipe.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.stopping = threading.Event()
+        self.tasks: SimpleQueue[Task | Look | None] = SimpleQueue()  # None: no more
+        self._connection, self._over = connection, threading.Event()
+        self._thread = threading.Thread(target=self._read, name="vidstyle-inbox", daemon=True)
+
+    def _read(self) -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                message = self._connection.recv()
+                if message == STOP:
+                    self.stopping.set()
+                else:
+                    self.tasks.put(message)
+        self.stopping.set()
+        self.tasks.put(None)
+        if not self._over.wait(GRACE):  # the main thread is stuck in a decoder or a disk
+            os._exit(1)
+
+    def __enter__(self) -> Inbox:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def work(connection: Connection, template: FileJob, fingerprints: Fingerprints, log: Path, polite: bool) -> None:
+    """The main function of a worker process.
+
+    Args:
+        log: takes what libraries would write to the terminal.
+        polite: leave the cores to others.
+    """
+    if polite and hasattr(os, "nice"):
+        os.nice(10)
+    terminal = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(terminal, stream)
+    av.logging.set_level(None)
+
+    def say(message: object) -> None:
+        with suppress(OSError):  # the batch is gone: the inbox sees it too
+            connection.send(message)
+
+    options = template.engine
+    runtime = (options.engine, options.device, options.precision, options.threads)
+    with Inbox(connection) as inbox, Stylizer(template.recipe, *runtime, in_flight=0) as stylizer:
+        tools = _Tools(template, fingerprints, stylizer, inbox.stopping, say)
+        gc.freeze()  # what is here stays: only what a video brought is searched below
+        say(Ready())
+        while (task := inbox.tasks.get()) is not None:
+            os.ftruncate(terminal, 0)
+            say(_look(task, template) if isinstance(task, Look) else _style(task, tools))
+            gc.collect()  # Python counts objects, not the decoder's memory that one of them may hold
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What every video is styled with."""
+
+    template: FileJob
+    fingerprints: Fingerprints
+    stylizer: Stylizer
+    stopping: threading.Event
+    say: Callable[[object], None]
+
+
+def _look(task: Look, template: FileJob) -> Seen:
+    try:
+        with VideoSource(task.source, replace(template.reading, threads=1)) as source:
+            height, width = source.info.working
+            return Seen(source.info.frames, height * width)
+    except VidstyleError as error:
+        return Seen(error=str(error))
+    except Exception as error:
+        return Seen(error=f"{type(error).__name__}: {error}")
+
+
+def _style(task: Task, tools: _Tools) -> Ended:
+    """Style a video, whatever comes of it."""
+    try:
+        return _styled(task, tools)
+    except KeyboardInterrupt:
+        return Ended("stopped")
+    except VidstyleError as error:
+        reason, code = str(error), error.exit_code
+    except Exception as error:
+        reason = f"unexpected {type(error).__name__}: {error}: see vidstyle --debug file, and report it"
+        code = VidstyleError.exit_code
+    tools.stylizer.close()  # pictures may be under way in it; the next video loads it again
+    return Ended("failed", reason, code)
+
+
+def _styled(task: Task, tools: _Tools) -> Ended:
+    if tools.stopping.is_set():
+        raise KeyboardInterrupt
+    output, notes = _begin(task, tools)
+    writing = replace(tools.template.writing, overwrite=True)
+    job = replace(tools.template, source=task.source, output=output, writing=writing)
+    job = replace(job, resume=_can_go_on(job, output))
+    report = stylize_file(job, _Reporter(tools.say, tools.stopping), tools.stylizer)
+    report.notes[:0] = notes
+    size, summary = output.stat().st_size, report.as_dict()
+    if not report.losses:
+        return Ended("done", size=size, report=summary)
+    reason = f"{'; '.join(report.losses)}; what could be read is in {output}"
+    return Ended("incomplete", reason, VidstyleError.exit_code, size, summary)
+
+
+def _begin(task: Task, tools: _Tools) -> tuple[Path, list[str]]:
+    """Settle the output, say that it is begun, make its folder; gives `_output`'s answer."""
+    output, notes, mark = task.known, list[str](), tools.fingerprints.of(task.source)
+    try:
+        output, notes = _output(task, tools.template)
+    finally:  # what cannot be opened has begun, too, and failed
+        tools.say(Begun(output.name, mark, stamp(task.source), stamp(output)))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {output.parent}: {error.strerror or error}") from error
+    _await_predecessor(output)
+    return output, notes
+
+
+def _output(task: Task, template: FileJob) -> tuple[Path, list[str]]:
+    """The result's path in a container that holds what is in the video, and notes about that.
+
+    Raises:
+        SinkError: a file is there that may not be replaced.
+        SourceError: the video cannot be opened.
+    """
+    job = replace(template, source=task.source, output=None)
+    with VideoSource(job.input, replace(template.reading, threads=1)) as source:
+        beside, reason = job.target_for(source)
+    output = task.target.with_name(beside.name)
+    if output.exists() and output != task.known and not task.overwrite:
+        raise SinkError(exists(output, "and no batch made it"))
+    return output, [f"written as {output.suffix}, since {reason}"] if reason else []
+
+
+def _await_predecessor(target: Path) -> None:
+    """Let the worker of a batch that was killed come to its end: it stops at its next frame."""
+    lock = work_path(target) / "lock"
+    if lock.exists():
+        with suppress(Timeout, OSError), FileLock(lock, timeout=GRACE):
+            pass
+
+
+def _can_go_on(job: FileJob, output: Path) -> bool:
+    """Whether what an interrupted run left of this output was made in the same way; else it is thrown away."""
+    try:
+        before = json.loads((work_path(output) / "job.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return bool(before == json.loads(json.dumps(job.fingerprint())))
+
+
+class _Reporter:
+    """Called after every frame: says how far it is, twice a second, and ends the video when that is wanted."""
+
+    def __init__(self, say: Callable[[object], None], stopping: threading.Event) -> None:
+        self._say, self._stopping, self._last = say, stopping, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
+        if (now := time.monotonic()) - self._last >= STEP_SECONDS:
+            self._last = now
+            height, width = progress.info.working
+            self._say(Step(progress.frames, progress.total, progress.fps, height * width, progress.before))

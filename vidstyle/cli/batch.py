@@ -1,0 +1,151 @@
+"""vidstyle batch: many videos, in worker processes, with a journal to go on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidstyle.cli import jobs as job
+from vidstyle.cli import options as opt
+from vidstyle.errors import SOME_FAILED, SinkError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vidstyle.batch.inputs import Found, Item
+    from vidstyle.batch.journal import Journal
+    from vidstyle.batch.run import Wishes
+    from vidstyle.job import FileJob
+
+
+def batch(
+    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
+    ],
+    style: opt.Style = "anime",
+    strength: opt.Strength = 1.0,
+    size: opt.Size = "720",
+    start: job.Start = None,
+    end: job.End = None,
+    deinterlace: job.Deinterlace = "auto",
+    hdr: job.Hdr = "sdr",
+    no_limit: job.NoLimit = False,
+    compare: job.Compare = False,
+    codec: job.Codec = None,
+    crf: job.Crf = None,
+    preset: job.Preset = None,
+    pixel_format: job.PixelFormat = None,
+    encoder_option: job.EncoderOption = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Videos at one time; they share the cores.")
+    ] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with videos as they come, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks of --watch.")] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed three times.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything about the run as JSON.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that no batch made, too.")] = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
+    engine: opt.EngineName = "openvino",
+    json: opt.Json = False,
+) -> int:
+    """Style many videos: vidstyle batch videos/ -o drawn/
+
+    What was done before is skipped, what was interrupted goes on: simply give the same command again.
+
+    A video that fails does not stop the others; the exit code is 3 then.
+    """
+    from vidstyle.batch.run import Wishes
+
+    template = job.file_job(
+        Path(),
+        style=style,
+        strength=strength,
+        size=size,
+        start=start,
+        end=end,
+        deinterlace=deinterlace,
+        hdr=hdr,
+        no_limit=no_limit,
+        compare=compare,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pixel_format=pixel_format,
+        encoder_option=encoder_option,
+        overwrite=overwrite,
+        device=device,
+        precision=precision,
+        threads=threads,
+        engine=engine,
+    )
+    wishes = Wishes(jobs, overwrite, retry)
+    if dry_run and watch:
+        raise UsageError("--dry-run looks once: leave out --watch")
+    if output.exists() and not output.is_dir():
+        raise SinkError(f"{output} is a file: give a folder's name with -o")
+    look = _looker(inputs, output, template, patience=watch)
+    if dry_run:
+        return _dry_run(look, output, template, wishes, json)
+    return _run(look, output, template, wishes, every if watch else None, report, json)
+
+
+def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Callable[[Journal], Found]:
+    from dataclasses import replace
+
+    from vidstyle.batch.inputs import find
+
+    def name(source: Path) -> str:
+        return replace(template, source=source).target.name
+
+    return lambda journal: find(inputs, folder, name, journal.outputs(), patience)
+
+
+def _run(
+    look: Callable[[Journal], Found],
+    folder: Path,
+    template: FileJob,
+    wishes: Wishes,
+    every: float | None,
+    report: Path | None,
+    json: bool,
+) -> int:
+    from vidstyle.batch.journal import Journal
+    from vidstyle.batch.reports import reported
+    from vidstyle.batch.run import Batch
+    from vidstyle.batch.stop import Stop
+    from vidstyle.batch.watch import Arrivals
+    from vidstyle.cli.batch_view import open_view
+
+    journal = Journal(folder)
+    journal.read()
+    found = look(journal)
+    items: list[Item] = found.items
+    arrivals = None
+    if every is not None:
+        items, arrivals = [], Arrivals(lambda: look(journal), every)
+    else:
+        found.check()
+    with journal, Stop() as stop, open_view(json) as view, reported(view, report) as shown:
+        view.begin(found, every)
+        totals = Batch(template, items, journal, wishes, shown, stop, arrivals).run()
+        view.end(totals, stop.code, journal.path)
+    return stop.code or (SOME_FAILED if totals.failures or found.unreadable else 0)
+
+
+def _dry_run(look: Callable[[Journal], Found], folder: Path, template: FileJob, wishes: Wishes, json: bool) -> int:
+    from vidstyle.batch.dry import plan
+    from vidstyle.batch.journal import Journal
+    from vidstyle.cli.batch_view import show_plan
+
+    journal = Journal(folder)
+    journal.read()
+    found = look(journal)
+    found.check()
+    show_plan(plan(found.items, journal, template, wishes), found, json)
+    return 0

@@ -1,0 +1,207 @@
+"""Decoded pictures to frames: RGB, upright, at the working size, whatever their format, colours and size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation
+
+from vidstyle import orientation
+from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo
+from vidstyle.hdr import WHITE_16, ToneMap
+from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, plane
+
+#: full chroma resolution when planes become RGB, or saturated edges get stairs
+INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+SHRINK = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+Size = tuple[int, int]  # width, height
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How pictures of one format and one set of tags become RGB.
+
+    ``planes`` is the planar format in between. ``levels``: its values to 0..255, where swscale's own steps are
+    not exact (it counts full range as 256 times the 8-bit value, and takes all gray and RGB for full range).
+    """
+
+    colour: Colour
+    planes: str
+    levels: np.ndarray | None = None
+    white: int = 0  # of 16-bit HDR planes; 0 for SDR
+    ycgco: bool = False
+    alpha: bool = False
+
+
+def _way(frame: Any, first: Colour) -> _Way:
+    form, colour = frame.format, colour_of(frame, first)
+    bits, limited, yuv = bits_of(form), colour.range_used == RANGE_LIMITED, is_yuv(form)
+    alpha = carries_alpha(frame)
+    deep = "gbrp" if bits == 8 else f"gbrp{bits}le"
+    if colour.is_hdr:
+        exact = bits == 8 or (yuv and limited)
+        return _Way(colour, "gbrp16le", white=WHITE_16 if exact else (2**bits - 1) << (16 - bits), alpha=alpha)
+    if is_ycgco(frame, colour):
+        return _Way(colour, "yuv444p" if bits == 8 else f"yuv444p{bits}le", ycgco=True, alpha=alpha)
+    if (bits > 8 and not (yuv and limited)) or (limited and not yuv):
+        return _Way(colour, deep, levels=_levels(bits, limited), alpha=alpha)
+    return _Way(colour, "gbrp", alpha=alpha)
+
+
+@cache
+def _levels(bits: int, limited: bool) -> np.ndarray:
+    """uint8 [2 ** bits]: every value as 0..255."""
+    unit = 2 ** (bits - 8)
+    black, span = (16 * unit, 219 * unit) if limited else (0, 2**bits - 1)
+    return np.round(np.clip((np.arange(2**bits) - black) / span, 0, 1) * 255).astype(np.uint8)
+
+
+class Converter:
+    """Turns the decoded pictures of one stream into frames.
+
+    Args:
+        info: of the stream; its sizes are upright.
+        colour: of the first picture; it counts where a later one does not say.
+        originals: give every picture at its own size too.
+        note: gets what is worth knowing, once each.
+    """
+
+    def __init__(self, info: VideoInfo, colour: Colour, originals: bool, note: Callable[[str], None]) -> None:
+        self._info, self._colour, self._originals, self._note = info, colour, originals, note
+        self._turned = orientation.swaps_sides(info.orientation)
+        height, width = info.working[::-1] if self._turned else info.working
+        self._working: Size = (width, height)
+        self._own: Size = (info.height, info.width) if self._turned else (info.width, info.height)
+        self._ways: dict[tuple[Any, ...], _Way] = {}
+        self._tone_maps: dict[tuple[int, ...], ToneMap] = {}
+        self._sizes = {self._own}
+
+    def __call__(self, frame: Any) -> Frame:
+        way = self._way_of(frame)
+        alpha = original = None
+        if way.alpha:
+            own, alpha = self._composite(frame, way)
+            image = _resized(own, *self._working)
+            original = own if self._originals else None
+        else:
+            image = self._fitted(frame, way, *self._working)
+            if self._originals:
+                original = image if self._working == self._own else self._fitted(frame, way, *self._own)
+            if self._info.alpha:
+                alpha = np.full(self._own[::-1], 255, np.uint8)
+        return Frame(
+            self._upright(image),
+            frame.pts,
+            self._info.time_base,
+            frame.duration or 0,
+            None if original is None else self._upright(original),
+            alpha=None if alpha is None or not self._info.alpha else self._upright(alpha),
+        )
+
+    def _way_of(self, frame: Any) -> _Way:
+        form = frame.format
+        key = (form.name, frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+        if form.has_palette:  # which may be another for every picture
+            return _way(frame, self._colour)
+        if key not in self._ways:
+            self._ways[key] = _way(frame, self._colour)
+        return self._ways[key]
+
+    def _upright(self, image: np.ndarray) -> np.ndarray:
+        return orientation.apply(image, self._info.orientation)
+
+    def _composite(self, frame: Any, way: _Way) -> tuple[np.ndarray, np.ndarray]:
+        """(uint8 [H, W, 3] over black, uint8 [H, W] alpha) at the stream's own size; alpha is straight."""
+        image = self._fitted(frame, way, *self._own)
+        alpha = self._fit(frame, *self._own, 1, lambda width, height: alpha_of(frame, width, height)[..., None])[..., 0]
+        over = (image * alpha[..., None].astype(np.uint16) + 127) // 255
+        return over.astype(np.uint8), alpha
+
+    def _fitted(self, frame: Any, way: _Way, width: int, height: int) -> np.ndarray:
+        return self._fit(frame, width, height, 3, lambda width, height: self._to_rgb(frame, way, width, height))
+
+    def _fit(
+        self, frame: Any, width: int, height: int, channels: int, read: Callable[[int, int], np.ndarray]
+    ) -> np.ndarray:
+        """What ``read`` gives; a picture of another size than the first with black bars, its shape kept."""
+        size = (frame.width, frame.height)
+        if size == self._own:
+            return read(width, height)
+        if size not in self._sizes:
+            self._sizes.add(size)
+            seconds = float(frame.pts * self._info.time_base)
+            self._note(f"pictures of {size[0]}x{size[1]} from {seconds:.2f} s on were fitted into the first one's size")
+        scale = min(self._own[0] / size[0], self._own[1] / size[1])
+        inner_width = max(1, round(size[0] * scale / self._own[0] * width))
+        inner_height = max(1, round(size[1] * scale / self._own[1] * height))
+        canvas = np.zeros((height, width, channels), np.uint8)
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        canvas[top : top + inner_height, left : left + inner_width] = read(inner_width, inner_height)
+        return canvas
+
+    def _to_rgb(self, frame: Any, way: _Way, width: int, height: int) -> np.ndarray:
+        """uint8 [height, width, 3], not turned yet."""
+        shrinks = width * height < frame.width * frame.height
+        source_range = ColorRange.MPEG if way.colour.range_used == RANGE_LIMITED else ColorRange.JPEG
+        planes = frame.reformat(
+            width=width,
+            height=height,
+            format=way.planes,  # a third of the time of going to packed RGB at once, and the same to the byte
+            interpolation=SHRINK if shrinks else INTERPOLATION,
+            src_colorspace=way.colour.matrix_used,
+            dst_colorspace=way.colour.matrix_used if way.ycgco else None,
+            src_color_range=source_range,
+            dst_color_range=source_range if way.ycgco else ColorRange.JPEG,
+            threads=1,
+        )
+        if way.ycgco:
+            return _from_ycgco(planes, way.colour)
+        if way.levels is not None:
+            return np.stack([way.levels[plane(planes, index)] for index in (2, 0, 1)], -1)
+        if way.white:
+            return self._tone_map(width, height, way)(planes)
+        rgb: np.ndarray = planes.reformat(format="rgb24", threads=1).to_ndarray()
+        return rgb
+
+    def _tone_map(self, width: int, height: int, way: _Way) -> ToneMap:
+        key = (width, height, way.colour.transfer, way.white)
+        if key not in self._tone_maps:
+            self._tone_maps[key] = ToneMap(*key)
+        return self._tone_maps[key]
+
+
+def _from_ycgco(planes: Any, colour: Colour) -> np.ndarray:
+    """uint8 RGB from planes Y, Cg, Co, by H.273's equations 42 to 44."""
+    bits = bits_of(planes.format)
+    unit, top = 2 ** (bits - 8), 2**bits - 1
+    limited = colour.range_used == RANGE_LIMITED
+    luma, chroma = (219 * unit, 224 * unit) if limited else (top, top)
+    y, green, orange = (plane(planes, index).astype(np.float32) for index in range(3))
+    y = (y - (16 * unit if limited else 0)) / luma
+    green, orange = (green - 128 * unit) / chroma, (orange - 128 * unit) / chroma
+    rgb = np.stack([y - green + orange, y + green, y - green - orange], -1)
+    return np.round(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+
+
+def alpha_of(frame: Any, width: int, height: int) -> np.ndarray:
+    """uint8 [height, width] of a picture with alpha."""
+    bits = 8 if frame.format.has_palette else min(16, max(8, frame.format.components[-1].bits))
+    form = "gbrap" if bits == 8 else f"gbrap{bits}le"
+    planes = frame.reformat(width=width, height=height, format=form, interpolation=INTERPOLATION, threads=1)
+    alpha = plane(planes, 3)
+    return alpha if bits == 8 else _levels(bits, False)[alpha]
+
+
+def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = width * height < image.shape[0] * image.shape[1]
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    scaled = frame.reformat(width=width, height=height, interpolation=SHRINK if shrinks else INTERPOLATION, threads=1)
+    rgb: np.ndarray = scaled.to_ndarray()
+    return rgb

@@ -1,0 +1,125 @@
+"""What is known of a stream once its first picture is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from vidstyle import orientation
+from vidstyle.convert import alpha_of
+from vidstyle.errors import SourceError
+from vidstyle.frame import MATRIX_709, MATRIX_2020, PRIMARIES_2020, RANGE_LIMITED, Colour, VideoInfo, working_size
+from vidstyle.limits import check_picture, check_total
+from vidstyle.mastering import read_mastering
+from vidstyle.reading import Reading, SourceOptions
+from vidstyle.tags import bits_of, carries_alpha, dynamic_metadata, is_ycgco, is_yuv, side_data, unreadable
+
+MAX_RATE = 480  # some headers say 1000 or 90000: the clock, not the rate
+MAX_ASPECT = 8  # of a pixel; more is a mistake, or would make a picture of pixels without number
+
+
+def describe(
+    reading: Reading, frame: Any, colour: Colour, name: str, options: SourceOptions, note: Callable[[str], None]
+) -> VideoInfo:
+    """Of the stream, from its first picture.
+
+    Args:
+        colour: of ``frame``.
+        name: of the input, for messages.
+        note: gets what is worth knowing.
+
+    Raises:
+        TooLargeError: it is beyond the limit.
+        SourceError: its colours cannot be read.
+    """
+    data = side_data(frame)
+    if what := unreadable(colour, data):
+        raise SourceError(f"{name}: its colours are stored as {what}, which cannot be read: convert it first")
+    stream, turn, aspect = reading.stream, orientation.of_frame(frame), _aspect(reading.stream, note)
+    width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
+    if orientation.swaps_sides(turn):
+        width, height, working, aspect = height, width, working[::-1], 1 / aspect
+    duration, rate = _duration(reading, options), _rate(stream)
+    frames = _estimate(stream, duration, rate, options)
+    check_picture(name, width, height, options.limit)
+    check_picture(name, working[1], working[0], options.limit)
+    check_total(name, width, height, frames, options.limit)
+    _describe_hdr(colour, data, options, note)
+    return VideoInfo(
+        width=width,
+        height=height,
+        working=working,
+        time_base=Fraction(stream.time_base),
+        rate=rate,
+        aspect=aspect,
+        start=frame.pts * Fraction(stream.time_base),
+        duration=duration,
+        frames=frames,
+        colour=_output_colour(frame, replace(colour, height=height), options),
+        orientation=turn,
+        codec=stream.codec_context.name,
+        pix_fmt=frame.format.name,
+        alpha=_has_alpha(frame, stream),
+        bits=bits_of(frame.format),
+        mastering=read_mastering(data) if colour.is_hdr and options.hdr == "keep" else None,
+    )
+
+
+def _aspect(stream: Any, note: Callable[[str], None]) -> Fraction:
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if 1 <= aspect * MAX_ASPECT <= MAX_ASPECT**2:
+        return aspect
+    note(f"its pixels are said to be {aspect} times as wide as high; they were taken as square")
+    return Fraction(1)
+
+
+def _has_alpha(frame: Any, stream: Any) -> bool:
+    """GIF always has the channel, even where all of it is opaque."""
+    if not carries_alpha(frame):
+        return False
+    return stream.codec_context.name != "gif" or bool(alpha_of(frame, frame.width, frame.height).min() < 255)
+
+
+def _output_colour(frame: Any, colour: Colour, options: SourceOptions) -> Colour:
+    if colour.is_hdr and options.hdr == "keep":
+        return replace(colour, matrix=MATRIX_2020, primaries=PRIMARIES_2020)
+    if colour.is_hdr:
+        return Colour(1, 1, 1, RANGE_LIMITED, colour.height)
+    if is_yuv(frame.format) and not is_ycgco(frame, colour):
+        return colour
+    return replace(colour, matrix=MATRIX_709, range=RANGE_LIMITED)  # as every player expects of video
+
+
+def _describe_hdr(colour: Colour, data: dict[str, bytes], options: SourceOptions, note: Callable[[str], None]) -> None:
+    for name in dynamic_metadata(data):
+        note(f"{name} metadata is not kept: it says how to show the pictures as they were")
+    if colour.is_hdr and options.hdr == "sdr":
+        note("the source is HDR; its colours were tone-mapped to SDR (BT.709)")
+
+
+def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:
+    stream, whole = reading.stream, None
+    if stream.duration:
+        whole = stream.duration * Fraction(stream.time_base)
+    elif reading.container.duration:
+        whole = Fraction(reading.container.duration, av.time_base)
+    if whole is None:
+        return options.end and options.end - (options.start or 0)
+    return min(whole, options.end or whole) - (options.start or 0)
+
+
+def _rate(stream: Any) -> Fraction | None:
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= MAX_RATE:
+            return Fraction(rate)
+    return None
+
+
+def _estimate(stream: Any, duration: Fraction | None, rate: Fraction | None, options: SourceOptions) -> int | None:
+    if stream.frames and not (options.start or options.end):
+        return int(stream.frames)
+    return max(1, round(duration * rate)) if duration and rate else None

@@ -1,0 +1,200 @@
+"""Which cameras and microphones there are, and what ``--camera`` and ``--microphone`` may name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from vidstyle.errors import SourceError
+
+#: FFmpeg's input for cameras and for microphones, by system; what is not in this PyAV goes through OpenCV
+CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+MICROPHONES = {"linux": "alsa", "darwin": "avfoundation", "win32": "dshow"}
+TEST, LAVFI, OPENCV = "test", "lavfi:", "opencv:"
+NO_CAMERA = "no camera found: connect one, or try vidstyle live --camera test"
+_SYSFS = Path("/sys/class/video4linux")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A camera or a microphone of this machine; ``address`` is how FFmpeg's input for it names it."""
+
+    index: int
+    address: str
+    title: str
+    is_virtual: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.index} {self.title} ({self.address})" if self.address != self.title else str(self.index)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720."""
+
+    size: tuple[int, int] | None = None
+    rate: int | None = None
+    loop: bool = False
+
+    @property
+    def shape(self) -> str:
+        width, height = self.size or (1280, 720)
+        return f"{width}x{height}"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open a camera or a microphone.
+
+    Attributes:
+        label: for people.
+        address, format: as `av.open` takes them; format "opencv" is OpenCV's own.
+        tries: options, the best first; what a device refuses is tried with the next.
+        is_device: of this machine: it gives pictures at its own pace and may be unplugged.
+        is_endless: its end is a fault that is waited out, rather than the end.
+    """
+
+    label: str
+    address: str
+    format: str | None = None
+    tries: tuple[dict[str, str], ...] = ({},)
+    is_device: bool = False
+    is_endless: bool = True
+
+
+def list_cameras() -> list[Device]:
+    """Cameras in the system's order; virtual ones too, marked."""
+    return _list(CAMERAS.get(sys.platform), "video")
+
+
+def list_microphones() -> list[Device]:
+    if sys.platform == "linux" and not Path("/proc/asound").exists():
+        return []  # ALSA would complain on the terminal
+    return _list(MICROPHONES.get(sys.platform), "audio")
+
+
+def _list(input_format: str | None, kind: str) -> list[Device]:
+    try:
+        found = av.enumerate_input_devices(input_format or "")
+    except (ValueError, av.error.FFmpegError, OSError):  # not in this PyAV, or nothing to enumerate
+        return []
+    wanted = [device for device in found if kind in (device.media_types or [kind])]
+    devices = []
+    for place, device in enumerate(wanted):
+        node = _SYSFS / Path(device.name).name
+        if input_format == "v4l2" and _read(node / "index") not in ("", "0"):
+            continue  # a camera's second node carries data about its pictures, none themselves
+        number = re.fullmatch(r"/dev/video(\d+)", device.name)
+        virtual = "/virtual/" in str(node.resolve()) or "virtual camera" in device.description.lower()
+        devices.append(Device(int(number[1]) if number else place, device.name, device.description, virtual))
+    return devices
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
+
+
+def find_camera(text: str | None, wish: Wish) -> Opening:
+    """How to open what ``--camera`` names: a number, a part of a name, a device, a file, an address, ``test``.
+
+    Raises:
+        SourceError: there is none, or none or several of that name; the message lists what there is.
+    """
+    if text == TEST:
+        return Opening("test picture", f"testsrc2=size={wish.shape}:rate={wish.rate or 30}", "lavfi")
+    if text is not None and text.startswith(LAVFI):
+        return Opening(text, text.removeprefix(LAVFI), "lavfi")
+    if text is not None and text.startswith(OPENCV):
+        return Opening(f"camera {text}", text.removeprefix(OPENCV), "opencv", is_device=True)
+    if text is not None and re.match(r"[a-z][a-z0-9+]+://", text):
+        return Opening(text, text, None, _stream_options(text), is_device=True)
+    if text is not None and Path(text).is_file():
+        return Opening(text, f"file:{text}", is_endless=wish.loop)
+    return _device(text, wish)
+
+
+def _stream_options(address: str) -> tuple[dict[str, str], ...]:
+    quick = {"fflags": "nobuffer", "flags": "low_delay"}
+    # UDP loses packets on the way: a torn picture for every one.
+    return (quick | {"rtsp_transport": "tcp"}, quick) if address.startswith("rtsp") else (quick,)
+
+
+def _device(text: str | None, wish: Wish) -> Opening:
+    devices = list_cameras()
+    input_format = CAMERAS.get(sys.platform)
+    if input_format is None or input_format not in _formats():
+        return Opening(f"camera {text or 0}", text or "0", "opencv", is_device=True)
+    device = _named(text, devices)
+    if device is None:
+        if text is not None and re.fullmatch(r"/dev/\w+", text):  # FFmpeg says what is wrong with it
+            return Opening(f"camera {text}", text, input_format, _camera_options(wish), is_device=True)
+        raise SourceError(_unknown(text, devices))
+    address = {"avfoundation": f"{device.index}:none", "dshow": f"video={device.address}"}
+    where = address.get(input_format, device.address)
+    return Opening(f"camera {device.title}", where, input_format, _camera_options(wish), is_device=True)
+
+
+def _formats() -> set[str]:
+    return {name for entry in av.formats_available for name in entry.split(",")}
+
+
+def _named(text: str | None, devices: list[Device]) -> Device | None:
+    """The camera of this number, address or part of a title; the first that is no virtual one for None."""
+    if text is None:
+        return next((d for d in devices if not d.is_virtual), None)
+    exact = [d for d in devices if text in (str(d.index), d.address, d.title)]
+    partly = [d for d in devices if text.lower() in d.title.lower() and not text.isdigit()]
+    found = exact or partly
+    return found[0] if len(found) == 1 or exact else None
+
+
+def _unknown(text: str | None, devices: list[Device]) -> str:
+    real = [d for d in devices if not d.is_virtual]
+    if not (real if text is None else devices):
+        return NO_CAMERA if text is None else f"no camera {text!r}, and none is connected (no file of that name either)"
+    there = ", ".join(map(str, devices))
+    several = sum(text.lower() in d.title.lower() for d in devices) > 1 if text else False
+    how = "several cameras have it in their names" if several else f"no camera {text!r}"
+    return f"{how}: name one of {there}"
+
+
+def _camera_options(wish: Wish) -> tuple[dict[str, str], ...]:
+    """MJPEG first: uncompressed, most cameras give a few large pictures a second."""
+    shape = {"video_size": wish.shape, "framerate": str(wish.rate or 30)}
+    if sys.platform == "darwin":
+        return (shape | {"pixel_format": "nv12"}, shape, {"framerate": shape["framerate"]}, {})
+    jpeg = {"input_format": "mjpeg"} if sys.platform == "linux" else {"vcodec": "mjpeg"}
+    return (shape | jpeg, shape, {"video_size": shape["video_size"]}, {})
+
+
+def find_microphone(text: str) -> Opening:
+    """How to open what ``--microphone`` names: ``default``, a number, a part of a name, a file, ``lavfi:``.
+
+    Raises:
+        SourceError: there is none of that name; the message lists what there is.
+    """
+    if text.startswith(LAVFI):
+        return Opening(text, text.removeprefix(LAVFI), "lavfi")
+    if Path(text).is_file():
+        return Opening(text, f"file:{text}")
+    input_format = MICROPHONES.get(sys.platform)
+    if input_format is None or input_format not in _formats():
+        raise SourceError("this build of PyAV reads no microphones: record without --microphone")
+    devices = _list(input_format, "audio")
+    if text == "default" and input_format == "alsa":
+        return Opening("microphone", "default", "alsa", is_device=True)
+    device = devices[0] if text == "default" and devices else _named(text, devices)
+    if device is None:
+        there = ", ".join(map(str, devices)) or "none"
+        raise SourceError(f"no microphone {text!r}; there are: {there}")
+    address = {"avfoundation": f":{device.index}", "dshow": f"audio={device.address}"}
+    return Opening(
+        f"microphone {device.title}", address.get(input_format, device.address), input_format, is_device=True
+    )

@@ -1,0 +1,110 @@
+"""Looks for pictures of which only a part changes: unchanged pictures and a still background are used again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.live.change import Changes, filled
+from vidstyle.live.partial import Partial, can_be_partial
+
+REFRESH = 300  # pictures computed in part until one is computed whole
+WORTH = 0.85  # of the cost of a whole picture: beyond it a part is not worth its trouble
+PLAIN_BLOCK = 16  # pixels, where only unchanged pictures are told apart
+SETTLED = 2  # pictures in a row with a still background until features are kept
+#: see `Partial.quiet`: within a level of the whole computation in float32, and where pictures have noise anyway
+QUIET, NOISY_QUIET = 0.06, 0.3
+
+
+class RegionStylizer:
+    """Give pictures of one size a look, computing again only what changed. Of one thread; a context manager.
+
+    A part of a picture can be computed where the look is one student at full strength on OpenVINO
+    (`vidstyle.live.partial`). Elsewhere only unchanged pictures are used again.
+
+    Args:
+        recipe: the look.
+        height, width: of every picture.
+        runtime, precision, device, threads: see `vidstyle.engine`.
+        noise: levels by which an unchanged place may differ from picture to picture: 0 for clean input, where
+            the result is that of the whole computation; None to measure it.
+        refresh: pictures computed in part until one is computed whole.
+
+    Attributes:
+        cost: of the last picture, as a share of a whole one: 0 where it was used again.
+        reused: pictures that were equal to the one before.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        height: int,
+        width: int,
+        *,
+        runtime: str = "openvino",
+        precision: str = "auto",
+        device: str = "auto",
+        threads: int = 0,
+        noise: float | None = 0.0,
+        refresh: int = REFRESH,
+    ) -> None:
+        partial = can_be_partial(recipe, runtime)
+        block = recipe.parts[0][0].card.architecture.multiple if partial else PLAIN_BLOCK
+        self._height, self._width = height, width
+        self._padding = (0, -height % block), (0, -width % block), (0, 0)
+        whole = EngineSpec(height + -height % block, width + -width % block, 1, precision, device, threads)
+        self._engine = load_engine(recipe, whole, runtime)
+        self._partial = Partial(recipe.parts[0][0], self._engine.spec, runtime) if partial else None
+        self._changes, self._refresh = Changes(block, noise), refresh
+        self._look: np.ndarray | None = None
+        self._kept = False  # whether the features kept are those of the look
+        self._calm = self._since = 0  # pictures in a row worth computing in part; computed so since a whole one
+        self.cost, self.reused = 0.0, 0
+
+    @property
+    def description(self) -> str:
+        """For people: the engine."""
+        return self._engine.description
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] RGB in and out; the result is never written to afterwards."""
+        padded = np.pad(picture, self._padding, "edge") if any(map(any, self._padding)) else picture
+        changed = self._changes.find(np.ascontiguousarray(padded))
+        if self._look is not None and not changed.any():
+            self.cost, self.reused = 0.0, self.reused + 1
+        else:
+            self._look = self._compute(padded, changed)[: self._height, : self._width]
+        return self._look
+
+    def _compute(self, picture: np.ndarray, changed: np.ndarray) -> np.ndarray:
+        partial = self._partial
+        worth = partial is not None and self._look is not None and partial.expected_cost(changed) < WORTH
+        self._calm = self._calm + 1 if worth else 0
+        if partial is None or self._calm < SETTLED:
+            self._changes.take(picture)
+            self.cost, self._kept = 1.0, False
+            return self._engine(picture[None])[0]
+        if self._kept and self._since < self._refresh:
+            self._update(partial, picture, filled(changed))
+        else:
+            self._changes.take(picture)
+            partial.whole(picture)
+            self._kept, self._since = True, 0
+        self.cost = partial.cost
+        return partial.look.copy()
+
+    def _update(self, partial: Partial, picture: np.ndarray, changed: np.ndarray) -> None:
+        partial.quiet = NOISY_QUIET if self._changes.noise else QUIET
+        partial.update(picture, changed)
+        self._changes.take(picture, changed)
+        self._since += 1
+
+    def close(self) -> None:
+        self._engine.close()
+        self._partial = None
+
+    def __enter__(self) -> RegionStylizer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,250 @@
+"""One pass over the pictures of an input: demultiplexed, decoded, timed, cut to the wanted part, deinterlaced."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from threading import Event
+from typing import Any
+
+import av
+
+from vidstyle.decoding import Decoder
+from vidstyle.deinterlace import MODES, deinterlace, wanted
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.inputs import TIMEOUT, Input, open_input
+from vidstyle.limits import Limit, check_picture
+from vidstyle.others import Span, Tee
+
+ATTACHED_PIC = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video
+#: containers that store every picture's time; others count, and may count differently from the middle on
+EXACT = ("mov", "matroska", "mpegts")
+MOST_FAULTS = 20  # that are told one by one
+MARGIN = Fraction(1, 2)  # seconds before a picture where decoding begins at the latest, to get it as a whole run does
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """
+    Attributes:
+        size: short side of the working picture in pixels, None for the source's own.
+        start, end: seconds from the beginning of the stream; None for all.
+        originals: carry every picture at its own size too (for comparing).
+        threads: of the decoder, 0 for as many as it likes.
+        deinterlace: "auto" where the stream is flagged, "always", "never".
+        hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
+        limit: what is refused as too large; None for nothing.
+        timeout: seconds without a byte before a URL is given up.
+    """
+
+    size: int | None = 720
+    start: Fraction | None = None
+    end: Fraction | None = None
+    originals: bool = False
+    threads: int = 0
+    deinterlace: str = "auto"
+    hdr: str = "sdr"
+    limit: Limit | None = field(default_factory=Limit)
+    timeout: float = TIMEOUT
+
+    def __post_init__(self) -> None:
+        if self.deinterlace not in MODES:
+            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
+        if self.hdr not in ("sdr", "keep"):
+            raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
+
+
+def best_video(container: Any, name: str) -> Any:
+    """The stream a player would show: not cover art, not an empty track.
+
+    Raises:
+        SourceError: there is none.
+    """
+    videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
+    if not videos:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise SourceError(f"{name} has no video stream (found: {kinds}): nothing to style")
+    best = container.streams.best("video")
+    return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
+
+
+class Reading:
+    """Pictures as the decoder gives them, with strictly increasing pts. `close` ends it.
+
+    Attributes:
+        container, stream: PyAV's, of the video that is read.
+        tee: the other streams of an input that can be read once; None for a file.
+        deinterlaced: whether it was found to be needed.
+        faults, notes: what is lost, and what is only worth knowing.
+        reached: seconds: the end of the last decoded picture.
+    """
+
+    def __init__(self, source: Input, options: SourceOptions, stopped: Event, deinterlaced: bool | None = None) -> None:
+        """``deinterlaced``: as an earlier reading found it; None to find out."""
+        self._input, self._options, self._stopped = source, options, stopped
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self._deinterlaced = deinterlaced
+        self.reached = Fraction(0)
+        self._jumped = False  # whether this began in the middle
+        self.tee: Tee | None = None
+        self._open()
+        try:
+            if options.start and source.seekable:
+                self._go_to(self._origin + int(options.start / self.stream.time_base))
+        except BaseException:
+            self.close()
+            raise
+        self._pictures = self._timed()
+
+    @property
+    def deinterlaced(self) -> bool:
+        return bool(self._deinterlaced)
+
+    def _open(self) -> None:
+        self.container = open_input(self._input, self._options.timeout, self._stopped)
+        try:
+            self.stream = best_video(self.container, self._input.name)
+            check_picture(self._input.name, self.stream.width, self.stream.height, self._options.limit)
+            self._decoder = self._make_decoder()
+        except BaseException:
+            self.container.close()
+            raise
+        if self._input.path is None:
+            self.tee = Tee(self.container, self.stream.index, self.span, self._input.name, self._options.timeout)
+        self._packets = self._demux()
+
+    def _make_decoder(self) -> Decoder:
+        limit = self._options.limit
+        return Decoder(self.stream, self._options.threads, limit and limit.picture, self._fault)
+
+    def _fault(self, count: int, reason: str) -> None:
+        where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
+        text = f"cannot be decoded after {where} ({reason}); pictures are missing there"
+        if text not in self.faults and len(self.faults) < MOST_FAULTS:
+            self.faults.append(text)
+
+    def _demux(self) -> Generator[Any, None, None]:
+        packets = self.container.demux(self.stream) if self.tee is None else self.tee.styled()
+        return packets
+
+    @property
+    def _origin(self) -> int:
+        return self.stream.start_time or 0
+
+    @property
+    def origin(self) -> Fraction:
+        """Seconds: where the stream's own time begins; --start and --end count from here."""
+        return self._origin * Fraction(self.stream.time_base)
+
+    @property
+    def span(self) -> Span:
+        """(start, end) in seconds of the stream's time; None where open."""
+        start, end = self._options.start, self._options.end
+        return None if start is None else self.origin + start, None if end is None else self.origin + end
+
+    def __iter__(self) -> Iterator[Any]:
+        """The pictures that are left. Whoever stops half way may go on with another iterator."""
+        while (frame := next(self._pictures, None)) is not None:
+            yield frame
+
+    def jump_before(self, pts: int) -> bool:
+        """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.
+
+        One would do for a closed group of pictures; with two, what an open one lacks has come again by then.
+        """
+        if not (self._input.seekable and self.container.format.name.startswith(EXACT)) or self.tee is not None:
+            return False
+        self._jumped = True
+        landed = self._go_to(pts - int(MARGIN / self.stream.time_base))
+        return landed is not None and self._go_to(landed - 1) is not None
+
+    def _go_to(self, target: int) -> int | None:
+        """Go on at a key picture shown at or before ``target``; its time, or None if at the very beginning."""
+        back, step = 0, int(1 / self.stream.time_base)
+        while target - back > self._origin:
+            self._packets.close()
+            try:
+                self.container.seek(target - back, stream=self.stream, backward=True)
+            except (av.error.FFmpegError, OSError):
+                break
+            self._decoder.flush()
+            if (time := self._land()) is not None and time <= target:
+                return time
+            back = 2 * back + step  # some containers land behind the place, or between key pictures
+        self.container.close()
+        self._open()
+        return None
+
+    def _land(self) -> int | None:
+        """Drop packets up to the next key picture; its time."""
+        if self.tee is not None:
+            self.tee.restart()
+        self._packets = self._demux()
+        for packet in self._packets:
+            time = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and packet.is_keyframe and time is not None:
+                self._packets = _again(packet, self._packets)
+                return time
+        return None
+
+    def _decoded(self) -> Iterator[Any]:
+        """Up to where the container cannot be read on."""
+        try:
+            yield from self._decoder.pictures(self._packets)
+        except (av.error.FFmpegError, OSError) as error:
+            self._fault(self._decoder.count, f"{getattr(error, 'strerror', None) or error}; the rest is missing")
+
+    def _whole(self) -> Iterator[Any]:
+        """Deinterlaced where wanted."""
+        frames = self._decoded()
+        first = next(frames, None)
+        if first is None:
+            return iter(())
+        mode = self._options.deinterlace
+        if self._deinterlaced is None:
+            self._deinterlaced = wanted(mode, self.stream, first)
+        frames = chain([first], frames)
+        return deinterlace(frames, self.stream, mode == "always") if self._deinterlaced else frames
+
+    def _timed(self) -> Generator[Any, None, None]:
+        """In the wanted part, with a pts each, strictly increasing."""
+        last: int | None = None
+        start, end = self.span
+        for frame in self._whole():
+            step = frame.duration or 1
+            if frame.pts is None or (last is not None and frame.pts <= last):
+                self._repair(frame.pts, last)
+                frame.pts = 0 if last is None else last + (step if frame.pts is None else 1)
+            last = frame.pts
+            time = frame.pts * Fraction(self.stream.time_base)
+            self.reached = time + step * Fraction(self.stream.time_base)
+            if end is not None and time >= end:
+                return
+            if start is None or time >= start:
+                yield frame
+
+    def _repair(self, pts: int | None, last: int | None) -> None:
+        if not self.repaired:
+            self.notes.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
+
+    @property
+    def repaired(self) -> bool:
+        """Whether times were, of a picture so far."""
+        return any("repaired" in note for note in self.notes)
+
+    def close(self) -> None:
+        if hasattr(self, "_pictures"):
+            self._pictures.close()
+        self._packets.close()
+        self.container.close()
+
+
+def _again(packet: Any, packets: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    try:
+        yield packet
+        yield from packets
+    finally:
+        packets.close()

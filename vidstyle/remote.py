@@ -1,0 +1,101 @@
+"""Open a URL: bounded waiting, broken connections taken up again, and reasons a person can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import av
+
+from vidstyle.errors import SourceError
+
+PATIENCE = 4  # times the timeout for one packet, however often a connection is taken up again
+_SILENCE = "no data for {:g} s: try again later"
+_WEB = "http,https,httpproxy,tls,tcp,crypto,data"  # FFmpeg's protocols: nothing remote may read local files
+_WHITELIST = {"http": _WEB, "https": _WEB, "rtsp": "rtsp,rtp,srtp,udp,tcp,tls", "rtmp": "rtmp,rtmps,tls,tcp"}
+
+
+def open_url(url: str, name: str, timeout: float) -> Any:
+    """Open a URL with FFmpeg.
+
+    Args:
+        name: for messages.
+        timeout: seconds without a byte before a connection counts as broken.
+
+    Raises:
+        SourceError: it cannot be reached, does not answer in time, or is no media.
+    """
+    scheme = urlsplit(url).scheme.lower()
+    began = time.monotonic()
+    safe = "".join(map(chr, range(33, 127)))  # spaces and other alphabets are written as %xx, all else stays
+    try:
+        return av.open(
+            quote(url.partition("#")[0], safe=safe),
+            metadata_errors="replace",
+            container_options=_options(scheme, timeout),
+            timeout=PATIENCE * timeout,
+        )
+    except av.error.InvalidDataError as error:
+        if time.monotonic() - began >= timeout:  # what came until then looks damaged
+            raise SourceError(f"cannot read {name}: {_SILENCE.format(timeout)}") from error
+        raise SourceError(f"{name} is not a video that can be read: a page that shows one is none itself") from error
+    except (OSError, av.error.FFmpegError) as error:
+        raise SourceError(f"cannot read {name}: {reason(error, timeout, url)}") from error
+
+
+def _options(scheme: str, timeout: float) -> dict[str, str]:
+    wait = str(int(timeout * 1_000_000))
+    options = {"protocol_whitelist": _WHITELIST.get(scheme) or _WHITELIST[scheme.rstrip("s")], "rw_timeout": wait}
+    if scheme.startswith("rtsp"):
+        return options | {"rtsp_transport": "tcp", "timeout": wait}
+    if scheme.startswith("rtmp"):
+        return options
+    again = dict.fromkeys(("reconnect", "reconnect_streamed", "reconnect_on_network_error"), "1")
+    return options | again | {"timeout": wait, "reconnect_delay_max": "2"} | _certificates()
+
+
+def _certificates() -> dict[str, str]:
+    """Have FFmpeg check a server's certificate, which it does not by itself, where the system's are found."""
+    import ssl
+
+    file = ssl.get_default_verify_paths().cafile
+    return {"tls_verify": "1", "ca_file": file} if file else {}
+
+
+def reason(error: Any, timeout: float, url: str = "") -> str:
+    """Why a URL cannot be read, and what to do, in a few words."""
+    if isinstance(error, (av.error.ExitError, TimeoutError)):
+        return _SILENCE.format(timeout)
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return "the server has no such file (404)"
+    if isinstance(error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)):
+        return "the server wants a login: write it as https://user:password@host/path"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing answers there (connection refused)"
+    if getattr(error, "errno", None) == errno.EIO:  # FFmpeg's word for every trouble below it
+        return (_host_trouble(url, timeout) if url else "") or "the connection broke, or nothing answers in time"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _host_trouble(url: str, timeout: float) -> str:
+    """What Python's own resolver and TLS say of a host; empty where they find no fault, or a proxy stands between."""
+    import ssl
+
+    parts = urlsplit(url)
+    if any(name.lower() in ("http_proxy", "https_proxy") for name in os.environ):
+        return ""
+    try:
+        with socket.create_connection((parts.hostname, parts.port or 443), timeout) as plain:
+            if parts.scheme.lower() == "https":
+                ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname).close()
+    except socket.gaierror:
+        return f"no host {parts.hostname} is known: is the name right, and this machine online?"
+    except ssl.SSLCertVerificationError as error:
+        return f"the server's certificate is not valid ({error.verify_message})"
+    except OSError:
+        pass
+    return ""

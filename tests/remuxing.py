@@ -18,6 +18,7 @@ from vidstyle.others import SecondReading, Span
 from vidstyle.remux import Remuxer
 
 RATE = 25
+LEVELS = {"uint8": (128, 128), "int16": (0, 1 << 15), "int32": (0, 1 << 31)}  # of samples: silence, and the loudest
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 
@@ -123,6 +124,11 @@ def _subtitle_packets(stream: Any, codec: str, cues: list[tuple[int, int, str]])
         yield packet
 
 
+def notes(remuxer: Remuxer, kind: str) -> list[tuple[str, str]]:
+    """(action, reason) of everything of a kind."""
+    return [(note.action, note.reason) for note in remuxer.notes if note.kind == kind]
+
+
 def remuxed(
     path: Path, output: Path, span: Span = (None, None), frames: int = 25, options: dict[str, str] | None = None
 ) -> Remuxer:
@@ -158,7 +164,7 @@ class Sound:
             self.start = float(frames[0].pts * Fraction(frames[0].time_base))
             self.raw = [_planes(frame) for frame in frames]
         joined = np.concatenate(self.raw, axis=1)
-        middle, scale = {"uint8": (128, 128), "int16": (0, 1 << 15), "int32": (0, 1 << 31)}.get(joined.dtype.name, (0, 1))
+        middle, scale = LEVELS.get(joined.dtype.name, (0, 1))
         self.samples = (joined.astype(np.float64) - middle) / scale
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from media import save_tiny
@@ -128,10 +129,14 @@ def test_clock(seconds: float, text: str) -> None:
 REPORT = {"output": "out/a.mp4", "frames_out": 12, "fps": 24.0, "pts_equal": True, "audio_equal": None, "streams": []}
 
 
+def _dropped(kind: str, harmless: bool) -> dict[str, Any]:
+    return {"kind": kind, "action": "dropped", "harmless": harmless}
+
+
 def test_one_line_an_event() -> None:
     a = item("a.mp4")
     assert line(Event("done", a, 1, {"report": REPORT})) == "done     out/a.mp4: 12 frames, 24.0 fps"
-    dropped = {**REPORT, "pts_equal": False, "streams": [{"kind": "data", "action": "dropped"}]}
+    dropped = {**REPORT, "pts_equal": False, "streams": [_dropped("data", False), _dropped("video", True)]}
     shown = line(Event("done", a, 1, {"report": dropped}))
     assert shown is not None and shown.endswith("TIMES DIFFER; not kept: data")
     assert line(Event("failed", a, 1, {"reason": "in/a.mp4 is empty"})) == "failed   in/a.mp4 is empty"

@@ -8,8 +8,8 @@ import pytest
 from media import make_clip, picture
 
 from vidstyle.errors import SourceError
-from vidstyle.frame import Colour, working_size
-from vidstyle.source import SourceOptions, VideoSource
+from vidstyle.frame import working_size
+from vidstyle.source import Limit, SourceOptions, TooLargeError, VideoSource
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,6 @@ from vidstyle.source import SourceOptions, VideoSource
 )
 def test_working_size(size, aspect, short, expected) -> None:
     assert working_size(*size, Fraction(aspect), short) == expected
-
-
-def test_untagged_pictures_are_601_below_720_lines_and_709_above() -> None:
-    assert Colour(height=576).matrix_used == 5
-    assert Colour(height=720).matrix_used == 1
-    assert Colour(matrix=9, height=480).matrix_used == 9
-    assert Colour(matrix=0, height=720).matrix_used == 1  # RGB's "matrix" is none for planes
 
 
 def test_every_picture_comes_with_its_own_time(tmp_path: Path) -> None:
@@ -70,30 +63,6 @@ def test_the_picture_that_spans_the_start_is_not_lost_when_it_is_the_only_one(tm
     clip = make_clip(tmp_path / "a.mp4", frames=5)
     with pytest.raises(SourceError, match="between --start and --end"):
         VideoSource(clip.path, SourceOptions(start=Fraction(100)))
-
-
-@pytest.mark.parametrize("matrix", [1, 5, 9])
-@pytest.mark.parametrize("full", [False, True])
-def test_matrix_and_range_are_honoured(tmp_path: Path, matrix: int, full: bool) -> None:
-    """A picture of plain colours comes back as it was made, whatever its planes mean."""
-    colours = np.array([[200, 30, 40], [20, 160, 60], [30, 40, 190], [128, 128, 128], [240, 240, 30]], np.uint8)
-    image = np.repeat(np.repeat(colours[None], 64, 0), 32, 1)
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=25, options={"qp": "0"})
-        video.width, video.height, video.pix_fmt = image.shape[1], 64, "yuv444p"
-        video.codec_context.colorspace = matrix
-        video.codec_context.color_range = 2 if full else 1
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv444p", dst_colorspace=matrix, src_color_range=2, dst_color_range=2 if full else 1
-        )
-        frame.pts, frame.time_base = 0, Fraction(1, 25)
-        out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-    with VideoSource(path) as source:
-        assert source.colour.matrix_used == matrix
-        frame = next(iter(source))
-    assert np.abs(frame.image.astype(int) - image).max() <= 3
 
 
 def test_cover_art_and_missing_video_are_told(tmp_path: Path) -> None:
@@ -136,10 +105,116 @@ def test_missing_folder_and_cut_file(tmp_path: Path) -> None:
         VideoSource(clip.path)
 
 
-def test_a_damaged_middle_ends_the_stream_and_is_told(shared) -> None:
-    with VideoSource(shared("media/sample_with_invalid_nalu.mp4")) as source:
-        assert len(list(source)) == 26
-    assert "after 26 pictures" in source.faults[0]
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8, 16])
+def test_damage_costs_its_own_picture_and_is_told_however_many_threads_decode(shared, threads: int) -> None:
+    path = shared("media/sample_with_invalid_nalu.mp4")
+    with VideoSource(path, SourceOptions(size=64, threads=threads)) as source:
+        frames = list(source)
+    assert [frame.pts // 1001 for frame in frames] == [*range(26), 27, 28, 29]
+    assert len(source.faults) == 1 and "cannot be decoded after 26 pictures" in source.faults[0]
+    with VideoSource(path, SourceOptions(size=64, threads=1)) as source:
+        for frame, expected in zip(frames, source, strict=True):
+            np.testing.assert_array_equal(frame.image, expected.image)
+
+
+def test_a_hole_in_the_middle_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.ts", frames=200, size=(320, 240), audio=0)
+    data = bytearray(clip.path.read_bytes())
+    middle = len(data) // 2 // 188 * 188
+    data[middle : middle + 40 * 188] = np.random.default_rng(0).bytes(40 * 188)
+    clip.path.write_bytes(bytes(data))
+    with VideoSource(clip.path) as source:
+        times = [frame.time for frame in source]
+    assert times[-1] - times[0] == clip.times[-1] - clip.times[0]
+    assert 100 < len(times) <= 200
+    assert all(a < b for a, b in pairwise(times))
+
+
+def write_ts(path: Path, size: tuple[int, int], first: int, **options: str) -> bytes:
+    """Ten pictures in two halves, red left and green right, as MPEG-TS."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"x264-params": "bframes=0"} | options)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        image = np.zeros((size[1], size[0], 3), np.uint8)
+        image[:, : size[0] // 2, 0] = image[:, size[0] // 2 :, 1] = 200
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = first + index, Fraction(1, 25)
+            out.mux(stream.encode(frame.reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("options", [SourceOptions(originals=True), SourceOptions(size=48, originals=True)])
+def test_a_size_that_changes_is_fitted_into_the_first_with_bars(
+    tmp_path: Path, options: SourceOptions, interlaced: bool
+) -> None:
+    fields = {"flags": "+ildct+ilme", "x264-params": "tff=1:bframes=0"} if interlaced else {}
+    parts = [((160, 96), 0), ((320, 96), 10), ((96, 96), 20), ((160, 96), 30)]
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(write_ts(tmp_path / "part.ts", size, first, **fields) for size, first in parts))
+    with VideoSource(whole, options) as source:
+        frames = list(source)
+        assert source.deinterlaced is interlaced
+    assert len(frames) == 40
+    for frame, bars in zip(frames[5::10], [(0, 0), (24, 0), (0, 32), (0, 0)], strict=True):
+        assert frame.original is not None and frame.original.shape == (96, 160, 3)
+        assert frame.image.shape == (frame.image.shape[0], frame.image.shape[0] * 5 // 3, 3)
+        for image in (frame.original, frame.image):
+            top, left = (bar * image.shape[0] // 96 for bar in bars)
+            assert image[: max(0, top - 1)].max(initial=0) == 0 and image[:, : max(0, left - 1)].max(initial=0) == 0
+            inside = image[top + 2 : image.shape[0] - top - 2, left + 2 : image.shape[1] - left - 2].astype(int)
+            assert inside[:, 2, 0].min() > 150 and inside[:, -3, 1].min() > 150
+    assert [note for note in source.notes if "fitted" in note] == [
+        "pictures of 320x96 from 0.40 s on were fitted into the first one's size",
+        "pictures of 96x96 from 0.80 s on were fitted into the first one's size",
+    ]
+    assert source.faults == []
+
+
+@pytest.mark.parametrize(("aspect", "taken"), [(Fraction(4, 3), Fraction(4, 3)), (Fraction(20), Fraction(1))])
+def test_the_shape_of_pixels(tmp_path: Path, aspect: Fraction, taken: Fraction) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        out.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        out.mux(stream.encode(None))
+    with VideoSource(path) as source:
+        assert source.info.aspect == taken
+        assert source.info.working == (48, round(64 * taken))
+        assert bool(source.notes) is (aspect != taken)
+
+
+def test_what_claims_to_be_giant_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch) -> None:
+    """The claim of a header: 256 million pixels in a file of 200 bytes."""
+    head = b"GIF89a" + (16000).to_bytes(2, "little") * 2 + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    picture = b"\x2c" + bytes(4) + (16000).to_bytes(2, "little") * 2 + b"\0" + b"\x02\x02\x4c\x01\0"
+    path = tmp_path / "bomb.gif"
+    path.write_bytes(head + picture + b"\x3b")
+    monkeypatch.setattr("vidstyle.reading.Decoder", None)  # it is not even made
+    with pytest.raises(TooLargeError, match=r"bomb\.gif has pictures of 16000x16000, more than 35 megapixels"):
+        VideoSource(path)
+
+
+def test_limits(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=10)
+    for limit in (Limit(picture=64 * 48 - 1), Limit(total=64 * 48 * 10 - 1)):
+        with pytest.raises(TooLargeError, match="--no-limit"):
+            VideoSource(clip.path, SourceOptions(limit=limit))
+    for allowed in (None, Limit(64 * 48, 64 * 48 * 10)):
+        with VideoSource(clip.path, SourceOptions(limit=allowed)) as source:
+            assert len(list(source)) == 10
+
+
+def test_a_later_picture_beyond_the_limit_is_not_decoded(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(write_ts(tmp_path / "a.ts", (64, 48), 0) + write_ts(tmp_path / "b.ts", (640, 480), 10))
+    with VideoSource(whole, SourceOptions(limit=Limit(picture=100_000))) as source:
+        assert len(list(source)) == 10
+    assert source.faults
 
 
 @pytest.mark.parametrize(

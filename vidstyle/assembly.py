@@ -12,12 +12,16 @@ from typing import Any
 
 import av
 
+from vidstyle.containers import kind_of
 from vidstyle.encoder import Encoder, Encoding
+from vidstyle.metadata import muxer_options, of_file, of_styled
 from vidstyle.remux import Remuxer
 from vidstyle.report import Report, StreamNote
 from vidstyle.segment import Segment
 from vidstyle.source import VideoSource
 from vidstyle.verify import verify
+
+DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 
 
 def zero_of(source: VideoSource) -> Fraction:
@@ -61,21 +65,21 @@ class Assembly:
         self.info = encoding.info
         self.zero = zero_of(source)
         self.pts = array("q")  # 8 bytes a picture: hours of film must not fill the memory
-        self._index, self._metadata = source.stream.index, dict(source.stream.metadata)
-        target = f"file:{file}" if isinstance(file, Path) else file  # "file:" keeps a name with a colon a name
-        self._container = av.open(target, "w", format=muxer, options=self._muxer_options())
-        self._others = source.others()
+        self._index = source.stream.index
+        start, rate = source.options.start or Fraction(0), self.info.rate or Fraction(0)
+        self._metadata = of_styled(dict(source.stream.metadata), muxer, start, rate)
         self._stream: Any = None
         self._remuxer: Remuxer | None = None
-        self._container.metadata.update(_kept(self._others.metadata))
-
-    def _muxer_options(self) -> dict[str, str]:
-        if self.muxer not in ("mp4", "mov"):
-            return {}
-        # A late start is an edit list in the movie's clock: at its usual 1000 Hz it would be rounded.
-        clock = self.info.time_base.denominator
-        options = {"movflags": "+faststart+use_metadata_tags"}
-        return options | ({"movie_timescale": str(clock)} if 1000 <= clock <= 1_000_000 else {})
+        self._others = source.others()
+        try:
+            cover = any(kind_of(stream) == "cover" for stream in self._others.streams)
+            options = muxer_options(muxer, self.info.time_base, self._others.metadata, cover)
+            target = f"file:{file}" if isinstance(file, Path) else file  # "file:" keeps a name with a colon a name
+            self._container = av.open(target, "w", format=muxer, options=options)
+        except BaseException:
+            self._others.close()
+            raise
+        self._container.metadata.update(of_file(self._others.metadata, start, rate))
 
     def encoder(self) -> Encoder:
         """An encoder of the styled stream that writes straight into this container, its header written."""
@@ -86,6 +90,7 @@ class Assembly:
         return encoder
 
     def _copy_others(self) -> None:
+        self._stream.disposition = DEFAULT  # also where the source has another video before it
         self._remuxer = Remuxer(self._others, self._container, self.muxer, self.zero)
 
     def write(self, packets: Iterable[Any]) -> None:
@@ -153,8 +158,3 @@ class Assembly:
         self._others.close()
         with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
             self._container.close()  # a full disk fails again at the trailer
-
-
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
-    own = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # the muxer writes these
-    return {key: value for key, value in metadata.items() if key.lower() not in own}

@@ -34,7 +34,8 @@ class Decoder:
         self._restart()
 
     def _fresh(self, name: str) -> Any:
-        own, context = self._stream.codec_context, av.CodecContext.create(name, "r")
+        own = self._stream.codec_context
+        context: Any = av.CodecContext.create(name, "r")
         context.extradata, context.width, context.height = own.extradata, own.width, own.height
         context.codec_tag = own.codec_tag
         return context
@@ -111,8 +112,8 @@ class Decoder:
         times = [frame.pts for frame in found]
         if self._last not in times or None in times:
             return  # this codec needs more than the packets
-        for error in errors[self._tail_failed :]:
-            self._fail(error)
+        for hidden in errors[self._tail_failed :]:
+            self._fail(hidden)
         for frame in found[times.index(self._last) + 1 :]:
             self.count += 1
             yield frame

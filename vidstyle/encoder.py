@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from itertools import count
 from typing import Any
 
 import av
@@ -58,7 +59,9 @@ class Encoder:
         if choice.tag and muxer in ("mp4", "mov"):
             self.stream.codec_context.codec_tag = choice.tag
         context, colour = self.stream.codec_context, info.colour
-        context.time_base = info.time_base
+        # y4m has a rate in place of times: its clock ticks once a picture.
+        self._counted = count() if muxer == "yuv4mpegpipe" else None
+        context.time_base = info.time_base if self._counted is None else 1 / encoder_rate(info)
         context.sample_aspect_ratio = info.aspect
         context.thread_count = encoding.threads
         # PyAV asks for slices, which cost bits and are not what an encoder does by itself.
@@ -86,6 +89,8 @@ class Encoder:
         """Packets that are ready once ``frame`` is in, ``pts`` being its time in the output."""
         picture = self._picture(frame)
         picture.pts, picture.time_base = pts, frame.time_base
+        if self._counted is not None:
+            picture.pts, picture.time_base = next(self._counted), self.stream.codec_context.time_base
         self._durations[pts] = frame.duration or self._usual_duration(frame.time_base)
         yield from self._finished(self.stream.encode(picture))
 
@@ -174,4 +179,4 @@ def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:
 
 def doubled(info: VideoInfo) -> VideoInfo:
     """``info`` of pictures of two halves, for choosing an encoder."""
-    return replace(info, width=2 * info.width)
+    return replace(info, width=2 * info.width, alpha=False)

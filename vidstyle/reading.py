@@ -21,6 +21,7 @@ from vidstyle.others import Span, Tee
 ATTACHED_PIC = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video
 #: containers that store every picture's time; others count, and may count differently from the middle on
 EXACT = ("mov", "matroska", "mpegts")
+GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
 MOST_FAULTS = 20  # that are told one by one
 MARGIN = Fraction(1, 2)  # seconds before a picture where decoding begins at the latest, to get it as a whole run does
 
@@ -79,6 +80,7 @@ class Reading:
         deinterlaced: whether it was found to be needed.
         faults, notes: what is lost, and what is only worth knowing.
         reached: seconds: the end of the last decoded picture.
+        repaired: whether a time was missing or wrong so far.
     """
 
     def __init__(self, source: Input, options: SourceOptions, stopped: Event, deinterlaced: bool | None = None) -> None:
@@ -88,6 +90,7 @@ class Reading:
         self.notes: list[str] = []
         self._deinterlaced = deinterlaced
         self.reached = Fraction(0)
+        self.repaired = False  # whether times were
         self._jumped = False  # whether this began in the middle
         self.tee: Tee | None = None
         self._open()
@@ -105,6 +108,8 @@ class Reading:
 
     def _open(self) -> None:
         self.container = open_input(self._input, self._options.timeout, self._stopped)
+        # A time made up for a packet is wrong where pictures are stored in another order than they are shown (AVI).
+        self.container.flags &= ~GENERATE_TIMES
         try:
             self.stream = best_video(self.container, self._input.name)
             check_picture(self._input.name, self.stream.width, self.stream.height, self._options.limit)
@@ -117,8 +122,8 @@ class Reading:
         self._packets = self._demux()
 
     def _make_decoder(self) -> Decoder:
-        limit = self._options.limit
-        return Decoder(self.stream, self._options.threads, limit and limit.picture, self._fault)
+        options = self._options
+        return Decoder(self.stream, options.threads, options.limit.picture if options.limit else None, self._fault)
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
@@ -216,8 +221,7 @@ class Reading:
         for frame in self._whole():
             step = frame.duration or 1
             if frame.pts is None or (last is not None and frame.pts <= last):
-                self._repair(frame.pts, last)
-                frame.pts = 0 if last is None else last + (step if frame.pts is None else 1)
+                frame.pts = self._repaired(frame, last, step)
             last = frame.pts
             time = frame.pts * Fraction(self.stream.time_base)
             self.reached = time + step * Fraction(self.stream.time_base)
@@ -226,14 +230,20 @@ class Reading:
             if start is None or time >= start:
                 yield frame
 
-    def _repair(self, pts: int | None, last: int | None) -> None:
-        if not self.repaired:
-            self.notes.append(f"times that were missing or ran backwards were repaired, from pts {pts} after {last}")
+    def _repaired(self, frame: Any, last: int | None, step: int) -> int:
+        """A time for a picture that has none, or one not after the last."""
+        if frame.pts is not None:
+            self._note_once(f"times that ran backwards were repaired, from pts {frame.pts} after {last}")
+            return last + 1 if last is not None else 0
+        self._note_once("pictures without a time were given that of their place in the file")
+        if last is None:
+            return frame.dts or 0
+        return max(last + 1, frame.dts) if frame.dts is not None else last + step
 
-    @property
-    def repaired(self) -> bool:
-        """Whether times were, of a picture so far."""
-        return any("repaired" in note for note in self.notes)
+    def _note_once(self, text: str) -> None:
+        self.repaired = True
+        if not any(note[:24] == text[:24] for note in self.notes):
+            self.notes.append(text)
 
     def close(self) -> None:
         if hasattr(self, "_pictures"):

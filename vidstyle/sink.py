@@ -15,8 +15,8 @@ from vidstyle.containers import container_format
 from vidstyle.encoder import Encoding, doubled
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import Frame
-from vidstyle.report import Report
 from vidstyle.refusal import as_sink_error
+from vidstyle.report import Report
 from vidstyle.segment import SegmentWriter, number_of
 from vidstyle.source import VideoSource
 from vidstyle.workfolder import WorkFolder
@@ -178,6 +178,8 @@ class StreamSink:
             encoding = _encoding(name, source, options, report)
             self._assembly = Assembly(self._file, muxer, source, encoding, report)
             self._encoder = self._assembly.encoder()
+            if muxer == "yuv4mpegpipe":
+                report.notes.append("y4m has one fixed rate and pictures alone: uneven times are not in it")
         except BaseException as error:
             self._discard()
             raise as_sink_error(error, self.path) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 
+from vidstyle.containers import ATTACHED_PIC
 from vidstyle.remux import payload
 from vidstyle.report import Report
 
@@ -42,7 +43,7 @@ def _read(path: Path, copies: set[int]) -> tuple[list[int], Fraction, dict[int, 
     """(sorted pts of the styled video, its time base, digests of the copied streams, indices of sound)."""
     found, copied = array("q"), {index: hashlib.sha256() for index in copies}
     with av.open(f"file:{path}", metadata_errors="replace") as container:
-        video = next(s for s in container.streams.video if s.index not in copies)
+        video = next(s for s in container.streams.video if s.index not in copies and not s.disposition & ATTACHED_PIC)
         for packet in container.demux():
             if packet.size == 0:
                 continue

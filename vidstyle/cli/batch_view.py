@@ -85,7 +85,7 @@ def line(event: Event) -> str | None:
 
 def _made(report: dict[str, Any]) -> str:
     """The report of one video in a few words."""
-    dropped = [stream["kind"] for stream in report["streams"] if stream["action"] == "dropped"]
+    dropped = [note["kind"] for note in report["streams"] if note["action"] == "dropped" and not note["harmless"]]
     unlike = [
         name for name, key in (("TIMES DIFFER", "pts_equal"), ("SOUND DIFFERS", "audio_equal")) if report[key] is False
     ]

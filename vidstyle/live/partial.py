@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,8 +20,24 @@ STEP = 2  # blocks: the sides of a window are a multiple of this, for fewer diff
 LOOK = "look"  # the last part's result is kept under this name: PICTURE is the source
 #: what each part costs for the whole picture, as a share of the fused network (bf16, the bundled look)
 COSTS = 0.40, 0.17, 0.56
-#: blocks: how far a change of the features the last part takes matters, which is less far than it reaches
-DECODE_REACH = 1
+
+
+@dataclass(frozen=True)
+class Care:
+    """What counts as a change of features.
+
+    Attributes:
+        quiet: a block whose features changed by less than this share of their standard deviation counts as
+            unchanged. It keeps its old values, so that nothing adds up.
+        reach: blocks around changed features that the last part computes again, at most.
+    """
+
+    quiet: float
+    reach: int = 99
+
+
+#: within a level of the whole computation; and where a camera's noise changes more than a level anyway
+EXACT, LOOSE = Care(0.04), Care(0.3, 1)
 
 
 def can_be_partial(recipe: Recipe, runtime: str) -> bool:
@@ -37,20 +54,18 @@ class Partial:
         spec: of the whole picture's engine; `Architecture.multiple`, the side of a block, divides both sides.
 
     Attributes:
-        quiet: a block whose features changed by less than this share of their standard deviation counts as
-            unchanged. It keeps its old values, so that nothing adds up. 0 is exact.
+        care: may change from call to call.
         areas: share of the picture that each part computed at the last call.
     """
 
     def __init__(self, style: Style, spec: EngineSpec, runtime: str) -> None:
         arch = style.card.architecture
         load: Callable[[Style, Part, EngineSpec], Any] = importlib.import_module(f"{ENGINES[runtime]}_parts").load_part
-        self._block, self.quiet = arch.multiple, 0.0
+        self._block, self.care = arch.multiple, EXACT
         self._rows, self._columns = spec.height // self._block, spec.width // self._block
         parts = student_parts(arch)
         self._engines = [(part, load(style, part, spec)) for part in parts]
         self._margins = [margin(arch, part) // self._block for part in parts]
-        self._reaches = [*self._margins[:-1], min(DECODE_REACH, self._margins[-1])]
         self._kept: dict[str, np.ndarray] = {}
         self._deviation: dict[str, float] = {}
         self.areas: tuple[float, ...] = ()
@@ -96,7 +111,8 @@ class Partial:
         for rect in rectangles(changed, 0):
             self._part_of(Tensor(PICTURE), rect)[:] = picture[rect.times(self._block).slices]
         source, wanted, areas = changed, [], []
-        for (part, engine), reach, around in zip(self._engines, self._reaches, self._margins, strict=True):
+        for (part, engine), around in zip(self._engines, self._margins, strict=True):
+            reach = min(around, self.care.reach) if part is self._engines[-1][0] else around
             wanted = rectangles(spread(source, around) | spread(changed, reach), around)
             changed, area = np.zeros_like(source), 0
             for rect in wanted:
@@ -130,6 +146,8 @@ class Partial:
         kept, cells = self._part_of(tensor, rect), self._block // tensor.stride
         change = np.abs(values - kept).max(0)
         rows, columns = change.shape[0] // cells, change.shape[1] // cells
-        blocks = change.reshape(rows, cells, columns, cells).max((1, 3)) > self.quiet * self._deviation[tensor.name]
+        blocks = (
+            change.reshape(rows, cells, columns, cells).max((1, 3)) > self.care.quiet * self._deviation[tensor.name]
+        )
         np.copyto(kept, values, where=blocks.repeat(cells, 0).repeat(cells, 1))
         return blocks

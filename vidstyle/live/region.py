@@ -6,14 +6,12 @@ import numpy as np
 
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.live.change import Changes, filled
-from vidstyle.live.partial import Partial, can_be_partial
+from vidstyle.live.partial import EXACT, LOOSE, Partial, can_be_partial
 
 REFRESH = 300  # pictures computed in part until one is computed whole
 WORTH = 0.85  # of the cost of a whole picture: beyond it a part is not worth its trouble
 PLAIN_BLOCK = 16  # pixels, where only unchanged pictures are told apart
 SETTLED = 2  # pictures in a row with a still background until features are kept
-#: see `Partial.quiet`: within a level of the whole computation in float32, and where pictures have noise anyway
-QUIET, NOISY_QUIET = 0.06, 0.3
 
 
 class RegionStylizer:
@@ -94,7 +92,7 @@ class RegionStylizer:
         return partial.look.copy()
 
     def _update(self, partial: Partial, picture: np.ndarray, changed: np.ndarray) -> None:
-        partial.quiet = NOISY_QUIET if self._changes.noise else QUIET
+        partial.care = LOOSE if self._changes.noise else EXACT
         partial.update(picture, changed)
         self._changes.take(picture, changed)
         self._since += 1

@@ -32,6 +32,7 @@ from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.style import Card, Style
+from vidstyle.workfolder import WorkFolder
 
 CORES = usable_cores()
 OVERWRITE = SinkOptions(overwrite=True)
@@ -94,9 +95,10 @@ def network(recipe: Recipe, images: list[np.ndarray]) -> int:
 
 
 def encode(clip: Path, frames: list[Frame], output: Path) -> int:
-    with VideoSource(clip) as source, FileSink(output, source, OVERWRITE, Report("", "")) as sink:
-        for frame in frames:
-            sink.write(frame)
+    with VideoSource(clip) as source, WorkFolder(output, {}, resume=False, overwrite=True) as work:
+        with FileSink(output, source, OVERWRITE, Report("", ""), work) as sink:
+            for frame in frames:
+                sink.write(frame)
     return len(frames)
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from vidstyle.errors import SourceError
-from vidstyle.live.camera import CameraInfo
+from vidstyle.live.camera import CameraInfo, Capture
 from vidstyle.live.clock import Clock, Flag
+from vidstyle.live.controls import Controls
+from vidstyle.live.looks import LiveStylizer, Looks
+from vidstyle.live.outlet import Output
+from vidstyle.live.session import Session
 
 
 @dataclass
@@ -202,3 +206,37 @@ class Collector:
     def fresh(self) -> list[tuple[float, int, int, float, bool]]:
         """Without the repeated ones."""
         return [entry for entry in self.sent if not entry[4]]
+
+
+@dataclass
+class Bench:
+    """A session of fakes; `run` ends it after so many simulated seconds."""
+
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    said: list[str] = field(default_factory=list)
+    at: list[tuple[float, Callable[[], None]]] = field(default_factory=list)  # what is done when
+
+    def run(
+        self,
+        seconds: float,
+        look: LiveStylizer | Callable[[str], LiveStylizer],
+        outputs: list[tuple[str, Output]],
+        cameras: Callable[[], FakeCamera] | None = None,
+        delay: float = 0.0,
+    ) -> Session:
+        clock = self.clock
+        self.controls = Controls(["one", "two", "three"], "one")
+        load = look if not isinstance(look, FakeLook) else lambda _: look
+        capture = Capture(cameras or (lambda: FakeCamera(clock)), clock, self.said.append)
+        looks = Looks(load, "one", numbered(0), clock, self.said.append)  # type: ignore[arg-type]
+        self.session = Session(capture, looks, outputs, self.controls, clock, self.said.append, delay)
+        self.start = clock.now()
+        self.at.append((seconds, lambda: self.controls.command("quit")))
+        with self.session:
+            self.session.run(self._tick)
+        return self.session
+
+    def _tick(self) -> None:
+        for moment in [moment for moment in self.at if self.clock.now() - self.start >= moment[0]]:
+            self.at.remove(moment)
+            moment[1]()

@@ -296,7 +296,8 @@ def test_a_reader_that_waits_for_its_writer_can_be_stopped(tmp_path: Path, monke
         count: list[int] = []
         thread = threading.Thread(target=lambda: count.append(len(facts(source))))
         thread.start()
-        source.stop()
+        with pytest.raises(KeyboardInterrupt), source.stopping():
+            raise KeyboardInterrupt
         thread.join()  # it would wait for ever
         source.close()
     assert count[0] < 60

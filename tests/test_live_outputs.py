@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,20 +12,16 @@ import av
 import numpy as np
 import pytest
 from live_fakes import FakeCamera, FakeLook, SimulatedClock, numbered
-from media import left_behind, make_clip, picture
+from media import left_behind, picture
 
-from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.errors import SinkError
 from vidstyle.health import WARN, Finding
 from vidstyle.live import outputs
 from vidstyle.live.camera import Capture
-from vidstyle.live.clock import Clock
 from vidstyle.live.controls import Controls
-from vidstyle.live.devices import find_microphone
 from vidstyle.live.looks import Looks
-from vidstyle.live.microphone import RATE, Microphone
 from vidstyle.live.outputs import VirtualCamera, Window
 from vidstyle.live.pixels import to_i420
-from vidstyle.live.recording import Recorder
 from vidstyle.live.session import Session
 from vidstyle.live.snapshot import save_snapshot
 
@@ -182,181 +178,6 @@ def test_the_window_shows_the_newest_and_takes_keys(monkeypatch: pytest.MonkeyPa
     visible[0] = 0.0
     Window(other, 64, 48).show()
     assert other.has_ended, "closing the window ends the session"
-
-
-# Recording
-
-
-@pytest.fixture
-def clock() -> SimulatedClock:
-    return SimulatedClock()
-
-
-@pytest.fixture
-def said() -> list[str]:
-    return []
-
-
-def record(recorder: Recorder, clock: SimulatedClock, times: list[float]) -> None:
-    """Send `picture` 0, 1, 2 ... captured at these seconds from now, each when it is captured."""
-    start = clock.now()
-    for index, time in enumerate(times):
-        clock.sleep(max(0.0, start + time - clock.now()))
-        recorder.send(picture(index, 64, 48), {"time": start + time, "repeat": False})
-
-
-def read(path: Path) -> tuple[list[float], list[np.ndarray], np.ndarray]:
-    """(seconds of every picture, the pictures, samples of the sound)."""
-    times, images, sound = [], [], [np.zeros((1, 0), np.float32)]
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            times.append(frame.time)
-            images.append(frame.reformat(format="gbrp").reformat(format="rgb24").to_ndarray())
-    with av.open(str(path)) as container:
-        if container.streams.audio:
-            sound += [frame.to_ndarray()[:1] for frame in container.decode(audio=0)]
-    return times, images, np.concatenate(sound, axis=1)[0]
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.mov"])
-def test_a_recording_has_every_picture_at_its_time(tmp_path: Path, clock: SimulatedClock, name: str) -> None:
-    recorder = Recorder(tmp_path / name, 64, 48, 30.0, clock)
-    times = [0.0, 0.033, 0.067, 0.5, 0.533, 2.0]  # the camera was away in between
-    record(recorder, clock, times)
-    recorder.send(picture(99, 64, 48), {"time": clock.now(), "repeat": True})
-    recorder.close()
-    found, images, sound = read(tmp_path / name)
-    assert found == pytest.approx(times, abs=1e-3) and not len(sound)
-    for index, image in enumerate(images):
-        assert np.abs(image.astype(int) - picture(index, 64, 48)).mean() < 6
-    assert left_behind(tmp_path, name) == []
-
-
-def beep(path: Path, at: float, seconds: float = 3.0) -> Path:
-    """A sound that is silent but for 0.1 s of a tone."""
-    samples = np.zeros((1, int(RATE * seconds)), np.float32)
-    place = int(at * RATE)
-    samples[0, place : place + RATE // 10] = 0.5 * np.sin(np.arange(RATE // 10) * 0.2)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_f32le", rate=RATE, layout="mono")
-        for start in range(0, samples.shape[1], 4800):
-            frame = av.AudioFrame.from_ndarray(samples[:, start : start + 4800], format="flt", layout="mono")
-            frame.sample_rate, frame.pts = RATE, start
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
-def onset(sound: np.ndarray) -> float:
-    return float(np.flatnonzero(np.abs(sound) > 0.1)[0]) / RATE
-
-
-def test_sound_lies_beside_the_picture_of_its_moment(tmp_path: Path, clock: SimulatedClock) -> None:
-    """The tone begins 1.2 s after the first picture; the look's slowness does not move it."""
-    microphone = Microphone(find_microphone(str(beep(tmp_path / "beep.wav", 1.2))), clock)
-    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, microphone)
-    start = clock.now()
-    for index in range(60):  # pictures come 0.15 s after their capture
-        captured = start + index / 30
-        clock.sleep(max(0.0, captured + 0.15 - clock.now()))
-        recorder.send(picture(index, 64, 48), {"time": captured, "repeat": False})
-    recorder.close()
-    times, _, sound = read(tmp_path / "out.mkv")
-    assert times == pytest.approx([i / 30 for i in range(60)], abs=1e-3)
-    # The file of the beep began to play when the first picture arrived: 0.15 s after its capture.
-    assert onset(sound) == pytest.approx(1.2 + 0.15, abs=0.03)
-
-
-def test_a_gap_in_the_sound_is_silence(tmp_path: Path, clock: SimulatedClock) -> None:
-    class Gappy:
-        channels, label = 1, "microphone"
-
-        def chunks(self, stop: Any) -> Iterator[tuple[float, np.ndarray]]:
-            start = clock.now() - 0.5  # begins before the first picture
-            for index in range(20):
-                if stop.wait(max(0.0, start + index / 10 - clock.now())):
-                    return
-                if not 8 <= index < 12:
-                    yield start + index / 10, np.full((1, RATE // 10), 0.5 if index >= 12 else 0.0, np.float32)
-
-        def close(self) -> None:
-            pass
-
-    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, Gappy())  # type: ignore[arg-type]
-    record(recorder, clock, [i / 30 for i in range(50)])
-    recorder.close()
-    assert onset(read(tmp_path / "out.mkv")[2]) == pytest.approx(1.2 - 0.5, abs=0.03)
-
-
-def test_a_recording_goes_on_without_its_microphone(tmp_path: Path, clock: SimulatedClock, said: list[str]) -> None:
-    class Lost:
-        channels, label = 2, "microphone X"
-
-        def chunks(self, _: Any) -> Iterator[tuple[float, np.ndarray]]:
-            yield clock.now(), np.zeros((2, 4800), np.float32)
-            raise SourceError("unplugged")
-
-        def close(self) -> None:
-            pass
-
-    recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, Lost(), say=said.append)  # type: ignore[arg-type]
-    record(recorder, clock, [i / 30 for i in range(30)])
-    recorder.close()
-    assert said == ["the recording goes on without microphone X: unplugged"]
-    assert len(read(tmp_path / "out.mp4")[0]) == 30
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_what_was_recorded_before_a_kill_can_be_played(tmp_path: Path, clock: SimulatedClock, name: str) -> None:
-    recorder = Recorder(tmp_path / name, 64, 48, 30.0, clock)
-    record(recorder, clock, [i / 30 for i in range(200)])
-    copy = tmp_path / f"copy.{name}"
-    copy.write_bytes((tmp_path / f"{name}.part").read_bytes())  # as a kill leaves it
-    assert len(read(copy)[0]) >= 200 - 61
-    recorder.close()
-    assert len(read(tmp_path / name)[0]) == 200
-    if name == "out.mp4":  # finished, it is one whole film, which other programs read too
-        with av.open(str(tmp_path / name)) as container:
-            assert container.streams.video[0].frames == 200
-
-
-def test_without_pictures_nothing_is_left(tmp_path: Path, clock: SimulatedClock) -> None:
-    Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock).close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_output_that_cannot_be_recorded_to_is_refused(tmp_path: Path, clock: SimulatedClock) -> None:
-    def refused(path: Path, kind: type[Exception], says: str) -> None:
-        with pytest.raises(kind, match=says):
-            Recorder(path, 64, 48, 30.0, clock)
-
-    refused(tmp_path / "out.avi", UsageError, r"\.mp4 \.mov \.mkv")
-    refused(tmp_path / "missing" / "out.mp4", SinkError, "make it first")
-    (tmp_path / "there.mp4").write_bytes(b"mine")
-    refused(tmp_path / "there.mp4", SinkError, "--overwrite")
-    assert (tmp_path / "there.mp4").read_bytes() == b"mine"
-    recorder = Recorder(tmp_path / "there.mp4", 64, 48, 30.0, clock, overwrite=True)
-    record(recorder, clock, [0.0])
-    recorder.close()
-    assert len(read(tmp_path / "there.mp4")[0]) == 1
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to fill")
-def test_a_full_disk_is_told_and_the_rest_goes_on(tmp_path: Path, clock: SimulatedClock) -> None:
-    (tmp_path / "out.mkv.part").symlink_to("/dev/full")
-    with pytest.raises(SinkError, match="No space left"):
-        recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock)
-        record(recorder, clock, [i / 30 for i in range(2000)])
-        recorder.close()
-
-
-def test_a_microphone_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = make_clip(tmp_path / "in.mp4", frames=2, audio=0).path
-    with pytest.raises(SourceError, match="has no sound"):
-        Microphone(find_microphone(str(silent)), Clock())
-    monkeypatch.setattr("vidstyle.live.devices._list", lambda *_: [])
-    with pytest.raises(SourceError, match=r"no microphone|reads no microphones"):
-        find_microphone("Blue Yeti")
 
 
 # Snapshots

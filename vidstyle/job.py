@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -92,10 +92,17 @@ class FileJob:
             "vidstyle's version": version("vidstyle"),
             "the source": digest(self.input.path) if self.input.path else self.input.name,
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
-            "an option of reading": repr(self.reading),
-            "an option of writing": repr(replace(self.writing, overwrite=False)),
-            "the engine": repr(self.engine),
+            "an option of reading": _differing(self.reading),
+            "an option of writing": _differing(replace(self.writing, overwrite=False)),
+            "the engine": _differing(self.engine),
         }
+
+
+def _differing(options: Any) -> str:
+    """What of a dataclass of options is not its default: options that a later version adds change nothing."""
+    usual = type(options)()
+    names = [f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)]
+    return repr({name: getattr(options, name) for name in names})
 
 
 def digest(path: Path) -> str:

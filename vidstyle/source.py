@@ -163,7 +163,7 @@ class VideoSource:
                 without ``check``, all of it is decoded from the beginning.
 
         Raises:
-            ChangedError: there is no picture at ``pts``, or it is another one.
+            ChangedError: there is no picture at ``pts``.
         """
         return map(self._convert, self._pictures_after(pts, check))
 
@@ -197,16 +197,15 @@ class VideoSource:
     def _skip_to(self, pts: int, check: int | None) -> None:
         """Decode all up to the picture at ``pts``."""
         frame = next((frame for frame in self._pictures() if frame.pts >= pts), None)
-        if not self._is_the_one(frame, pts, check):
-            raise ChangedError(
-                f"{self.input.name} is not as it was when this was begun (its picture at "
-                f"{float(pts * self.info.time_base):.2f} s is another): begin again"
-            )
-
-    def _is_the_one(self, frame: Any, pts: int, check: int | None) -> bool:
+        where = f"its picture at {float(pts * self.info.time_base):.2f} s"
         if frame is None or frame.pts != pts:
-            return False
-        return check is None or picture_check(self._convert(frame).image) == check
+            raise ChangedError(f"{self.input.name} is not as it was when this was begun ({where} is gone): begin again")
+        if check is not None and not self._is_the_one(frame, pts, check):
+            # FFmpeg does not mend damage in the same way twice when several threads decode.
+            self._notes.append(f"{where} is not to the bit the one that was read before; the source may be damaged")
+
+    def _is_the_one(self, frame: Any, pts: int, check: int) -> bool:
+        return frame is not None and frame.pts == pts and picture_check(self._convert(frame).image) == check
 
     def _convert(self, frame: Any) -> Frame:
         return self._converter(frame)

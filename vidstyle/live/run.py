@@ -26,7 +26,7 @@ from vidstyle.live.outputs import VirtualCamera, Window
 from vidstyle.live.page import PageOutput
 from vidstyle.live.pixels import Fit
 from vidstyle.live.session import Session
-from vidstyle.live.stylize import PlainStylizer
+from vidstyle.live.stylize import DEFAULT_SIZE, PlainStylizer
 
 LONGEST_DELAY = 5000  # milliseconds: every one of them is pictures in memory, 80 kB a millisecond at 720p
 AUTO = "auto"
@@ -123,7 +123,7 @@ def parse_working(text: str) -> int | None:
     if text == "native":
         return None
     if text == AUTO:
-        return 360
+        return DEFAULT_SIZE
     if not text.isdigit() or int(text) < 16:
         raise UsageError(f"--size is {text!r}: expected auto, native, or a number of pixels from 16 on, as 360")
     return int(text)

@@ -95,10 +95,13 @@ def network(recipe: Recipe, images: list[np.ndarray]) -> int:
 
 
 def encode(clip: Path, frames: list[Frame], output: Path) -> int:
-    with VideoSource(clip) as source, WorkFolder(output, {}, resume=False, overwrite=True) as work:
-        with FileSink(output, source, OVERWRITE, Report("", ""), work) as sink:
-            for frame in frames:
-                sink.write(frame)
+    with (
+        VideoSource(clip) as source,
+        WorkFolder(output, {}, resume=False, overwrite=True) as work,
+        FileSink(output, source, OVERWRITE, Report("", ""), work) as sink,
+    ):
+        for frame in frames:
+            sink.write(frame)
     return len(frames)
 
 

@@ -67,9 +67,6 @@ def of_file(path: Path) -> list[tuple[int, int, int]]:
         return facts(source)
 
 
-# --- playlists
-
-
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\n{}\n#EXT-X-ENDLIST\n"
 
 
@@ -94,9 +91,6 @@ def test_a_playlist_from_the_network_never_reads_local_files(tmp_path: Path) -> 
             assert len(facts(source)) == 12
         with pytest.raises(SourceError):
             VideoSource(parse_input(f"{site.url}/bad.m3u8"), QUICK)
-
-
-# --- URLs
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -177,9 +171,6 @@ def test_a_servers_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         with VideoSource(parse_input(f"{site.url}/a.mkv"), QUICK) as source:
             assert len(facts(source)) == 12
-
-
-# --- pipes
 
 
 @contextmanager

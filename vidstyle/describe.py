@@ -48,7 +48,7 @@ def describe(
     check_picture(name, width, height, options.limit)
     check_picture(name, working[1], working[0], options.limit)
     check_total(name, width, height, frames, options.limit)
-    _describe_hdr(colour, data, options, note)
+    _describe_hdr(data, note)
     return VideoInfo(
         width=width,
         height=height,
@@ -94,11 +94,9 @@ def _output_colour(frame: Any, colour: Colour, options: SourceOptions) -> Colour
     return replace(colour, matrix=MATRIX_709, range=RANGE_LIMITED)  # as every player expects of video
 
 
-def _describe_hdr(colour: Colour, data: dict[str, bytes], options: SourceOptions, note: Callable[[str], None]) -> None:
+def _describe_hdr(data: dict[str, bytes], note: Callable[[str], None]) -> None:
     for name in dynamic_metadata(data):
         note(f"{name} metadata is not kept: it says how to show the pictures as they were")
-    if colour.is_hdr and options.hdr == "sdr":
-        note("the source is HDR; its colours were tone-mapped to SDR (BT.709)")
 
 
 def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:

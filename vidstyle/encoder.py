@@ -166,10 +166,15 @@ def _scaled(image: np.ndarray, info: VideoInfo) -> np.ndarray:
 
 
 def _with_alpha(picture: Any, alpha: np.ndarray) -> Any:
-    """RGBA at the size of ``alpha``, uint8 [H, W]."""
+    """RGBA at the size of ``alpha``, uint8 [H, W].
+
+    The picture comes on black, as the network saw it; the file's colours are those before that (straight alpha).
+    """
     height, width = alpha.shape
     colour = picture.reformat(width=width, height=height, interpolation=SCALING, threads=1).to_ndarray()
-    return av.VideoFrame.from_ndarray(np.dstack([colour, alpha]), format="rgba")
+    share = np.maximum(alpha, 1)[..., None].astype(np.uint16)
+    straight = np.minimum((colour * np.uint16(255) + share // 2) // share, 255).astype(np.uint8)
+    return av.VideoFrame.from_ndarray(np.dstack([straight, alpha]), format="rgba")
 
 
 def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:

@@ -27,6 +27,7 @@ from vidstyle.workfolder import WorkFolder
 
 AHEAD = 4  # frames waiting between two stages: hides jitter, and bounds memory
 PIPE = Path("-")
+_IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 
 
@@ -92,7 +93,7 @@ class FileJob:
             "vidstyle's version": version("vidstyle"),
             "the source": digest(self.input.path) if self.input.path else self.input.name,
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
-            "an option of reading": _differing(self.reading),
+            "an option of reading": _differing(replace(self.reading, **_IMMATERIAL)),
             "an option of writing": _differing(replace(self.writing, overwrite=False)),
             "the engine": _differing(self.engine),
         }
@@ -191,6 +192,7 @@ def _run(
         with (
             Prefetch(frames, AHEAD, "source") as read,
             Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
+            source.stopping(),
         ):
             for count, frame in enumerate(styled, start=done + 1):
                 sink.write(frame)

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 
+from vidstyle.containers import ATTACHED_PIC
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
@@ -18,7 +19,6 @@ from vidstyle.inputs import TIMEOUT, Input, open_input
 from vidstyle.limits import Limit, check_picture
 from vidstyle.others import Span, Tee
 
-ATTACHED_PIC = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video
 #: containers that store every picture's time; others count, and may count differently from the middle on
 EXACT = ("mov", "matroska", "mpegts")
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
@@ -249,6 +249,8 @@ class Reading:
         if hasattr(self, "_pictures"):
             self._pictures.close()
         self._packets.close()
+        # It holds this reading, and this holds it: without this its pictures' memory would wait for the collector.
+        self.__dict__.pop("_decoder", None)
         self.container.close()
 
 

@@ -21,11 +21,10 @@ from vidstyle.frame import Frame
 from vidstyle.inputs import PIPE, Input, parse_input
 from vidstyle.limits import Limit, TooLargeError
 from vidstyle.others import OtherStreams, SecondReading, Span
-from vidstyle.reading import ATTACHED_PIC, Reading, SourceOptions, best_video
+from vidstyle.reading import Reading, SourceOptions, best_video
 from vidstyle.tags import colour_of
 
 __all__ = [
-    "ATTACHED_PIC",
     "INTERPOLATION",
     "SHRINK",
     "ChangedError",

@@ -120,3 +120,14 @@ def test_strict_and_the_report_file(style: str, shared, tmp_path: Path) -> None:
     assert run(*common, tmp_path / "b.mp4", shared("media/hlg10-color-test.mp4")) == 1
     said = json.loads((tmp_path / "report.json").read_text())
     assert not said["kept_everything"] and (tmp_path / "b.mp4").exists()
+
+
+@pytest.mark.parametrize(("codec", "kept"), [("h264", True), ("ffv1", False)])
+def test_the_shape_of_pixels_is_kept_or_told(style: str, shared, tmp_path: Path, codec: str, kept: bool) -> None:
+    source = shared("media/h264_white_frame_sar_16_9.mp4")
+    writing = SinkOptions(EncoderOptions(codec))
+    report = stylize_file(FileJob(source, parse_recipe(style), tmp_path / "out.mkv", SourceOptions(48), writing))
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        stream = container.streams.video[0]
+        assert (stream.sample_aspect_ratio == Fraction(16, 9)) == kept
+    assert any("shown as square" in line for line in report.strict_losses()) != kept

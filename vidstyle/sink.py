@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+
 from vidstyle.assembly import Assembly, zero_of
 from vidstyle.codecs import EncoderOptions, choose_encoder
 from vidstyle.containers import container_format
@@ -61,8 +63,16 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
     canvas = doubled(source.info) if options.compare else source.info
     choice = choose_encoder(name, canvas, options.encoder)
     report.reductions += choice.reductions
+    if canvas.aspect != 1 and _loses_aspect(name, choice.encoder):
+        report.reductions.append(f"pixels {canvas.aspect} times as wide as high are shown as square: use .mp4 or h264")
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
     return Encoding(source.info, choice, options.compare, options.encoder.threads)
+
+
+def _loses_aspect(name: Path, encoder: str) -> bool:
+    """Matroska gets the pixels' shape from PyAV for no codec; H.264 and HEVC carry it themselves."""
+    carried = av.Codec(encoder, "w").canonical_name in ("h264", "hevc")
+    return name.suffix.lower() in (".mkv", ".webm") and not carried
 
 
 class FileSink:

@@ -19,9 +19,7 @@ End = Annotated[str | None, typer.Option(metavar="TIME", help="End here.")]
 Deinterlace = Annotated[str, typer.Option(help="auto (where the video is flagged), always or never.")]
 Hdr = Annotated[str, typer.Option(help="sdr: tone-map HDR for every screen; keep: write HDR in 10 bits.")]
 NoLimit = Annotated[bool, typer.Option("--no-limit", help="Allow videos that claim to be enormous.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit with 1 if anything but the look differs from the source.")
-]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything but the look differs from the source.")]
 PixelFormat = Annotated[
     str | None, typer.Option(metavar="NAME", help="As yuv444p or yuv420p10le; what every player shows if left out.")
 ]

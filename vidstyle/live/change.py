@@ -55,6 +55,15 @@ class Rect(NamedTuple):
         return array[..., self.top // scale : self.bottom // scale, self.left // scale : self.right // scale]
 
 
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two pictures are equal, by eight bytes at a time where that is possible."""
+    if a is b or a.shape != b.shape:
+        return a is b
+    if a.nbytes % 8 or not (a.flags.c_contiguous and b.flags.c_contiguous):
+        return np.array_equal(a, b)
+    return not (a.reshape(-1).view(np.uint64) != b.reshape(-1).view(np.uint64)).any()
+
+
 def differing(a: np.ndarray, b: np.ndarray, block: int) -> np.ndarray:
     """Blocks of which any byte differs: bool [H / block, W / block].
 

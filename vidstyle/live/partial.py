@@ -13,13 +13,14 @@ import numpy as np
 from vidstyle.engine import ENGINES, EngineSpec, Recipe
 from vidstyle.live.change import Rect, rectangles, spread
 from vidstyle.live.opencv import opencv
-from vidstyle.live.parts import PICTURE, Part, Tensor, margin, student_parts
+from vidstyle.live.parts import PICTURE, Part, Tensor, margin, student_parts, work_share
+from vidstyle.network import Architecture
 from vidstyle.style import Style
 
 STEP = 2  # blocks: the sides of a window are a multiple of this, for fewer different shapes
 LOOK = "look"  # the last part's result is kept under this name: PICTURE is the source
-#: what each part costs for the whole picture, as a share of the fused network (bf16, the bundled look)
-COSTS = 0.42, 0.19, 0.62
+#: what a part costs for the whole picture, as a share of the fused network: of its arithmetic, and for a picture
+ARITHMETIC, PICTURES = 1.1, 0.05
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Partial:
         self._rows, self._columns = spec.height // self._block, spec.width // self._block
         parts = student_parts(arch)
         self._engines = [(part, load(style, part, spec)) for part in parts]
+        self._costs = [_cost(arch, part) for part in parts]
         self._margins = [margin(arch, part) // self._block for part in parts]
         self._kept: dict[str, np.ndarray] = {}
         self._deviation: dict[str, float] = {}
@@ -78,7 +80,7 @@ class Partial:
     @property
     def cost(self) -> float:
         """Of the last call, as a share of the fused network's for the whole picture."""
-        return sum(cost * area for cost, area in zip(COSTS, self.areas, strict=True))
+        return sum(cost * area for cost, area in zip(self._costs, self.areas, strict=True))
 
     def expected_cost(self, changed: np.ndarray) -> float:
         """Of an update, before it is known how far a change reaches; something must have changed."""
@@ -87,7 +89,7 @@ class Partial:
             reach = 2 * around + place
             found = [rect.grown(reach, *changed.shape) for rect in rectangles(changed, reach)]
             areas.append(sum(rect.area for rect in found) / changed.size)
-        return sum(cost * area for cost, area in zip(COSTS, areas, strict=True))
+        return sum(cost * area for cost, area in zip(self._costs, areas, strict=True))
 
     def whole(self, picture: np.ndarray) -> None:
         """Compute all of ``picture``, uint8 [H, W, 3]."""
@@ -151,3 +153,8 @@ class Partial:
         )
         np.copyto(kept, values, where=blocks.repeat(cells, 0).repeat(cells, 1))
         return blocks
+
+
+def _cost(arch: Architecture, part: Part) -> float:
+    pictures = sum(tensor.name == PICTURE for tensor in (*part.takes, *part.gives))
+    return ARITHMETIC * work_share(arch, part) + PICTURES * pictures

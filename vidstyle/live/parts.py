@@ -1,12 +1,12 @@
-"""A student cut into three parts whose borders can be kept: so a part of a picture can be computed exactly.
+"""A student cut into parts whose borders can be kept: so a part of a picture can be computed exactly.
 
-    picture ─▶ encode ─▶ skips, deep ─▶ middle ─▶ join ─▶ decode ─▶ look
-                           └──────────────────────▶ decode
+    picture ─▶ way down ─▶ blocks at the smallest scale ─▶ one scale up ─▶ ... ─▶ look
+                   └─────────── skips ───────────────────────┘
 
-A whole network is of little use for a part of a picture: an output pixel depends on up to 130 pixels to each
-side (`halo`), and a change reaches as far, so that a window would have to be 260 pixels wider than what
-changed. With the features at the two borders kept from the picture before, each part sees true neighbours,
-and needs only its own, smaller margin.
+A whole network is of little use for a part of a picture: an output pixel depends on up to 139 pixels to each
+side (`halo`), and a change reaches as far, so that a window would have to be 280 pixels wider on each side than
+what changed. With the features at the borders kept from the picture before, each part sees true neighbours, and
+needs only its own, smaller margin.
 
 The parts are cut out of `vidstyle.network.run` by the names of its convolutions, for any runtime's operations.
 """
@@ -45,25 +45,30 @@ class Part:
     gives: tuple[Tensor, ...]
 
 
-def student_parts(arch: Architecture) -> tuple[Part, Part, Part]:
-    """Encode, middle, decode. The middle is all that works at the smallest scale."""
+def student_parts(arch: Architecture) -> tuple[Part, ...]:
+    """The way down in one part, then one for each residual block at the smallest scale and each scale above.
+
+    A part takes the picture or the last tensor of the part before, and skips; what it hands on comes last.
+    """
     last = len(arch.widths) - 1
     picture = Tensor(PICTURE)
-    skips = tuple(_down(arch, level) for level in range(last))
+    skips = [_last_block(arch, "down", level, arch.down_blocks[level]) for level in range(last)]
     deep = Tensor(f"down{last}", arch.widths[last], arch.multiple)
-    join = Tensor(f"up{last}", arch.widths[last - 1], arch.multiple // 2)
-    return (
-        Part((picture,), (*skips, deep)),
-        Part((skips[-1], deep), (join,)),
-        Part((picture, *skips[:-1], join), (picture,)),
-    )
+    between = [_last_block(arch, "up", last, count) for count in range(1, arch.blocks[last])]
+    joins = [Tensor(f"up{level}", arch.widths[level - 1], skips[level - 1].stride) for level in range(last, 0, -1)]
+    handed = [deep, *between, *joins]
+    beside = [*[()] * len(between), *[(skip,) for skip in reversed(skips)], (picture,)]
+    later = [
+        Part((*extra, before), (after,))
+        for before, after, extra in zip(handed, [*handed[1:], picture], beside, strict=True)
+    ]
+    return Part((picture,), (*skips, deep)), *later
 
 
-def _down(arch: Architecture, level: int) -> Tensor:
-    """The skip of a level: what its last residual block on the way down gives, or without one, its entry."""
-    blocks = arch.down_blocks[level]
+def _last_block(arch: Architecture, side: str, level: int, blocks: int) -> Tensor:
+    """What a level has after so many residual blocks; without one, its entry on the way down."""
     entry = f"down{level}" if level else "stem"
-    name = f"down{level}.block{blocks - 1}.conv2" if blocks else entry
+    name = f"{side}{level}.block{blocks - 1}.conv2" if blocks else entry
     return Tensor(name, arch.widths[level], 4 * 2**level)
 
 
@@ -172,6 +177,30 @@ class _Reach:
 
 def _shapes(layer: Layer) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return ("weight", (layer.out, layer.inp, layer.k, layer.k)), ("bias", (layer.out,))
+
+
+class _Needs:
+    """`vidstyle.network.Ops` on sets of names: the convolutions a tensor comes from."""
+
+    def size(self, x: frozenset[str]) -> tuple[int, int]:  # noqa: ARG002
+        return 0, 0
+
+    def conv(self, x: frozenset[str], name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> frozenset[str]:  # noqa: ARG002
+        return x | {name}
+
+    def add(self, x: frozenset[str], y: Any) -> frozenset[str]:
+        return x | y if isinstance(y, frozenset) else x
+
+    def __getattr__(self, name: str) -> Any:
+        return self.add if name in ("sub", "mul", "div") else lambda x, *_: x
+
+
+def work_share(arch: Architecture, part: Part) -> float:
+    """The part of the network's arithmetic that ``part`` does."""
+    nothing: frozenset[str] = frozenset()
+    given = run_part(_Needs(), arch, part, {t.name: nothing for t in part.takes}, nothing)
+    work = {name: layer.out * layer.inp * layer.k**2 / layer.area for name, layer in layers(arch).items()}
+    return sum(work[name] for name in frozenset().union(*given)) / sum(work.values())
 
 
 def _span(x: np.ndarray) -> np.ndarray:

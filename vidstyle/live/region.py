@@ -60,9 +60,26 @@ class RegionStylizer:
         self.cost, self.reused = 0.0, 0
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._height, self._width
+
+    @property
+    def noise(self) -> float:
+        """Levels, given or measured."""
+        return self._changes.noise
+
+    @property
     def description(self) -> str:
         """For people: the engine."""
         return self._engine.description
+
+    def warm(self) -> None:
+        """Compute an empty picture, whole and by parts: memory is taken, and machine code made."""
+        blank = np.zeros((self._engine.spec.height, self._engine.spec.width, 3), np.uint8)
+        self._engine(blank[None])
+        if self._partial is not None:
+            self._partial.whole(blank)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] RGB in and out; the result is never written to afterwards."""
@@ -93,9 +110,10 @@ class RegionStylizer:
 
     def _update(self, partial: Partial, picture: np.ndarray, changed: np.ndarray) -> None:
         partial.care = LOOSE if self._changes.noise else EXACT
+        self._kept = False  # where this fails the features are neither the old nor the new picture's
         partial.update(picture, changed)
         self._changes.take(picture, changed)
-        self._since += 1
+        self._kept, self._since = True, self._since + 1
 
     def close(self) -> None:
         self._engine.close()

@@ -25,20 +25,20 @@ ARITHMETIC, PICTURES = 1.1, 0.05
 
 @dataclass(frozen=True)
 class Care:
-    """What counts as a change of features.
+    """What counts as a change of features, and how far one matters.
 
     Attributes:
         quiet: a block whose features changed by less than this share of their standard deviation counts as
-            unchanged. It keeps its old values, so that nothing adds up.
-        reach: blocks around changed features that the last part computes again, at most.
+            unchanged, and keeps its old values, so that nothing adds up. 0 is exact: all that is computed changed.
+        reach: blocks around changed features that a part computes again, at most.
     """
 
-    quiet: float
+    quiet: float = 0.0
     reach: int = 99
 
 
-#: within a level of the whole computation; and where a camera's noise changes more than a level anyway
-EXACT, LOOSE = Care(0.04), Care(0.3, 1)
+EXACT = Care()
+LOOSE = Care(0.3, 1)  # where a camera's noise changes more anyway: 1 in 500 pixels is more than a level off
 
 
 def can_be_partial(recipe: Recipe, runtime: str) -> bool:
@@ -114,8 +114,7 @@ class Partial:
             self._part_of(Tensor(PICTURE), rect)[:] = picture[rect.times(self._block).slices]
         source, wanted, areas = changed, [], []
         for (part, engine), around in zip(self._engines, self._margins, strict=True):
-            reach = min(around, self.care.reach) if part is self._engines[-1][0] else around
-            wanted = rectangles(spread(source, around) | spread(changed, reach), around)
+            wanted = rectangles(spread(source, around) | spread(changed, min(around, self.care.reach)), around)
             changed, area = np.zeros_like(source), 0
             for rect in wanted:
                 area += self._compute(part, engine, rect, around, changed)
@@ -146,11 +145,12 @@ class Partial:
     def _replace(self, tensor: Tensor, values: np.ndarray, rect: Rect) -> np.ndarray:
         """Keep ``values`` in the blocks where they changed enough; which those are."""
         kept, cells = self._part_of(tensor, rect), self._block // tensor.stride
-        change = np.abs(values - kept).max(0)
-        rows, columns = change.shape[0] // cells, change.shape[1] // cells
-        blocks = (
-            change.reshape(rows, cells, columns, cells).max((1, 3)) > self.care.quiet * self._deviation[tensor.name]
-        )
+        rows, columns = kept.shape[1] // cells, kept.shape[2] // cells
+        if not self.care.quiet:
+            kept[:] = values
+            return np.ones((rows, columns), bool)
+        change = np.abs(values - kept).max(0).reshape(rows, cells, columns, cells).max((1, 3))
+        blocks: np.ndarray = change > self.care.quiet * self._deviation[tensor.name]
         np.copyto(kept, values, where=blocks.repeat(cells, 0).repeat(cells, 1))
         return blocks
 

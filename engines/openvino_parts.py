@@ -19,7 +19,7 @@ from vidstyle.network import prepare
 from vidstyle.style import Style
 
 BLOCK = 4  # pixels: a student's coarsest look at the picture itself
-KEPT = 400  # shapes of single layers whose machine code is kept, about 1 MB each
+KEPT = 120  # shapes of single layers whose machine code is kept, about half a MB each
 
 
 class _Blocks:

@@ -110,8 +110,7 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
     mixed: a half of the strength is the middle between two pictures.
     """
     frames = op.parameter([batch, height, width, 3], np.uint8, name="frames")
-    x = op.convert(op.transpose(frames, op.constant(np.array([0, 3, 1, 2]))), "f32")
-    x = op.subtract(op.multiply(x, _node(1 / 127.5)), _node(1.0))
+    x = from_pixels(frames)
     styled = [
         run(OpenVINOOps(prepare(style.card.architecture, style.weights)), style.card.architecture, x)
         for style, _ in recipe.parts
@@ -127,9 +126,20 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
             share = op.gather(shares, op.constant(np.int64(i)), op.constant(np.int64(0)))
             change = op.subtract(op.clamp(look, -1.0, 1.0), x)
             y = op.add(y, op.multiply(change, share))
+    return ov.Model([to_pixels(y)], inputs, "vidstyle")
+
+
+def from_pixels(frames: Node) -> Node:
+    """float32 [n, 3, height, width] of -1 to 1 from uint8 [n, height, width, 3]."""
+    x = op.convert(op.transpose(frames, op.constant(np.array([0, 3, 1, 2]))), "f32")
+    return op.subtract(op.multiply(x, _node(1 / 127.5)), _node(1.0))
+
+
+def to_pixels(y: Node) -> Node:
+    """The way back, rounded and clipped."""
     y = op.multiply(op.add(y, _node(1.0)), _node(127.5))
     y = op.convert(op.round(op.clamp(y, 0.0, 255.0), "half_to_even"), "u8")
-    return ov.Model([op.transpose(y, op.constant(np.array([0, 2, 3, 1])))], inputs, "vidstyle")
+    return op.transpose(y, op.constant(np.array([0, 2, 3, 1])))
 
 
 class _Call:

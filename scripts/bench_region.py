@@ -32,7 +32,7 @@ from vidstyle.live.upscale import apply_change, shrunk
 SHARES = 0.05, 0.10, 0.16, 0.25, 0.50
 HALOS = 0, 16, 32, 48, 64, 80, 96, 112, 128, 144
 WORTHWHILE, HALF = 2.0, 0.25
-LATE = 4  # pictures until features are kept
+LATE = 6  # pictures until features are kept and parts compiled
 
 
 def person(seconds: float, width: int, height: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def _part_row(
 ) -> Row:
     whole, part, worst, costs = [], [], [0], []
     precision = engine.spec.precision
-    with RegionStylizer(recipe, *pictures[0].shape[:2], precision=precision, noise=args.noise) as region:
+    with RegionStylizer(recipe, *pictures[0].shape[:2], precision=precision, noise=args.noise, waits=True) as region:
         for picture in [*pictures, *pictures[::-1]]:
             expected, seconds = timed(lambda x: engine(x[None])[0], picture)
             found, own = timed(region, picture)

@@ -53,7 +53,9 @@ class AVCamera:
         coding = "test source" if opening.format == "lavfi" else f"{stream.codec_context.name}"
         through = f" through {opening.format}" if opening.is_device and opening.format else ""
         endless = opening.is_endless
-        return CameraInfo(opening.label, stream.width, stream.height, rate, coding + through, endless)
+        return CameraInfo(
+            opening.label, stream.width, stream.height, rate, coding + through, endless, opening.is_device
+        )
 
     def _check_size(self) -> None:
         given = self.info.width, self.info.height

@@ -20,7 +20,12 @@ SILENCE = 3.0  # seconds without a picture before it is said
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """What a camera gives, which may not be what was asked for. ``is_endless``: its end is a fault."""
+    """What a camera gives, which may not be what was asked for.
+
+    Attributes:
+        is_endless: its end is a fault.
+        is_device: a sensor's pictures, no two of them the same.
+    """
 
     label: str
     width: int
@@ -28,6 +33,7 @@ class CameraInfo:
     rate: float | None
     coding: str
     is_endless: bool = True
+    is_device: bool = True
 
     def __str__(self) -> str:
         rate = f" at {self.rate:.4g} fps" if self.rate else ""

@@ -1,9 +1,9 @@
-"""What changed between two pictures, on blocks, and the few rectangles that hold it."""
+"""What changed between two pictures, on blocks."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,12 +32,12 @@ class Rect(NamedTuple):
             max(0, self.top - by), max(0, self.left - by), min(height, self.bottom + by), min(width, self.right + by)
         )
 
-    def stepped(self, step: int, height: int, width: int) -> Rect:
-        """The rectangle, larger where that makes its sides multiples of ``step``, within height x width."""
-        rows = min(height, -(-(self.bottom - self.top) // step) * step)
-        columns = min(width, -(-(self.right - self.left) // step) * step)
-        top, left = min(self.top, height - rows), min(self.left, width - columns)
-        return Rect(top, left, top + rows, left + columns)
+    def holds(self, other: Rect) -> bool:
+        return self.joined(other) == self
+
+    def joined(self, other: Rect) -> Rect:
+        """The smallest that holds both."""
+        return Rect(*(min(pair) for pair in zip(self[:2], other[:2], strict=True)), *map(max, self[2:], other[2:]))
 
     def within(self, outer: Rect) -> Rect:
         """The same place counted from the corner of ``outer``."""
@@ -49,10 +49,6 @@ class Rect(NamedTuple):
 
     def times(self, factor: int) -> Rect:
         return Rect(*(value * factor for value in self))
-
-    def of(self, array: np.ndarray, scale: int = 1) -> np.ndarray:
-        """The part of ``array`` [..., rows, columns] that this covers; the rectangle is divided by ``scale``."""
-        return array[..., self.top // scale : self.bottom // scale, self.left // scale : self.right // scale]
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -83,66 +79,10 @@ def spread(mask: np.ndarray, by: int) -> np.ndarray:
     return result
 
 
-def filled(mask: np.ndarray) -> np.ndarray:
-    """The mask with its `rectangles` full."""
-    result = np.zeros_like(mask)
-    for rect in rectangles(mask, 0):
-        rect.of(result)[:] = True
-    return result
-
-
 def bounds(mask: np.ndarray) -> Rect:
     """The rectangle around all that is set; something must be."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return Rect(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-
-
-def rectangles(mask: np.ndarray, margin: int, most: int = 3) -> list[Rect]:
-    """At most ``most`` rectangles that hold all that is set, disjoint; empty where nothing is.
-
-    One is cut in two at its widest empty gap where both parts with their margins are a fifth smaller than it.
-    """
-    if not mask.any():
-        return []
-    found = [bounds(mask)]
-    whole: list[Rect] = []
-    while found and len(found) + len(whole) < most:
-        rect = found.pop(0)
-        halves = _halves(mask, rect)
-        cost = sum(half.grown(margin, *mask.shape).area for half in halves)
-        if halves and cost < 0.8 * rect.grown(margin, *mask.shape).area:
-            found += halves
-        else:
-            whole.append(rect)
-    return found + whole
-
-
-def _halves(mask: np.ndarray, rect: Rect) -> list[Rect]:
-    """Both sides of the widest gap, rows or columns without anything set; empty where there is no gap."""
-    inside = rect.of(mask)
-    gaps = [(*_widest_gap(inside.any(1 - axis)), axis) for axis in (0, 1)]
-    width, end, axis = max(gaps)
-    if not width:
-        return []
-    cut = (slice(0, end), slice(None)) if axis == 0 else (slice(None), slice(0, end))
-    rest = (slice(end, None), slice(None)) if axis == 0 else (slice(None), slice(end, None))
-    first, second = bounds(inside[cut]), bounds(inside[rest])
-    shift = (end, 0) if axis == 0 else (0, end)
-    return [_moved(first, rect.top, rect.left), _moved(second, rect.top + shift[0], rect.left + shift[1])]
-
-
-def _moved(rect: Rect, down: int, right: int) -> Rect:
-    return Rect(rect.top + down, rect.left + right, rect.bottom + down, rect.right + right)
-
-
-def _widest_gap(line: Any) -> tuple[int, int]:
-    """(length, end) of the longest run of False between two True; (0, 0) without one."""
-    places = np.flatnonzero(line)
-    gaps = np.diff(places) - 1
-    if not len(gaps) or not gaps.max():
-        return 0, 0
-    widest = int(gaps.argmax())
-    return int(gaps[widest]), int(places[widest + 1])
 
 
 class Changes:
@@ -177,20 +117,19 @@ class Changes:
             self._levels.append(float(np.percentile(self._scores(self._last, before), 30)))
         return self._beyond_noise() if self.noise else differing(picture, self._source, self._block)
 
-    def take(self, picture: np.ndarray, mask: np.ndarray | None = None) -> None:
-        """From now on the look shows ``picture`` in the blocks of ``mask``; everywhere without one."""
-        if mask is None:
-            self._source = picture.copy()
-            self._active = np.zeros((picture.shape[0] // self._block, picture.shape[1] // self._block), bool)
-            mask = np.ones_like(self._active)
+    def take(self, picture: np.ndarray, rect: Rect | None = None) -> None:
+        """From now on the look shows ``picture`` in the blocks of ``rect``; everywhere without one."""
+        if rect is None:
+            rows, columns = picture.shape[0] // self._block, picture.shape[1] // self._block
+            self._source, self._active = np.empty_like(picture), np.zeros((rows, columns), bool)
+            rect = Rect(0, 0, rows, columns)
         means = self._shrunk(picture) if self._noise != 0 else None
         if means is not None and means.shape != self._means.shape:
             self._means = self._last = means.copy()
-        for rect in rectangles(mask, 0):
-            pixels, cells = rect.times(self._block).slices, rect.times(self._block // CELL).slices
-            self._source[pixels] = picture[pixels]
-            if means is not None:
-                self._means[cells] = means[cells]
+        pixels, cells = rect.times(self._block).slices, rect.times(self._block // CELL).slices
+        self._source[pixels] = picture[pixels]
+        if means is not None:
+            self._means[cells] = means[cells]
 
     def _beyond_noise(self) -> np.ndarray:
         """Blocks over the threshold, with their company: a lone block must differ by twice as much, one beside

@@ -41,7 +41,7 @@ class OpenCVCamera:
         size = [int(self._device.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
         rate = float(self._device.get(cv2.CAP_PROP_FPS)) or None
         coding = f"through OpenCV, {self._device.getBackendName()}"
-        self.info = CameraInfo(opening.label, size[0], size[1], rate, coding, opening.is_endless)
+        self.info = CameraInfo(opening.label, size[0], size[1], rate, coding, opening.is_endless, opening.is_device)
         if wish.size not in (None, (size[0], size[1])):
             self.close()
             gives = f"{size[0]}x{size[1]}"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import numpy as np
 
 from vidstyle.engine import EngineSpec, Recipe, load_engine
-from vidstyle.live.change import Changes, filled
-from vidstyle.live.partial import EXACT, LOOSE, Partial, can_be_partial
+from vidstyle.live.area import Area
+from vidstyle.live.change import Changes, Rect, bounds
+from vidstyle.live.partial import Networks, Partial, can_be_partial
 
 REFRESH = 300  # pictures computed in part until one is computed whole
 WORTH = 0.85  # of the cost of a whole picture: beyond it a part is not worth its trouble
 PLAIN_BLOCK = 16  # pixels, where only unchanged pictures are told apart
 SETTLED = 2  # pictures in a row with a still background until features are kept
 
+log = logging.getLogger(__name__)
+
 
 class RegionStylizer:
     """Give pictures of one size a look, computing again only what changed. Of one thread; a context manager.
 
     A part of a picture can be computed where the look is one student at full strength on OpenVINO
-    (`vidstyle.live.partial`). Elsewhere only unchanged pictures are used again.
+    (`vidstyle.live.partial`). Elsewhere only unchanged pictures are used again. What a new size of part needs is
+    compiled on a thread of its own; whole pictures are computed until it is there.
 
     Args:
         recipe: the look.
@@ -27,6 +34,7 @@ class RegionStylizer:
         noise: levels by which an unchanged place may differ from picture to picture: 0 for clean input, where
             the result is that of the whole computation; None to measure it.
         refresh: pictures computed in part until one is computed whole.
+        waits: wait for what is compiled, so that the same pictures always take the same way.
 
     Attributes:
         cost: of the last picture, as a share of a whole one: 0 where it was used again.
@@ -45,6 +53,7 @@ class RegionStylizer:
         threads: int = 0,
         noise: float | None = 0.0,
         refresh: int = REFRESH,
+        waits: bool = False,
     ) -> None:
         partial = can_be_partial(recipe, runtime)
         block = recipe.parts[0][0].card.architecture.multiple if partial else PLAIN_BLOCK
@@ -54,6 +63,10 @@ class RegionStylizer:
         self._engine = load_engine(recipe, whole, runtime)
         self._partial = Partial(recipe.parts[0][0], self._engine.spec, runtime) if partial else None
         self._changes, self._refresh = Changes(block, noise), refresh
+        self._area = Area(whole.height // block, whole.width // block)
+        self._compiler = ThreadPoolExecutor(1, "vidstyle-parts") if partial else None
+        self._compiling: Future[Networks] | None = None
+        self._waits = waits
         self._look: np.ndarray | None = None
         self._kept = False  # whether the features kept are those of the look
         self._calm = self._since = 0  # pictures in a row worth computing in part; computed so since a whole one
@@ -79,6 +92,7 @@ class RegionStylizer:
         blank = np.zeros((self._engine.spec.height, self._engine.spec.width, 3), np.uint8)
         self._engine(blank[None])
         if self._partial is not None:
+            self._partial.keep(self._partial.compiled(self._partial.all))
             self._partial.whole(blank)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
@@ -93,29 +107,53 @@ class RegionStylizer:
 
     def _compute(self, picture: np.ndarray, changed: np.ndarray) -> np.ndarray:
         partial = self._partial
-        worth = partial is not None and self._look is not None and partial.expected_cost(changed) < WORTH
-        self._calm = self._calm + 1 if worth else 0
-        if partial is None or self._calm < SETTLED:
+        rect = self._area.follow(bounds(changed)) if self._look is not None else None
+        if partial is not None and rect is not None:
+            partial.near = self.noise > 0
+            self._settle(partial.cost(rect) < WORTH)
+        if partial is None or rect is None or self._calm < SETTLED or not self._is_ready(partial, partial.all):
             self._changes.take(picture)
             self.cost, self._kept = 1.0, False
             return self._engine(picture[None])[0]
-        if self._kept and self._since < self._refresh:
-            self._update(partial, picture, filled(changed))
+        if self._kept and self._since < self._refresh and self._is_ready(partial, rect):
+            self._update(partial, picture, rect)
         else:
             self._changes.take(picture)
             partial.whole(picture)
-            self._kept, self._since = True, 0
-        self.cost = partial.cost
+            self.cost, self._kept, self._since = 1.0, True, 0
         return partial.look.copy()
 
-    def _update(self, partial: Partial, picture: np.ndarray, changed: np.ndarray) -> None:
-        partial.care = LOOSE if self._changes.noise else EXACT
+    def _settle(self, worth: bool) -> None:
+        self._calm = self._calm + 1 if worth else 0
+        if not worth:
+            self._area.forget()
+
+    def _update(self, partial: Partial, picture: np.ndarray, rect: Rect) -> None:
         self._kept = False  # where this fails the features are neither the old nor the new picture's
-        partial.update(picture, changed)
-        self._changes.take(picture, changed)
+        partial.update(picture, rect)
+        self._changes.take(picture, rect)
         self._kept, self._since = True, self._since + 1
+        self.cost = partial.cost(rect)
+
+    def _is_ready(self, partial: Partial, rect: Rect) -> bool:
+        """Whether ``rect`` can be computed now; has it compiled where not."""
+        if not partial.is_ready(rect) and self._compiling is None and self._compiler is not None:
+            self._compiling = self._compiler.submit(partial.compiled, rect)
+        if self._compiling is not None and (self._waits or self._compiling.done()):
+            self._take(partial, self._compiling)
+        return partial.is_ready(rect)
+
+    def _take(self, partial: Partial, compiling: Future[Networks]) -> None:
+        self._compiling = None
+        try:
+            partial.keep(compiling.result())
+        except Exception as error:  # no part is needed to go on
+            log.warning("parts of pictures cannot be computed, whole ones are: %s", " ".join(str(error).split()))
+            self._partial = None
 
     def close(self) -> None:
+        if self._compiler is not None:
+            self._compiler.shutdown(wait=True, cancel_futures=True)
         self._engine.close()
         self._partial = None
 

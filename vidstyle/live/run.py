@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from vidstyle.catalog import list_styles, parse_recipe
-from vidstyle.engine import Recipe
 from vidstyle.errors import UsageError
 from vidstyle.job import EngineOptions
 from vidstyle.live.av_camera import AVCamera
@@ -19,14 +18,14 @@ from vidstyle.live.camera import Camera, Capture
 from vidstyle.live.clock import Clock
 from vidstyle.live.controls import Controls
 from vidstyle.live.devices import Opening, Wish, find_camera, find_microphone
-from vidstyle.live.looks import LiveStylizer, Looks
+from vidstyle.live.keepup import KeepUp
+from vidstyle.live.looks import Looks
 from vidstyle.live.opencv_camera import OpenCVCamera
 from vidstyle.live.outlet import Output
 from vidstyle.live.outputs import VirtualCamera, Window
 from vidstyle.live.page import PageOutput
 from vidstyle.live.pixels import Fit
 from vidstyle.live.session import Session
-from vidstyle.live.stylize import DEFAULT_SIZE, PlainStylizer
 
 LONGEST_DELAY = 5000  # milliseconds: every one of them is pictures in memory, 80 kB a millisecond at 720p
 AUTO = "auto"
@@ -96,9 +95,11 @@ def open_session(job: LiveJob, say: Callable[[str], None], clock: Clock | None =
     with ExitStack() as undo:
         capture = Capture(lambda: open_camera(find_camera(job.camera, job.wish), job, clock), clock, say)
         undo.callback(capture.stop, 1.0)
-        running, outputs = _open_outputs(job, controls, capture.info.rate or 30, clock, say, undo)
+        rate = capture.info.rate or 30
+        running, outputs = _open_outputs(job, controls, rate, clock, say, undo)
         blank = np.full((job.fit.height, job.fit.width, 3), 127, np.uint8)
-        looks = Looks(lambda name: open_look(parse_recipe(name), job), job.style, blank, clock, say)
+        loader = LookLoader(job, rate, not capture.info.is_device)
+        looks = Looks(loader, job.style, blank, clock, say)
         undo.callback(looks.stop, 1.0)
         running.session = Session(capture, looks, outputs, controls, clock, say, job.delay / 1000)
         undo.pop_all()
@@ -110,20 +111,37 @@ def open_camera(opening: Opening, job: LiveJob, clock: Clock) -> Camera:
     return kind(opening, job.wish, job.fit, clock)
 
 
-def open_look(recipe: Recipe, job: LiveJob) -> LiveStylizer:
-    return PlainStylizer(recipe, parse_working(job.size), job.engine)
+class LookLoader:
+    """Makes looks by their names, for `Looks`; the machine is measured with the first one only.
+
+    Args:
+        rate: pictures a second to keep up with.
+        clean: an unchanged place of the camera's pictures is the same to the bit: it is a file, not a camera.
+    """
+
+    def __init__(self, job: LiveJob, rate: float, clean: bool) -> None:
+        self._size = parse_working(job.size, min(job.fit.width, job.fit.height))
+        self._options, self._rate, self._noise = job.engine, rate, 0.0 if clean else None
+        self._last: KeepUp | None = None
+
+    def __call__(self, name: str) -> KeepUp:
+        """Raises StyleError or EngineError."""
+        cost = self._last.cost if self._last is not None else None
+        recipe = parse_recipe(name)
+        self._last = KeepUp(recipe, self._size, self._options, rate=self._rate, noise=self._noise, cost=cost)
+        return self._last
 
 
-def parse_working(text: str) -> int | None:
-    """Short side that the network works at; None for the session's own.
+def parse_working(text: str, native: int) -> int | None:
+    """Short side that the network works at; None for the one that keeps up.
 
     Raises:
         UsageError: it is none of a number from 16 on, "native" and "auto".
     """
     if text == "native":
-        return None
+        return native
     if text == AUTO:
-        return DEFAULT_SIZE
+        return None
     if not text.isdigit() or int(text) < 16:
         raise UsageError(f"--size is {text!r}: expected auto, native, or a number of pixels from 16 on, as 360")
     return int(text)

@@ -146,7 +146,7 @@ def test_it_follows_the_load_down_and_up(opened: Any) -> None:
 
 
 def test_another_size_comes_without_a_jump(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A still scene but for one pixel: between two pictures nothing changes by more than a quarter of the difference."""
+    """A still scene but for one pixel: between two pictures at most a quarter of the difference."""
     monkeypatch.setattr(Region, "__call__", lambda self, picture: _by_height(self, picture))
     machine, look = opened(0.2)
     picture = np.full((720, 1280, 3), 90, np.uint8)

@@ -111,8 +111,8 @@ class KeepUp:
         if self._coming is not None and not self._coming.cancelled() and self._coming.exception() is None:
             self._coming.result().close()
         if self._region is not None:
-            self._region.close()
-        self._region = self._coming = None
+            self._region.close()  # its figures stay
+        self._coming = None
 
     def _styled(self, region: RegionStylizer, picture: np.ndarray) -> np.ndarray:
         small = shrunk(picture, *region.size)

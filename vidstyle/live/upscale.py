@@ -27,6 +27,7 @@ import numpy as np
 from vidstyle.live.opencv import opencv
 
 FLAT = 15.0  # squared levels: what varies less says little about the slope
+HALF = 2.1  # times as large
 FIT = 2  # the slope is fitted on the small picture divided by this
 
 
@@ -68,13 +69,13 @@ def _mean(x: np.ndarray) -> np.ndarray:
 def shrunk(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scale down to [height, width, 3]; the array itself where the size is right.
 
-    Up to half, each pixel is from the four nearest: they cover the picture, in a fifth of the time that means
-    over areas take.
+    Up to about half, each pixel is from the four nearest: they cover the picture, in a fifth of the time that
+    means over areas take.
     """
     if picture.shape[:2] == (height, width):
         return picture
     cv2 = opencv()
-    near = 2 * height >= picture.shape[0] and 2 * width >= picture.shape[1]
+    near = HALF * height >= picture.shape[0] and HALF * width >= picture.shape[1]
     result: np.ndarray = cv2.resize(
         picture, (width, height), interpolation=cv2.INTER_LINEAR if near else cv2.INTER_AREA
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidstyle.live.opencv import opencv
+from vidstyle.opencv import opencv
 
 CELL = 4  # pixels to a side whose mean is compared where pictures have noise
 MOST_NOISE = 4.0  # levels: what is more is movement

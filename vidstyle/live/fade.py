@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidstyle.live.opencv import opencv
+from vidstyle.opencv import opencv
 
 LENGTH = 10  # pictures
 MOVED = 12.0  # levels by which a place has changed when nothing of the old look is left there

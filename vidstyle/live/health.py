@@ -9,7 +9,7 @@ from vidstyle.errors import VidstyleError
 from vidstyle.health import INFO, OK, WARN, Finding
 from vidstyle.live.devices import list_cameras, list_microphones
 from vidstyle.live.drivers import find_driver
-from vidstyle.live.opencv import opencv
+from vidstyle.opencv import opencv
 
 INSTALL = "pip install 'vidstyle[live]'"
 WINDOWS = "for --window: pip uninstall opencv-python-headless, then pip install opencv-python; --page needs none"

@@ -10,8 +10,8 @@ from vidstyle.errors import SourceError
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import Opening, Wish
-from vidstyle.live.opencv import opencv
 from vidstyle.live.pixels import Fit, resize
+from vidstyle.opencv import opencv
 
 
 class OpenCVCamera:

@@ -11,8 +11,8 @@ import numpy as np
 from vidstyle.errors import SinkError
 from vidstyle.live.controls import Controls
 from vidstyle.live.drivers import find_driver
-from vidstyle.live.opencv import opencv
 from vidstyle.live.pixels import to_i420
+from vidstyle.opencv import opencv
 
 WITHOUT = "or go on without one: --no-virtual-camera"
 

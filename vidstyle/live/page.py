@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from vidstyle.errors import SinkError, UsageError
-from vidstyle.live.opencv import opencv
 from vidstyle.live.page_http import Handler
 from vidstyle.live.page_server import Server
+from vidstyle.opencv import opencv
 
 PORT, TRIES = 8765, 20  # the first port tried, and how many
 QUALITY = 85  # of 1..100

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidstyle.errors import UsageError
-from vidstyle.live.opencv import opencv
+from vidstyle.opencv import opencv
 
 FITS = ("letterbox", "crop")
 LINE = 2  # pixels: the width of the line between the source and the look

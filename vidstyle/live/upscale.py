@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidstyle.live.opencv import opencv
+from vidstyle.opencv import opencv
 
 FLAT = 15.0  # squared levels: what varies less says little about the slope
 HALF = 2.1  # times as large

@@ -1,4 +1,4 @@
-"""OpenCV, which the extra ``live`` brings: the pixel work that has to be quick, cameras, and windows."""
+"""OpenCV, which the extra ``live`` brings: motion, the pixel work that has to be quick, cameras, and windows."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def opencv() -> Any:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is told by us
         return cv2
     except ImportError as error:
-        raise EngineError(f"vidstyle live needs OpenCV ({error}): pip install 'vidstyle[live]'") from error
+        raise EngineError(f"this needs OpenCV ({error}): pip install 'vidstyle[live]'") from error

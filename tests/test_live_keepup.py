@@ -202,6 +202,21 @@ def test_an_unchanged_picture_is_not_computed(opened: Any) -> None:
     assert look(picture.copy()) is first and machine.now == spent and look.unchanged == 1
 
 
+def test_a_look_that_flickers_is_steadied(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = iter(range(1000))
+    monkeypatch.setattr(Region, "__call__", lambda _, picture: (picture // 2) + np.uint8(20 * (next(turns) % 2)))
+    spread = []
+    for amount in (0.0, 0.6):
+        _, look = opened(0.05, 360, steady=amount)
+        still = cv2.resize(backdrop(45, 80), (1280, 720))
+        shown = []
+        for index in range(12):
+            still[0, 0] = index  # or it would not be computed
+            shown.append(look(still.copy())[200:500, 300:900].astype(float))
+        spread.append(np.abs(np.diff(shown[4:], axis=0)).mean())
+    assert spread[0] > 15 and spread[1] < 0.7 * spread[0]
+
+
 def test_with_a_real_network_it_is_the_look_of_the_small_picture_with_detail(home: Any) -> None:  # noqa: ARG001
     picture = cv2.resize(backdrop(36, 64), (320, 192))
     look = KeepUp(recipe(), 96, EngineOptions(precision="f32"), noise=0.0)

@@ -72,7 +72,7 @@ class Steady:
         agrees = np.exp(-((differs / AGREES) ** 2))
         if agrees.mean() < CUT:
             return styled
-        scale = np.float32([size[0] / flow.shape[1], size[1] / flow.shape[0]])
+        scale = np.array([size[0] / flow.shape[1], size[1] / flow.shape[0]], np.float32)
         last = self._warped(self._result, cv2.resize(flow, size) * scale)
         share = cv2.resize(agrees * self._amount, size)
         result: np.ndarray = cv2.blendLinear(last, styled, share, 1 - share)

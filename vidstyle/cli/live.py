@@ -35,6 +35,7 @@ def live(
     size: Annotated[
         str, typer.Option(metavar="auto|N|native", help="Short side the network works at; auto: what keeps up here.")
     ] = "auto",
+    steady: opt.Steady = 0.0,
     mirror: Annotated[bool, typer.Option("--mirror", help="Mirror the picture.")] = False,
     virtual_camera: Annotated[
         bool, typer.Option("--virtual-camera/--no-virtual-camera", help="A camera for other programs.")
@@ -92,6 +93,7 @@ def live(
         microphone,
         overwrite,
         EngineOptions(engine, device, precision, threads),
+        steady,
     )
     return _run(job, snapshots, json)
 

@@ -18,6 +18,10 @@ Size = Annotated[
     str,
     typer.Option(metavar="N|native", help="Short side the network works at; the output keeps the source's size."),
 ]
+Steady = Annotated[
+    float,
+    typer.Option("--steady", metavar="AMOUNT", help="Even out flicker along the movement: 0 is off, 0.8 the most."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, gpu (Intel) ...: never replaced by another.")]

@@ -20,6 +20,7 @@ from vidstyle.live.change import same
 from vidstyle.live.fade import Fade
 from vidstyle.live.region import RegionStylizer
 from vidstyle.live.upscale import apply_change, shrunk
+from vidstyle.steady import Steady
 
 PORTION = 0.75  # of the time between two pictures that a look may take: the rest of the session needs some too
 HISTORY = 2000  # pictures
@@ -35,6 +36,7 @@ class KeepUp:
         options: runtime, device, precision, threads.
         rate: pictures a second to keep up with.
         noise: see `RegionStylizer`.
+        steady: see `vidstyle.steady.Steady`.
         cost: what pictures were found to take before, as `cost` of another look: saves measuring at the first one.
         now: seconds.
 
@@ -51,12 +53,14 @@ class KeepUp:
         *,
         rate: float = 30.0,
         noise: float | None = None,
+        steady: float = 0.0,
         cost: Cost | None = None,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.cost, self.unchanged = cost, 0
         self._recipe, self._short, self._options = recipe, size, options
         self._budget, self._noise, self._now = PORTION / rate, noise, now
+        self._steady = Steady(steady) if steady else None
         self._background = ThreadPoolExecutor(1, "vidstyle-size")
         self._coming: Future[RegionStylizer] | None = None
         self._adaptive = AdaptiveSize(((1, 1),), self._budget)
@@ -117,6 +121,8 @@ class KeepUp:
     def _styled(self, region: RegionStylizer, picture: np.ndarray) -> np.ndarray:
         small = shrunk(picture, *region.size)
         styled = region(small)
+        if self._steady is not None:  # of another size it begins anew
+            styled = self._steady(small, styled)
         return styled if small is picture else apply_change(picture, small, styled)
 
     def _load(self, size: Size) -> RegionStylizer:

@@ -26,6 +26,7 @@ from vidstyle.live.outputs import VirtualCamera, Window
 from vidstyle.live.page import PageOutput
 from vidstyle.live.pixels import Fit
 from vidstyle.live.session import Session
+from vidstyle.steady import check_amount
 
 LONGEST_DELAY = 5000  # milliseconds: every one of them is pictures in memory, 80 kB a millisecond at 720p
 AUTO = "auto"
@@ -38,6 +39,7 @@ class LiveJob:
     Attributes:
         camera: see `vidstyle.live.devices.find_camera`; None for the first there is.
         size: short side the network works at: a number, "native", or "auto".
+        steady: see `vidstyle.steady.Steady`.
         delay: milliseconds.
         virtual_camera, window, page: which outputs; ``device`` is the virtual camera's name, ``port`` the page's.
         record: file to record to; ``microphone`` as `find_microphone` takes it.
@@ -61,8 +63,10 @@ class LiveJob:
     microphone: str | None = None
     overwrite: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
+    steady: float = 0.0
 
     def __post_init__(self) -> None:
+        check_amount(self.steady)
         if not 0 <= self.delay <= LONGEST_DELAY:
             raise UsageError(f"--delay is {self.delay}: expected milliseconds from 0 to {LONGEST_DELAY}")
         if not (self.virtual_camera or self.window or self.page or self.record):
@@ -122,13 +126,14 @@ class LookLoader:
     def __init__(self, job: LiveJob, rate: float, clean: bool) -> None:
         self._size = parse_working(job.size, min(job.fit.width, job.fit.height))
         self._options, self._rate, self._noise = job.engine, rate, 0.0 if clean else None
+        self._steady = job.steady
         self._last: KeepUp | None = None
 
     def __call__(self, name: str) -> KeepUp:
         """Raises StyleError or EngineError."""
         cost = self._last.cost if self._last is not None else None
-        recipe = parse_recipe(name)
-        self._last = KeepUp(recipe, self._size, self._options, rate=self._rate, noise=self._noise, cost=cost)
+        wishes: dict[str, Any] = {"rate": self._rate, "noise": self._noise, "steady": self._steady}
+        self._last = KeepUp(parse_recipe(name), self._size, self._options, cost=cost, **wishes)
         return self._last
 
 

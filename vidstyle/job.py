@@ -17,15 +17,13 @@ from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
-from vidstyle.prefetch import Prefetch
 from vidstyle.report import Report
-from vidstyle.segment import marked
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
+from vidstyle.unit import Unit, pump, unit_frames
 from vidstyle.workfolder import WorkFolder
 
-AHEAD = 4  # frames waiting between two stages: hides jitter, and bounds memory
 PIPE = Path("-")
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
@@ -188,18 +186,15 @@ def _run(
     report.working = f"{info.working[1]}x{info.working[0]}"
     done = report.frames_in = work.frames if work is not None else 0
     with _sink(job, source, report, work) as sink:
-        frames = marked(_frames(source, work), info.start)
-        with (
-            Prefetch(frames, AHEAD, "source") as read,
-            Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
-            source.stopping(),
-        ):
-            for count, frame in enumerate(styled, start=done + 1):
-                sink.write(frame)
-                report.frames_in = count
-                on_progress(Progress(count, info.frames, time.perf_counter() - started, info, done))
+
+        def write(frame: Frame) -> None:
+            sink.write(frame)
+            report.frames_in += 1
+            on_progress(Progress(report.frames_in, info.frames, time.perf_counter() - started, info, done))
+
+        pump(source, _frames(source, work, sink), stylizer, write)
     report.reused = stylizer.reused - reused
-    _describe(source, work, sink.reached, report)
+    describe_run(source, work, sink.reached, report)
     report.seconds = time.perf_counter() - started
     report.fps = (report.frames_out - done) / report.seconds
     if done:
@@ -212,12 +207,11 @@ def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | 
     return StreamSink(None if work is None else work.target, source, job.writing, report, work, job.pipe)
 
 
-def _frames(source: VideoSource, work: WorkFolder | None) -> Iterator[Frame]:
+def _frames(source: VideoSource, work: WorkFolder | None, sink: FileSink | StreamSink) -> Iterator[Frame]:
     """The source's frames, from where the finished segments end."""
-    if work is None or not work.segments:
+    if work is None or not isinstance(sink, FileSink):
         return iter(source)
-    last = work.segments[-1]
-    return source.frames_after(last.last, last.check)
+    return unit_frames(source, work.plan(source), Unit(), work.segments)
 
 
 def cut_short(end: Fraction, declared: Fraction | None) -> bool:
@@ -229,7 +223,7 @@ def cut_short(end: Fraction, declared: Fraction | None) -> bool:
     return missing > max(Fraction(1), (declared or 0) * Fraction(1, 50)) or missing > (declared or 0) * Fraction(1, 4)
 
 
-def _describe(source: VideoSource, work: WorkFolder | None, sound_end: Fraction, report: Report) -> None:
+def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fraction, report: Report) -> None:
     """Losses and notes of the reading, also of the interrupted run that this one went on from."""
     segments = work.segments if work is not None else []
     report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])

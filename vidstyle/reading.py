@@ -155,12 +155,17 @@ class Reading:
         while (frame := next(self._pictures, None)) is not None:
             yield frame
 
+    @property
+    def exact(self) -> bool:
+        """Whether this is a file in a container that can be trusted with times in its middle."""
+        return self.tee is None and self._input.seekable and bool(self.container.format.name.startswith(EXACT))
+
     def jump_before(self, pts: int) -> bool:
         """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.
 
         One would do for a closed group of pictures; with two, what an open one lacks has come again by then.
         """
-        if not (self._input.seekable and self.container.format.name.startswith(EXACT)) or self.tee is not None:
+        if not self.exact:
             return False
         self._jumped = True
         landed = self._go_to(pts - int(MARGIN / self.stream.time_base))

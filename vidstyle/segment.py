@@ -1,9 +1,10 @@
 """A piece of the styled video: about ten seconds, encoded on its own, with its packets' exact times beside it.
 
 Segments make a run that was killed go on where it stood, and are the unit of work of many machines. Their
-borders depend on the pictures' times alone, so every run cuts a video alike. Matroska holds the packets
-(it loses nothing when it is cut off, and takes nearly every codec) but counts in milliseconds; the times
-are therefore kept in a JSON file, which is written last: a segment that has one is complete.
+borders are planned from the packets alone (`vidstyle.planning`), so every run cuts a video alike. Matroska holds
+the packets (it loses nothing when it is cut off, and takes nearly every codec) but counts in milliseconds; the
+times are therefore kept in a JSON file, which is written last: a segment that has one is complete. Both get their
+names when they are whole, so that two machines may make the same segment at one time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ import av
 from vidstyle.containers import can_hold
 from vidstyle.encoder import Encoder, Encoding
 from vidstyle.frame import Frame
-from vidstyle.source import picture_check
 from vidstyle.whole import write_whole
 
 SECONDS = 10
@@ -34,7 +34,7 @@ class Segment:
     """A complete one.
 
     Attributes:
-        number: of its ten seconds, counted from the first picture; some may hold no picture.
+        number: `vidstyle.planning.Plan.number_of` its pictures; some may have none.
         file: its name in the work folder.
         bytes, sha256: of the file.
         pts, durations: of every packet, in decoding order, in the output's time and the source's time base.
@@ -42,6 +42,8 @@ class Segment:
         last: pts of its last picture in the source's own time.
         check: `vidstyle.source.picture_check` of the source's picture at ``last``, None at the source's end.
         faults, notes: what the source had found to say of itself until then.
+        before: checksum of the picture at ``after`` where decoding began near it, and not with the segments before:
+            equal to their ``check`` if that gave the same pictures.
     """
 
     number: int
@@ -55,26 +57,19 @@ class Segment:
     check: int | None
     faults: list[str]
     notes: list[str]
+    before: int | None = None
+
+    @property
+    def end(self) -> int:
+        """pts where its last picture ends, in the output's time."""
+        return max(time + duration for time, duration in zip(self.pts, self.durations, strict=True))
 
 
-def number_of(time: Fraction, start: Fraction) -> int:
-    """Which segment a picture at ``time`` belongs to; ``start`` is the first picture's."""
-    return int((time - start) // SECONDS)
-
-
-def marked(frames: Iterator[Frame], start: Fraction) -> Iterator[Frame]:
-    """The same frames; the last of every segment with its `Frame.check`."""
-    from dataclasses import replace
-
-    held = next(frames, None)
-    for frame in frames:
-        assert held is not None
-        if number_of(held.time, start) != number_of(frame.time, start):
-            held = replace(held, check=picture_check(held.image))
-        yield held
-        held = frame
-    if held is not None:
-        yield held
+def follows(segment: Segment, before: Segment | None) -> bool:
+    """Whether the pictures of ``segment`` are those right after the ones of the segment ``before``, to the bit."""
+    if before is None:
+        return segment.after is None
+    return segment.after == before.last and segment.before in (None, before.check)
 
 
 class SegmentWriter:
@@ -85,11 +80,13 @@ class SegmentWriter:
         codec = av.Codec(encoding.choice.encoder, "w").canonical_name
         carrier = "matroska" if can_hold("matroska", codec) else muxer
         self._folder, self._number, self._zero = folder, number, zero
-        self.path = folder / f"{number:05d}.{'mkv' if carrier == 'matroska' else carrier}"
+        self._name = f"{number:05d}.{'mkv' if carrier == 'matroska' else carrier}"
+        self.path = folder / f"{number:05d}-{secrets.token_hex(6)}.part"  # of this run alone
         self._pts: list[int] = []
         self._durations: list[int] = []
         self._last: Frame | None = None
-        self._container = av.open(f"file:{self.path}", "w", format=carrier)
+        options = {"fflags": "+bitexact"}  # or every file would get a random number
+        self._container = av.open(f"file:{self.path}", "w", format=carrier, options=options)
         try:
             self._encoder = Encoder(self._container, carrier, encoding, {})
             self._encoder.start()
@@ -111,8 +108,8 @@ class SegmentWriter:
             self._durations.append(packet.duration or 0)
             self._container.mux(packet)
 
-    def finish(self, after: int | None, faults: list[str], notes: list[str]) -> Segment:
-        """Close the file, bring it to the disk, and write its times beside it."""
+    def finish(self, after: int | None, before: int | None, faults: list[str], notes: list[str]) -> Segment:
+        """Close the file, bring it to the disk, give it its name, and write its times beside it."""
         assert self._last is not None, "a segment has at least one picture"
         self._mux(self._encoder.flush())
         self._container.close()
@@ -120,8 +117,9 @@ class SegmentWriter:
             os.fsync(file.fileno())
         size, digest = self.path.stat().st_size, sha256(self.path)
         last = self._last
-        times = (self._pts, self._durations, after, last.pts, last.check, list(faults), list(notes))
-        segment = Segment(self._number, self.path.name, size, digest, *times)
+        times = (self._pts, self._durations, after, last.pts, last.check, list(faults), list(notes), before)
+        segment = Segment(self._number, self._name, size, digest, *times)
+        self.path = self.path.rename(self._folder / self._name)
         write_whole(self._folder / f"{self._number:05d}.json", json.dumps(asdict(segment)).encode())
         return segment
 
@@ -138,16 +136,33 @@ def sha256(path: Path) -> str:
 
 
 def complete_segments(folder: Path) -> list[Segment]:
-    """The segments in ``folder`` from the first on, up to the first that is damaged."""
-    found: list[Segment] = []
-    for path in sorted(folder.glob("[0-9]*.json")):
-        try:
-            segment = Segment(**json.loads(path.read_text()))
-            file = folder / segment.file
-            whole = file.stat().st_size == segment.bytes and sha256(file) == segment.sha256
-        except (OSError, ValueError, TypeError):
-            break
-        if not whole or segment.after != (found[-1].last if found else None):
-            break
-        found.append(segment)
-    return found
+    """The undamaged segments in ``folder``, in order."""
+    found = (read_segment(path) for path in sorted(folder.glob("[0-9]*.json")))
+    return [segment for segment in found if segment is not None and is_whole(folder, segment)]
+
+
+def read_segment(path: Path) -> Segment | None:
+    """What a JSON file says; None where it is damaged."""
+    try:
+        return Segment(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_whole(folder: Path, segment: Segment) -> bool:
+    """Whether its file is as it was written."""
+    file = folder / segment.file
+    try:
+        return file.stat().st_size == segment.bytes and sha256(file) == segment.sha256
+    except OSError:
+        return False
+
+
+def unbroken(segments: list[Segment]) -> list[Segment]:
+    """Those from the beginning up to the first that does not follow the one before it."""
+    before = None
+    for count, segment in enumerate(segments):
+        if not follows(segment, before):
+            return segments[:count]
+        before = segment
+    return segments

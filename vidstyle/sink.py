@@ -17,9 +17,10 @@ from vidstyle.containers import container_format
 from vidstyle.encoder import Encoding, doubled
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import Frame
+from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
-from vidstyle.segment import SegmentWriter, number_of
+from vidstyle.segment import Segment, SegmentWriter
 from vidstyle.source import VideoSource
 from vidstyle.workfolder import WorkFolder
 
@@ -75,6 +76,82 @@ def _loses_aspect(name: Path, encoder: str) -> bool:
     return name.suffix.lower() in (".mkv", ".webm") and not carried
 
 
+class SegmentSink:
+    """Encode frames into segments of a folder; they can be joined with others later.
+
+    Frames of segments before ``first`` are not written: they are there to warm up what has a memory, and the last
+    one proves that this decoding gave the pictures that the segments before were made of.
+
+    Args:
+        path: of the whole output.
+        folder: of the segments.
+        done: segments before these, from the beginning on; new ones are appended.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: VideoSource,
+        options: SinkOptions,
+        report: Report,
+        folder: Path,
+        plan: Plan,
+        done: list[Segment],
+        first: int = 0,
+    ) -> None:
+        self.path, self.report = path, report
+        self.encoding = _encoding(path, source, options, report)
+        self.muxer = container_format(path)
+        self._source, self._folder, self._plan, self._done, self._first = source, folder, plan, done, first
+        self._zero = round(zero_of(source) / source.info.time_base)
+        self._writer: SegmentWriter | None = None
+        self._warm: Frame | None = None  # the last one that was not written
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame; frames come with increasing pts.
+
+        Raises:
+            SinkError: the disk is full, or the encoder refuses.
+        """
+        try:
+            number = self._plan.number_of(frame.pts)
+            if number < self._first:
+                self._warm = frame
+                return
+            if self._writer is None or self._writer.number != number:
+                self._finish()
+                self._writer = SegmentWriter(self._folder, number, self.encoding, self.muxer, self._zero)
+            self._writer.write(frame)
+        except Exception as error:
+            raise as_sink_error(error, self.path) from error
+
+    def finish(self) -> None:
+        """Complete the segment under way, if there is one.
+
+        Raises:
+            SinkError: as `write`.
+        """
+        try:
+            self._finish()
+        except Exception as error:
+            raise as_sink_error(error, self.path) from error
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            return
+        after = self._done[-1].last if self._done else None
+        before: int | None = None
+        if self._warm is not None:
+            after, before, self._warm = self._warm.pts, self._warm.check, None
+        segment = self._writer.finish(after, before, self._source.faults, self._source.notes)
+        self._writer = None
+        self._done.append(segment)
+
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._writer.discard()
+
+
 class FileSink:
     """Encode frames in segments; at the end join them with the source's other streams, and put the file in place.
 
@@ -89,17 +166,15 @@ class FileSink:
         self.path, self.report = path, report
         self.reached = Fraction(0)
         self._source, self._work = source, work
-        self._muxer = container_format(path)
-        self._encoding = _encoding(path, source, options, report)
-        self._zero = round(zero_of(source) / source.info.time_base)
-        self._writer: SegmentWriter | None = None
+        plan = work.plan(source)
+        self._segments = SegmentSink(path, source, options, report, work.path, plan, work.segments)
         try:
             self._rehearse()
         except BaseException as error:
             raise as_sink_error(error, path) from error
 
     def _assembly(self, file: Path, report: Report) -> Assembly:
-        return Assembly(file, self._muxer, self._source, self._encoding, report)
+        return Assembly(file, self._segments.muxer, self._source, self._segments.encoding, report)
 
     def _rehearse(self) -> None:
         """Write a header with every stream and throw it away: a refusal must not come after hours of work."""
@@ -112,38 +187,18 @@ class FileSink:
             file.unlink(missing_ok=True)
 
     def write(self, frame: Frame) -> None:
-        """Encode one frame; frames come with increasing pts.
-
-        Raises:
-            SinkError: the disk is full, or the encoder refuses.
-        """
-        try:
-            number = number_of(frame.time, self._source.info.start)
-            if self._writer is None or self._writer.number != number:
-                self._finish_segment()
-                self._writer = SegmentWriter(self._work.path, number, self._encoding, self._muxer, self._zero)
-            self._writer.write(frame)
-        except Exception as error:
-            raise as_sink_error(error, self.path) from error
-
-    def _finish_segment(self) -> None:
-        if self._writer is None:
-            return
-        done = self._work.segments
-        source = self._source
-        segment = self._writer.finish(done[-1].last if done else None, source.faults, source.notes)
-        self._writer = None
-        done.append(segment)
+        """See `SegmentSink.write`."""
+        self._segments.write(frame)
 
     def close(self) -> None:
         """Join what was written, read the file back, and put it in place."""
         file = self._work.path / f"whole{self.path.suffix}"
         assembly: Assembly | None = None
         try:
-            self._finish_segment()
+            self._segments.finish()
             assembly = self._assembly(file, self.report)
             assembly.join(self._work.path, self._work.segments)
-            self.reached = assembly.finish()
+            self.reached = max(assembly.finish(), self._pictures_end())
             assembly.verify(file)
             file.replace(self.path)
             self._work.done = True
@@ -152,14 +207,18 @@ class FileSink:
                 assembly.discard()
             raise as_sink_error(error, self.path) from error
 
+    def _pictures_end(self) -> Fraction:
+        """Seconds of the source's time."""
+        return self._work.segments[-1].end * self._source.info.time_base + zero_of(self._source)
+
     def __enter__(self) -> FileSink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if kind is None:
             self.close()
-        elif self._writer is not None:
-            self._writer.discard()
+        else:
+            self._segments.discard()
 
 
 class StreamSink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -166,6 +167,41 @@ class VideoSource:
         """
         return map(self._convert, self._pictures_after(pts, check))
 
+    def frames_since(self, pts: int, warm: int = 1, whole: bool = False) -> Iterator[Frame]:
+        """Up to ``warm`` frames before ``pts``, then all from there on, as iterating gives them.
+
+        Where the container can do that, a file is read from a little before on. Whether that gave the same picture
+        shows in the `picture_check` of the frame before ``pts``; with ``whole`` all is decoded from the beginning.
+        """
+        return map(self._convert, self._pictures_since(pts, max(1, warm), whole))
+
+    @property
+    def exact(self) -> bool:
+        """Whether pictures in the middle can be read without all those before them."""
+        return self._reading.exact
+
+    def _pictures_since(self, pts: int, warm: int, whole: bool) -> Iterator[Any]:
+        held = None if whole else self._near(pts, warm)
+        if held is None:
+            held = _last_before(self._pictures(), pts, warm)
+        yield from held
+        yield from self._pictures()
+
+    def _near(self, pts: int, warm: int) -> list[Any] | None:
+        """`_last_before` by a reading of its own, which is read on from there; None where that is not to be trusted."""
+        usual = 1 / (self.info.rate or 25) / self.info.time_base
+        reading = Reading(self.input, self.options, self._stopped, self.deinterlaced)
+        try:
+            if not reading.jump_before(pts - round((warm - 1) * usual)):
+                return None
+            held = _last_before(iter(reading), pts, warm)
+            if sum(frame.pts < pts for frame in held) < warm or reading.repaired:
+                return None
+            reading, self._reading, self._first = self._reading, reading, None
+            return held
+        finally:
+            reading.close()
+
     def _pictures(self) -> Iterator[Any]:
         tee = self._reading.tee
         if tee is not None and not tee.asked:
@@ -230,3 +266,13 @@ class VideoSource:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _last_before(pictures: Iterator[Any], pts: int, count: int) -> list[Any]:
+    """The last ``count`` pictures before ``pts``, and the one that follows them, if there is one."""
+    held: deque[Any] = deque(maxlen=count + 1)
+    for frame in pictures:
+        held.append(frame)
+        if frame.pts >= pts:
+            return list(held)
+    return list(held)[-count:]

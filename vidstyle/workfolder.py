@@ -10,15 +10,20 @@ import json
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from vidstyle.errors import SinkError
+from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
-from vidstyle.segment import Segment, complete_segments
+from vidstyle.segment import Segment, complete_segments, unbroken
+from vidstyle.source import VideoSource
 from vidstyle.whole import write_whole
+
+PLAN = "plan.json"
 
 
 def work_path(target: Path) -> Path:
@@ -37,18 +42,22 @@ class WorkFolder:
         fingerprint: what decides the result; a later run goes on only if it is the same.
         resume: go on from the segments that are there, if any.
         overwrite: throw them away, if any.
+        parts: of ``resume``: take every segment there is, not only those from the beginning on; and keep the
+            folder at the end of the block, unless the output is `done`.
 
     Raises:
         SinkError: another run is at work on this output, an interrupted run's work is there and neither
             ``resume`` nor ``overwrite`` was asked for, or it was made from something else.
     """
 
-    def __init__(self, target: Path, fingerprint: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self, target: Path, fingerprint: dict[str, Any], resume: bool, overwrite: bool, parts: bool = False
+    ) -> None:
         self.target, self.path = target, work_path(target)
         self.done = False
         self.segments: list[Segment] = []
         self._fingerprint = json.loads(json.dumps(fingerprint))
-        self._resume, self._overwrite = resume, overwrite
+        self._resume, self._overwrite, self._parts = resume, overwrite, parts
         self._lock = FileLock(self.path / "lock", timeout=0)
 
     def __enter__(self) -> WorkFolder:
@@ -80,6 +89,8 @@ class WorkFolder:
 
     def _take_up(self) -> None:
         found = complete_segments(self.path) if not self._overwrite else []
+        if not self._parts:
+            found = unbroken(found)
         if found and not self._resume:
             frames = sum(len(segment.pts) for segment in found)
             what = f"{self.path} holds {frames} frames of an interrupted run"
@@ -100,6 +111,19 @@ class WorkFolder:
             what = f"cannot go on from {self.path}: {', '.join(changed)} changed since that run"
             raise SinkError(f"{what}; give the same again, or --overwrite begins anew")
 
+    def plan(self, source: VideoSource) -> Plan:
+        """Where the video is cut: as the run did that this one goes on from."""
+        path = self.path / PLAN
+        try:
+            return Plan(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            plan = make_plan(source)
+        try:
+            write_whole(path, json.dumps(asdict(plan)).encode())
+        except OSError as error:
+            raise as_sink_error(error, self.target) from error
+        return plan
+
     @property
     def frames(self) -> int:
         """Pictures in the finished segments."""
@@ -108,14 +132,16 @@ class WorkFolder:
     def _clean(self) -> None:
         """Remove everything but the lock, what was made from what, and the finished segments."""
         keep = {"lock", "job.json", *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
+        if self.segments:
+            keep.add(PLAN)
         for path in self.path.iterdir():
             if path.name not in keep:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
-        kept = bool(self.segments) and not self.done and self.path.exists()
+        kept = (self._parts or bool(self.segments)) and not self.done and self.path.exists()
         try:
-            if kept:
+            if kept and not self._parts:
                 with suppress(OSError):  # the error that ends the block is the one to tell of
                     self._clean()
                 if error is not None:

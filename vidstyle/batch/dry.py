@@ -17,11 +17,12 @@ from vidstyle.job import FileJob
 
 @dataclass(frozen=True)
 class Planned:
-    """``frames``: an estimate; None where nothing is known, or nothing would be done."""
+    """``frames``: an estimate; None where nothing is known, or nothing would be done. ``pixels`` of a frame."""
 
     item: Item
     decision: Decision
     frames: int | None = None
+    pixels: int = 0
 
 
 def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
@@ -36,7 +37,7 @@ def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wis
             seen = _look(item, crew)
             if seen.error:
                 decision = Decision("fail", seen.error, SourceError.exit_code)
-            yield Planned(item, decision, seen.frames)
+            yield Planned(item, decision, seen.frames, seen.pixels)
 
 
 def _look(item: Item, crew: Crew) -> Seen:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vidstyle.batch.crew import Crew, Worker
 from vidstyle.batch.decide import Fingerprints, decide, place
@@ -22,6 +22,9 @@ from vidstyle.cores import usable_cores
 from vidstyle.errors import TERMINATED, UsageError
 from vidstyle.job import FileJob
 
+if TYPE_CHECKING:
+    from vidstyle.cluster.crew import ClusterCrew
+
 TICK = 0.25  # seconds
 DECIDING = 0.1  # seconds at a time, while workers wait
 PATIENCE = 5.0  # seconds that videos under way get at SIGTERM, which may be followed by a SIGKILL
@@ -33,7 +36,8 @@ class Event:
     """What happens, for whoever shows it.
 
     ``name``: start, progress, done, incomplete (done with losses), failed, skipped, stopped, waiting (a
-    video that does not open yet), note. ``worker`` counts from 1, 0 for none. ``data`` is JSON-ready.
+    video that does not open yet), note; of a cluster also cluster, node, node-lost, worker, worker-lost, segment,
+    retry, copied. ``worker`` counts from 1, 0 for none. ``data`` is JSON-ready.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Batch:
         template: every video's job but for its source and output.
         items: the videos known at the start.
         arrivals: more of them as they come, until ``stop``; None to end with the last item.
+        crew: who does the work; None for processes on this machine.
     """
 
     def __init__(
@@ -89,11 +94,12 @@ class Batch:
         view: View,
         stop: Stop,
         arrivals: Arrivals | None = None,
+        crew: Crew | ClusterCrew | None = None,
     ) -> None:
         self.totals = Totals()
         self._journal, self._wishes, self._view, self._stop, self._arrivals = journal, wishes, view, stop, arrivals
         self._fingerprints = Fingerprints(template)
-        self._crew = Crew(wishes.jobs, divided(template, wishes.jobs), self._fingerprints)
+        self._crew: Any = crew or Crew(wishes.jobs, divided(template, wishes.jobs), self._fingerprints)
         self._undecided = deque(items)
         self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
         self._unseen: deque[Item] = deque()  # for the scout
@@ -227,7 +233,8 @@ class Batch:
         marks = {"file": begun.file, "fingerprint": begun.fingerprint, "stamp": begun.stamp, "before": begun.before}
         self._journal.write("started", item.target, item.source, **marks)
         why = {"why": worker.why} if worker.why else {}
-        self._view.show(Event("start", item, worker.number, {"pid": worker.pid, **why}))
+        pid = {"pid": worker.pid} if worker.pid else {}
+        self._view.show(Event("start", item, worker.number, pid | why))
 
     def _seen(self, item: Item, seen: Seen) -> None:
         if self._arrivals is None:

@@ -25,6 +25,7 @@ from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.report import Report
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.workfolder import work_path
@@ -88,17 +89,17 @@ def work(connection: Connection, template: FileJob, fingerprints: Fingerprints, 
     options = template.engine
     runtime = (options.engine, options.device, options.precision, options.threads)
     with Inbox(connection) as inbox, Stylizer(template.recipe, *runtime, in_flight=0) as stylizer:
-        tools = _Tools(template, fingerprints, stylizer, inbox.stopping, say)
+        tools = Tools(template, fingerprints, stylizer, inbox.stopping, say)
         gc.freeze()  # what is here stays: only what a video brought is searched below
         say(Ready())
         while (task := inbox.tasks.get()) is not None:
             os.ftruncate(terminal, 0)
-            say(_look(task, template) if isinstance(task, Look) else _style(task, tools))
+            say(look(task, template) if isinstance(task, Look) else style(task, tools))
             gc.collect()  # Python counts objects, not the decoder's memory that one of them may hold
 
 
 @dataclass(frozen=True)
-class _Tools:
+class Tools:
     """What every video is styled with."""
 
     template: FileJob
@@ -108,7 +109,7 @@ class _Tools:
     say: Callable[[object], None]
 
 
-def _look(task: Look, template: FileJob) -> Seen:
+def look(task: Look, template: FileJob) -> Seen:
     try:
         with VideoSource(task.source, replace(template.reading, threads=1)) as source:
             height, width = source.info.working
@@ -119,30 +120,39 @@ def _look(task: Look, template: FileJob) -> Seen:
         return Seen(error=f"{type(error).__name__}: {error}")
 
 
-def _style(task: Task, tools: _Tools) -> Ended:
+def style(task: Task, tools: Tools) -> Ended:
     """Style a video, whatever comes of it."""
     try:
         return _styled(task, tools)
     except KeyboardInterrupt:
         return Ended("stopped")
-    except VidstyleError as error:
-        reason, code = str(error), error.exit_code
     except Exception as error:
-        reason = f"unexpected {type(error).__name__}: {error}: see vidstyle --debug file, and report it"
-        code = VidstyleError.exit_code
-    tools.stylizer.close()  # pictures may be under way in it; the next video loads it again
-    return Ended("failed", reason, code)
+        tools.stylizer.close()  # pictures may be under way in it; the next video loads it again
+        return ended_with(error)
 
 
-def _styled(task: Task, tools: _Tools) -> Ended:
+def ended_with(error: Exception) -> Ended:
+    """What a video ends with that failed with ``error``."""
+    if isinstance(error, VidstyleError):
+        return Ended("failed", str(error), error.exit_code)
+    reason = f"unexpected {type(error).__name__}: {error}: see vidstyle --debug file, and report it"
+    return Ended("failed", reason, VidstyleError.exit_code)
+
+
+def _styled(task: Task, tools: Tools) -> Ended:
     if tools.stopping.is_set():
         raise KeyboardInterrupt
-    output, notes = _begin(task, tools)
+    output, notes = begin(task, tools)
     writing = replace(tools.template.writing, overwrite=True)
     job = replace(tools.template, source=task.source, output=output, writing=writing)
-    job = replace(job, resume=_can_go_on(job, output))
+    job = replace(job, resume=can_go_on(job, output))
     report = stylize_file(job, _Reporter(tools.say, tools.stopping), tools.stylizer)
     report.notes[:0] = notes
+    return finished(output, report)
+
+
+def finished(output: Path, report: Report) -> Ended:
+    """What a video ends with that was put in place, perhaps with losses."""
     size, summary = output.stat().st_size, report.as_dict()
     if not report.losses:
         return Ended("done", size=size, report=summary)
@@ -150,7 +160,7 @@ def _styled(task: Task, tools: _Tools) -> Ended:
     return Ended("incomplete", reason, VidstyleError.exit_code, size, summary)
 
 
-def _begin(task: Task, tools: _Tools) -> tuple[Path, list[str]]:
+def begin(task: Task, tools: Tools) -> tuple[Path, list[str]]:
     """Settle the output, say that it is begun, make its folder; gives `_output`'s answer."""
     output, notes, mark = task.known, list[str](), tools.fingerprints.of(task.source)
     try:
@@ -189,7 +199,7 @@ def _await_predecessor(target: Path) -> None:
             pass
 
 
-def _can_go_on(job: FileJob, output: Path) -> bool:
+def can_go_on(job: FileJob, output: Path) -> bool:
     """Whether what an interrupted run left of this output was made in the same way; else it is thrown away."""
     try:
         before = json.loads((work_path(output) / "job.json").read_bytes())

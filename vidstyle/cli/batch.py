@@ -40,8 +40,22 @@ def batch(
     pixel_format: job.PixelFormat = None,
     encoder_option: job.EncoderOption = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Videos at one time; they share the cores.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Videos at one time, sharing the cores; with --cluster: workers.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Many machines with Ray: auto, ray://HOST:10001, or local to try it."),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0, metavar="N", help="With --cluster: GPUs of a worker; 0.5 for two on each.")
+    ] = 0.0,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with videos as they come, until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks of --watch.")] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
@@ -84,12 +98,21 @@ def batch(
         threads=threads,
         engine=engine,
     )
-    wishes = Wishes(jobs, overwrite, retry)
+    wishes = Wishes(jobs or 1, overwrite, retry)
+    if gpus and cluster is None:
+        raise UsageError("--gpus is of --cluster: this machine's GPU is --device gpu")
     if dry_run and watch:
         raise UsageError("--dry-run looks once: leave out --watch")
     if output.exists() and not output.is_dir():
         raise SinkError(f"{output} is a file: give a folder's name with -o")
     look = _looker(inputs, output, template, patience=watch)
+    if cluster is not None:
+        from vidstyle.cli.batch_cluster import Request, dry_run_for, run_on
+
+        request = Request(cluster, jobs or 0, threads, gpus)
+        if dry_run:
+            return dry_run_for(request, look, output, template, wishes, json)
+        return run_on(request, look, output, template, wishes, every if watch else None, report, json)
     if dry_run:
         return _dry_run(look, output, template, wishes, json)
     return _run(look, output, template, wishes, every if watch else None, report, json)

@@ -127,7 +127,9 @@ def _failures(failures: list[Failure]) -> Iterator[str]:
 
 
 class JsonView:
-    """One object a line on stdout."""
+    """One object a line on stdout. ``more``: for the last of them."""
+
+    more: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
 
     def begin(self, found: Found, every: float | None) -> None:
         counts = {"found": len(found.items), "passed_over": found.passed_over, "unreadable": found.unreadable}
@@ -145,11 +147,22 @@ class JsonView:
 
     def end(self, totals: Totals, code: int, journal: Path) -> None:
         failures = [failure.as_dict() for failure in totals.failures]
-        emit({"event": "end", **totals.as_dict(), "stopped": bool(code), "failures": failures, "journal": str(journal)})
+        emit(
+            {
+                "event": "end",
+                **totals.as_dict(),
+                "stopped": bool(code),
+                "failures": failures,
+                **self.more,
+                "journal": str(journal),
+            }
+        )
 
 
 class PlainView:
     """Lines on stderr: one for every end, and how far it is where nothing ends for a while."""
+
+    seconds = PLAIN_SECONDS
 
     def __init__(self, say: Callable[[str], None] = human) -> None:
         self._say, self._last = say, time.monotonic()
@@ -167,7 +180,7 @@ class PlainView:
             self._line(text)
 
     def tick(self, totals: Totals) -> None:
-        if time.monotonic() - self._last >= PLAIN_SECONDS and totals.left:
+        if time.monotonic() - self._last >= self.seconds and totals.left:
             self._line(how_far(totals))
 
     def end(self, totals: Totals, code: int, journal: Path) -> None:

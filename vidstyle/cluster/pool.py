@@ -1,0 +1,266 @@
+"""The workers on a Ray cluster: started where there is room, one call each at a time, replaced when they are lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from vidstyle.cluster.film import Call, Film
+from vidstyle.cluster.messages import Hello
+from vidstyle.errors import EngineError
+
+LOOK_AROUND = 3.0  # seconds between two looks at what nodes there are
+SLOW_START = 20.0  # seconds without any worker before one says why
+
+
+class Actor:
+    """What Ray keeps in a process: a worker, and the name of its node."""
+
+    def __init__(self, kind: type, *arguments: Any) -> None:
+        self._worker = kind(*arguments)
+
+    def hello(self) -> Any:
+        import ray
+
+        return self._worker.hello(ray.get_runtime_context().get_node_id())
+
+    def do(self, name: str, argument: Any) -> Any:
+        return getattr(self._worker, name)(argument)
+
+
+@dataclass(eq=False)
+class Worker:
+    """One actor. ``call``: what it does; None while it starts, or waits for work."""
+
+    number: int
+    actor: Any
+    reference: Any  # of the answer that is awaited
+    hello: Hello | None = None
+    call: Call | None = None
+    film: Film | None = None  # of its last call
+    segments: int = 0
+    fps: float = 0.0  # of its last segment
+    frames: int = 0
+    seconds: float = 0.0  # in calls
+
+    @property
+    def machine(self) -> str:
+        return self.hello.host if self.hello is not None else ""
+
+
+@dataclass
+class Size:
+    """How workers are cut out of nodes. ``workers``: how many, 0 for all that fit; ``cpus``, ``gpus``: of each."""
+
+    workers: int = 0
+    cpus: int = 1
+    gpus: float = 0.0
+
+    def fit(self, resources: dict[str, float]) -> int:
+        """Workers on a node."""
+        room = [resources.get("CPU", 0.0) / self.cpus]
+        if self.gpus:
+            room.append(resources.get("GPU", 0.0) / self.gpus)
+        return int(min(room) + 1e-9)
+
+
+@dataclass
+class Answer:
+    """``lost``: why there is none; ``deaths``: see `vidstyle.cluster.film.Film.lost`."""
+
+    worker: Worker
+    call: Call
+    value: Any = None
+    lost: str = ""
+    deaths: int | None = None
+
+
+@dataclass
+class RayPool:
+    """
+    Args:
+        kind: class of the workers, `vidstyle.cluster.worker.StyleWorker` or what stands in for it.
+        arguments: of ``kind``.
+        tell: gets what happens to nodes and workers: (event, facts).
+    """
+
+    kind: type
+    arguments: Sequence[Any]
+    size: Size
+    tell: Callable[[str, dict[str, Any]], None]
+    workers: list[Worker] = field(default_factory=list)
+    nodes: dict[str, str] = field(default_factory=dict)  # alive: Ray's name -> host's
+
+    def __post_init__(self) -> None:
+        self._stored: Any = None
+        self._count = 0
+        self._unfit = 0  # workers that were sent home, and are not replaced
+        self._why_unfit = ""
+        self._looked = self._began = -LOOK_AROUND
+        self._room = 0
+        self._said = False
+        self._stillborn = self._deaths = 0
+
+    def start(self) -> None:
+        import ray
+
+        self._began = time.monotonic()
+        self._actor: Any = ray.remote(Actor)
+        self._stored = [ray.put(argument) for argument in self.arguments]
+        self.grow()
+
+    def grow(self) -> None:
+        """Look at the nodes every few seconds, and start the workers that there is room for.
+
+        Raises:
+            EngineError: no node's workers are fit.
+        """
+        if time.monotonic() - self._looked < LOOK_AROUND:
+            return
+        self._looked = time.monotonic()
+        self._look_around()
+        wanted = (self.size.workers or max(1, self._room)) - self._unfit
+        if self._unfit and not self.workers and wanted <= 0:
+            raise EngineError(self._why_unfit)
+        for _ in range(wanted - len(self.workers)):
+            self._hire()
+        if not self._said and self._looked - self._began > SLOW_START and not any(w.hello for w in self.workers):
+            self._said = True
+            what = f"{self.size.cpus} CPU" + (f" and {self.size.gpus:g} GPU" if self.size.gpus else "")
+            self.tell("note", {"text": f"waiting for room in the cluster: a worker takes {what} (--threads, --gpus)"})
+
+    def _look_around(self) -> None:
+        alive = _alive()
+        for name in self.nodes.keys() - alive.keys():
+            self.tell("node-lost", {"node": name, "host": self.nodes[name]})
+        for name in alive.keys() - self.nodes.keys():
+            self.tell("node", {"node": name, "host": alive[name]["NodeManagerHostname"]})
+        self.nodes = {name: node["NodeManagerHostname"] for name, node in alive.items()}
+        self._room = room(self.size)
+
+    def _hire(self) -> None:
+        options = {"num_cpus": self.size.cpus, "num_gpus": self.size.gpus, "max_restarts": 0}
+        actor = self._actor.options(**options, scheduling_strategy="SPREAD").remote(self.kind, *self._stored)
+        self._count += 1
+        self.workers.append(Worker(self._count, actor, actor.hello.remote()))
+
+    @property
+    def ready(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.hello is not None]
+
+    @property
+    def free(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.hello is not None and worker.call is None]
+
+    @property
+    def calls(self) -> list[Call]:
+        return [worker.call for worker in self.workers if worker.call is not None]
+
+    def give(self, worker: Worker, call: Call) -> None:
+        call.began = time.monotonic()
+        worker.call, worker.film = call, call.film
+        worker.reference = worker.actor.do.remote(call.kind, call.argument)
+
+    def heard(self, seconds: float) -> list[Answer]:
+        """What has come back, waiting up to ``seconds`` for the first."""
+        import ray
+
+        waiting = {worker.reference: worker for worker in self.workers if worker.reference is not None}
+        if not waiting:
+            time.sleep(seconds)
+            return []
+        found, rest = ray.wait(list(waiting), num_returns=1, timeout=seconds)
+        if found and rest:
+            found += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        answers = [self._take(waiting[reference]) for reference in found]
+        return [answer for answer in answers if answer is not None]
+
+    def _take(self, worker: Worker) -> Answer | None:
+        import ray
+
+        reference, call = worker.reference, worker.call
+        worker.reference = worker.call = None
+        try:
+            value = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            return self._lose(worker, call, error)
+        if call is None:
+            self._welcome(worker, value)
+            return None
+        worker.seconds += time.monotonic() - call.began
+        return Answer(worker, call, value)
+
+    def _welcome(self, worker: Worker, hello: Hello) -> None:
+        if hello.version != version("vidstyle"):
+            what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"
+            return self._send_home(worker, f"{hello.host} {what}")
+        if hello.unseen:
+            what = f"does not see {hello.unseen[0]}: give folders that all machines share, under the same names"
+            return self._send_home(worker, f"{hello.host} {what}")
+        worker.hello = hello
+        self.tell("worker", {"worker": worker.number, "host": hello.host, "pid": hello.pid})
+        return None
+
+    def _send_home(self, worker: Worker, why: str) -> None:
+        """It would fail every video. The others go on; where there are none, this ends the batch."""
+        self._unfit += 1
+        self._why_unfit = why
+        self.dismiss(worker)
+        self._looked = -LOOK_AROUND
+        self.tell("note", {"text": f"left out: {why}"})
+
+    def _lose(self, worker: Worker, call: Call | None, error: Exception) -> Answer | None:
+        self.dismiss(worker)
+        self._looked = -LOOK_AROUND  # someone should take its place
+        if worker.hello is None:
+            cause = getattr(error, "cause", None)
+            self._unborn(_line(error if cause is None else cause))
+            return None
+        node_lost = worker.hello.node not in _alive()
+        name = f"worker {worker.number} on {worker.machine} died"
+        why = f"the machine {worker.machine} is gone" if node_lost else name
+        self.tell("worker-lost", {"worker": worker.number, "host": worker.machine, "reason": why})
+        self._deaths += not node_lost
+        deaths = None if node_lost else self._deaths
+        return Answer(worker, call, lost=why, deaths=deaths) if call is not None else None
+
+    def _unborn(self, reason: str) -> None:
+        self._stillborn += 1
+        if self._stillborn >= 3 and not self.ready:
+            remedy = (
+                "install the same vidstyle on all nodes" if "ModuleNotFound" in reason else "see vidstyle doctor there"
+            )
+            raise EngineError(f"a worker cannot start ({reason}): {remedy}")
+
+    def dismiss(self, worker: Worker) -> None:
+        import ray
+
+        self.workers.remove(worker)
+        ray.kill(worker.actor)
+
+    def end(self) -> None:
+        for worker in list(self.workers):
+            self.dismiss(worker)
+
+
+def _alive() -> dict[str, dict[str, Any]]:
+    """Nodes by Ray's name."""
+    import ray
+
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def room(size: Size) -> int:
+    """Workers that fit on all nodes together."""
+    return sum(size.fit(node["Resources"]) for node in _alive().values())
+
+
+def _line(error: object) -> str:
+    """The last line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else type(error).__name__)[
+        :200
+    ]

@@ -1,0 +1,182 @@
+"""A worker of a cluster seen from inside: one process that keeps its look loaded from call to call.
+
+Nothing here knows the cluster. Whatever happens in a call comes back as its answer: a worker dies of nothing but a
+crash.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import av
+
+from vidstyle.batch.decide import Fingerprints
+from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
+from vidstyle.batch.worker import Tools, begin, can_go_on, ended_with, finished, look, style
+from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
+from vidstyle.job import FileJob, describe_run
+from vidstyle.report import Report
+from vidstyle.segment import Segment, follows
+from vidstyle.sink import FileSink, SegmentSink
+from vidstyle.source import VideoSource
+from vidstyle.stylizer import Stylizer
+from vidstyle.unit import pump, unit_frames
+from vidstyle.workfolder import WorkFolder, work_path
+
+
+class StyleWorker:
+    """Args as of `vidstyle.batch.worker.work`; ``visible``: files that it should see, as the driver does, with their
+    texts, "" for any."""
+
+    def __init__(self, template: FileJob, fingerprints: Fingerprints, visible: Mapping[str, str] | None = None) -> None:
+        av.logging.set_level(None)
+        options = template.engine
+        runtime = (options.engine, options.device, options.precision, options.threads)
+        self._stylizer = Stylizer(template.recipe, *runtime, in_flight=0)
+        self._tools = Tools(template, fingerprints, self._stylizer, threading.Event(), lambda _: None)
+        self._template, self._visible = template, visible or {}
+
+    def hello(self, node: str = "") -> Hello:
+        unseen = [path for path, text in self._visible.items() if not _sees(Path(path), text)]
+        return Hello(node, socket.gethostname(), os.getpid(), version("vidstyle"), unseen)
+
+    def look(self, task: Look) -> Seen:
+        return look(task, self._template)
+
+    def whole(self, task: Task) -> Ended:
+        """All of a video, as one machine does it."""
+        ended = style(task, self._tools)
+        gc.collect()
+        return ended
+
+    def prepare(self, task: Task) -> Prepared:
+        """Settle the output and the plan; make the work folder, or find what an earlier run left in it."""
+        said: list[object] = []
+        try:
+            return self._prepare(task, replace(self._tools, say=said.append), said)
+        except Exception as error:
+            return Prepared(_begun(said), ended_with(error))
+
+    def _prepare(self, task: Task, tools: Tools, said: list[object]) -> Prepared:
+        output, notes = begin(task, tools)
+        job = self._job(task, output)
+        with VideoSource(job.input, job.reading) as source:
+            height, width = source.info.working
+            frames, pixels = source.info.frames, height * width
+            seen = Prepared(_begun(said), output=output, frames=frames, pixels=pixels, notes=notes)
+            if not source.exact:
+                return seen
+            with self._work(job, output, can_go_on(job, output)) as work:
+                plan = work.plan(source)
+                if len(plan.starts) == 1:
+                    work.done = True  # nothing is left of it
+                    return seen
+                FileSink(output, source, job.writing, Report("", ""), work)  # tells what container and encoder refuse
+                done = [Done(segment.number, len(segment.pts)) for segment in work.segments]
+                return replace(seen, plan=plan, done=done)
+
+    def _job(self, task: Task, output: Path) -> FileJob:
+        writing = replace(self._template.writing, overwrite=True)
+        return replace(self._template, source=task.source, output=output, writing=writing)
+
+    def _work(self, job: FileJob, output: Path, resume: bool) -> WorkFolder:
+        return WorkFolder(output, job.fingerprint(), resume, overwrite=not resume, parts=True)
+
+    def style(self, order: Order) -> Made:
+        """Some segments of a video."""
+        started, reused = time.perf_counter(), self._stylizer.reused
+        try:
+            done, engine = self._styled(order)
+        except Exception as error:
+            self._stylizer.close()  # pictures may be under way in it; the next call loads it again
+            ended = ended_with(error)
+            return Made(error=ended.reason, code=ended.code, seconds=time.perf_counter() - started)
+        finally:
+            gc.collect()
+        return Made(done, time.perf_counter() - started, engine, self._stylizer.reused - reused)
+
+    def _styled(self, order: Order) -> tuple[list[Done], str]:
+        job, made = self._job(order.task, order.output), list[Segment]()
+        folder, plan, unit = work_path(order.output), order.plan, order.unit
+        with VideoSource(job.input, job.reading) as source:
+            engine = self._stylizer.engine_for(*source.info.working).description
+            sink = SegmentSink(order.output, source, job.writing, Report("", ""), folder, plan, made, unit.first)
+            try:
+                pump(source, unit_frames(source, plan, unit), self._stylizer, sink.write)
+                sink.finish()
+            except BaseException:
+                sink.discard()
+                raise
+        return [Done(segment.number, len(segment.pts)) for segment in made], engine
+
+    def assemble(self, join: Join) -> Ended | Broken:
+        """Check every segment, join them with the source's other streams, and put the file in place."""
+        try:
+            return self._assembled(join)
+        except Exception as error:
+            return ended_with(error)
+        finally:
+            gc.collect()
+
+    def _assembled(self, join: Join) -> Ended | Broken:
+        started, job = time.perf_counter(), self._job(join.task, join.output)
+        report = Report(job.input.name, str(join.output), notes=list(join.notes))
+        with VideoSource(job.input, job.reading) as source, self._work(job, join.output, True) as work:
+            if broken := _broken(work, join):
+                return broken
+            with FileSink(join.output, source, job.writing, report, work) as sink:
+                report.frames_in = work.frames
+            report.engine, report.reused = join.engine, join.reused
+            report.working = "{1}x{0}".format(*source.info.working)
+            describe_run(source, work, sink.reached, report)
+        report.seconds = join.seconds + time.perf_counter() - started
+        report.fps = report.frames_out / report.seconds
+        return finished(join.output, report)
+
+
+def _sees(path: Path, text: str) -> bool:
+    try:
+        return path.exists() and (not text or path.read_text() == text)
+    except OSError:
+        return False
+
+
+def _begun(said: list[object]) -> Begun | None:
+    return next((message for message in said if isinstance(message, Begun)), None)
+
+
+def _broken(work: WorkFolder, join: Join) -> Broken | None:
+    """What has to be made again before a video can be put together."""
+    found = {segment.number: segment for segment in work.segments if _counted(work.path, segment)}
+    damaged = [number for number in join.numbers if number not in found]
+    if damaged:
+        for number in damaged:  # what is not whole must not be taken for it
+            (work.path / f"{number:05d}.json").unlink(missing_ok=True)
+        return Broken(damaged, [])
+    before, misfits = None, list[int]()
+    for number in sorted(found):
+        segment = found[number]
+        accepted = number in join.accepted and before is not None and segment.after == before.last
+        if not (accepted or follows(segment, before)):
+            misfits.append(number)
+        before = segment
+    if before is not None and before.check is not None:  # pictures follow it that no segment has
+        misfits.append(before.number)
+    return Broken([], misfits) if misfits else None
+
+
+def _counted(folder: Path, segment: Segment) -> bool:
+    """Whether its file has as many packets as there are times."""
+    try:
+        with av.open(f"file:{folder / segment.file}") as container:
+            return sum(bool(packet.size) for packet in container.demux(video=0)) == len(segment.pts)
+    except (av.error.FFmpegError, OSError):
+        return False

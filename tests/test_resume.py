@@ -18,9 +18,12 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.errors import SinkError
 from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.planning import make_plan
 from vidstyle.report import Report
-from vidstyle.sink import SinkOptions
-from vidstyle.source import SourceOptions
+from vidstyle.sink import SegmentSink, SinkOptions
+from vidstyle.source import SourceOptions, VideoSource
+from vidstyle.stylizer import Stylizer
+from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import work_path
 
 SPARSE = [i * 12800 for i in range(45)]  # a picture a second: five segments
@@ -69,6 +72,35 @@ def test_the_result_equals_a_straight_runs_to_the_byte(job: FileJob, tmp_path: P
     assert [p.frames for p in seen] == list(range(done + 1, 46))
     assert job.target.read_bytes() == straight(job, tmp_path).read_bytes()
     assert not work_path(job.target).exists()
+
+
+@pytest.mark.parametrize("frames", [11, 23, 44])
+def test_what_has_a_memory_has_the_same_after_going_on(job: FileJob, tmp_path: Path, frames: int) -> None:
+    """Smoothing over time: each picture has a share of those before it, also across the joint."""
+    job = replace(job, steady=0.4)
+    interrupted(job, frames)
+    seen: list[Progress] = []
+    report = stylize_file(replace(job, resume=True), seen.append)
+    assert (report.frames_in, report.frames_out, report.pts_equal) == (45, 45, True)
+    assert seen[0].frames == (frames - 1) // 10 * 10 + 1
+    assert job.target.read_bytes() == straight(job, tmp_path).read_bytes()
+    (tmp_path / "plain").mkdir()
+    plain = straight(replace(job, steady=0.0), tmp_path / "plain")
+    assert plain.read_bytes() != job.target.read_bytes()
+
+
+def test_a_unit_made_elsewhere_has_the_memory_of_those_before(job: FileJob, tmp_path: Path) -> None:
+    """The third segment alone, as a worker makes it, against the same one of a straight run."""
+    job = replace(job, steady=0.5)
+    interrupted(job, 44)
+    folder, alone = work_path(job.target), tmp_path / "alone"
+    alone.mkdir()
+    with VideoSource(job.input, job.reading) as source, Stylizer(job.recipe) as stylizer:
+        plan, unit = make_plan(source), Unit(2, 2, warm=warm_for(job.steady))
+        sink = SegmentSink(job.target, source, job.writing, Report("", ""), alone, plan, [], unit.first)
+        pump(source, unit_frames(source, plan, unit), stylizer, sink.write, job.steady)
+        sink.finish()
+    assert (alone / "00002.mkv").read_bytes() == (folder / "00002.mkv").read_bytes()
 
 
 @pytest.mark.parametrize("extension", [".mkv", ".ts", ".mov"])

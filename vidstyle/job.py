@@ -21,7 +21,7 @@ from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
-from vidstyle.unit import Unit, pump, unit_frames
+from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder
 
 PIPE = Path("-")
@@ -48,6 +48,7 @@ class FileJob:
         output: None for a name beside the source, `PIPE` for standard output.
         resume: go on from an interrupted run's finished segments, where there are any.
         pipe: FFmpeg's muxer for standard output.
+        steady: smoothing over time, see `vidstyle.steady.Steady`.
     """
 
     source: Input | Path
@@ -58,6 +59,13 @@ class FileJob:
     engine: EngineOptions = field(default_factory=EngineOptions)
     resume: bool = False
     pipe: str = "matroska"
+    steady: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steady:
+            from vidstyle.steady import Steady
+
+            Steady(self.steady)  # a wrong amount and a missing OpenCV are told before any work
 
     @property
     def input(self) -> Input:
@@ -94,6 +102,7 @@ class FileJob:
             "an option of reading": _differing(replace(self.reading, **_IMMATERIAL)),
             "an option of writing": _differing(replace(self.writing, overwrite=False)),
             "the engine": _differing(self.engine),
+            **({"the steadying": self.steady} if self.steady else {}),
         }
 
 
@@ -186,13 +195,16 @@ def _run(
     report.working = f"{info.working[1]}x{info.working[0]}"
     done = report.frames_in = work.frames if work is not None else 0
     with _sink(job, source, report, work) as sink:
+        new = _is_new(source, work, sink)
 
         def write(frame: Frame) -> None:
             sink.write(frame)
+            if not new(frame):
+                return
             report.frames_in += 1
             on_progress(Progress(report.frames_in, info.frames, time.perf_counter() - started, info, done))
 
-        pump(source, _frames(source, work, sink), stylizer, write)
+        pump(source, _frames(job, source, work, sink), stylizer, write, job.steady)
     report.reused = stylizer.reused - reused
     describe_run(source, work, sink.reached, report)
     report.seconds = time.perf_counter() - started
@@ -207,11 +219,19 @@ def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | 
     return StreamSink(None if work is None else work.target, source, job.writing, report, work, job.pipe)
 
 
-def _frames(source: VideoSource, work: WorkFolder | None, sink: FileSink | StreamSink) -> Iterator[Frame]:
-    """The source's frames, from where the finished segments end."""
+def _frames(job: FileJob, source: VideoSource, work: WorkFolder | None, sink: FileSink | StreamSink) -> Iterator[Frame]:
+    """The source's frames, from where the finished segments end, or a little before."""
     if work is None or not isinstance(sink, FileSink):
         return iter(source)
-    return unit_frames(source, work.plan(source), Unit(), work.segments)
+    return unit_frames(source, work.plan(source), Unit(warm=warm_for(job.steady)), work.segments)
+
+
+def _is_new(source: VideoSource, work: WorkFolder | None, sink: FileSink | StreamSink) -> Callable[[Frame], bool]:
+    """Whether a frame belongs to no finished segment."""
+    if work is None or not isinstance(sink, FileSink):
+        return lambda _: True
+    plan, first = work.plan(source), work.next
+    return lambda frame: plan.number_of(frame.pts) >= first
 
 
 def cut_short(end: Fraction, declared: Fraction | None) -> bool:

@@ -23,6 +23,11 @@ def styles_dir() -> Path:
     return _home("styles", str(Path(platformdirs.user_data_dir("vidstyle", False)) / "styles"))
 
 
+def state_dir() -> Path:
+    """What is remembered from run to run. ``$VIDSTYLE_HOME/state`` when that is set."""
+    return _home("state", platformdirs.user_state_dir("vidstyle", False))
+
+
 def bundled_dir() -> Path:
     """The styles that come with the package."""
     return Path(__file__).parent / "styles"

@@ -167,7 +167,7 @@ class FileSink:
         self.reached = Fraction(0)
         self._source, self._work = source, work
         plan = work.plan(source)
-        self._segments = SegmentSink(path, source, options, report, work.path, plan, work.segments)
+        self._segments = SegmentSink(path, source, options, report, work.path, plan, work.segments, work.next)
         try:
             self._rehearse()
         except BaseException as error:

@@ -18,10 +18,14 @@ half a level.
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from vidstyle.errors import UsageError
+from vidstyle.frame import Frame
 from vidstyle.opencv import opencv
 
 MOST = 0.8
@@ -97,4 +101,31 @@ def check_amount(amount: float) -> None:
 
 def memory(amount: float) -> int:
     """Pictures until one has less than half a level of influence: so many before a part of a video make it whole."""
-    return math.ceil(math.log(0.5 / 255) / math.log(amount)) if amount else 0
+    return max(2, math.ceil(math.log(0.5 / 255) / math.log(amount))) if amount else 0
+
+
+def steadied(
+    frames: Iterable[Frame], style: Callable[[Iterable[Frame]], Iterator[Frame]], amount: float
+) -> Iterator[Frame]:
+    """``style(frames)``, smoothed. Every segment of a video begins with what its last `memory` frames leave.
+
+    So a segment comes out the same, to the bit, wherever it is made, if so many frames before it are given too.
+
+    Args:
+        style: gives every frame its look, in order, as `vidstyle.stylizer.Stylizer.frames`.
+    """
+    steady, sources = Steady(amount), deque[np.ndarray]()
+    recent: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=memory(amount))
+
+    def noted() -> Iterator[Frame]:
+        for frame in frames:
+            sources.append(frame.image)
+            yield frame
+
+    for styled in style(noted()):
+        recent.append((sources.popleft(), styled.image))
+        yield replace(styled, image=steady(*recent[-1]))
+        if styled.check is not None:  # the last of its segment
+            steady.reset()
+            for pair in recent:
+                steady(*pair)

@@ -5,8 +5,10 @@ It can be done again, and by two at one time: the result is the same, and has it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from vidstyle.frame import Frame
 from vidstyle.planning import Plan
@@ -37,12 +39,28 @@ class Unit:
 def unit_frames(source: VideoSource, plan: Plan, unit: Unit, done: Sequence[Segment] = ()) -> Iterator[Frame]:
     """The source's frames of a unit, after its warm-up ones; ``done``: the segments before it, where they are known."""
     if done:
-        frames = source.frames_after(done[-1].last, done[-1].check)
+        frames = _frames_after(source, plan, unit.warm, done)
     elif unit.first:
         frames = source.frames_since(plan.starts[unit.first], unit.warm, unit.whole)
     else:
         frames = iter(source)
     return _marked(frames, plan, unit.last)
+
+
+def _frames_after(source: VideoSource, plan: Plan, warm: int, done: Sequence[Segment]) -> Iterator[Frame]:
+    """The frames that follow the segments ``done``, and where more than one is asked for the ``warm`` before them."""
+    back = len(done)
+    if warm > 1:
+        while back and sum(len(segment.pts) for segment in done[back:]) < warm:
+            back -= 1
+    before = done[back - 1] if back else None
+    frames = iter(source) if before is None else source.frames_after(before.last, before.check)
+    held: deque[Frame] = deque(maxlen=warm + 1)
+    for frame in frames:
+        held.append(frame)
+        if plan.number_of(frame.pts) > done[-1].number:
+            break
+    return chain(list(held), frames)
 
 
 def _marked(frames: Iterator[Frame], plan: Plan, last: int | None) -> Iterator[Frame]:
@@ -61,12 +79,38 @@ def _marked(frames: Iterator[Frame], plan: Plan, last: int | None) -> Iterator[F
         yield held
 
 
-def pump(source: VideoSource, frames: Iterator[Frame], stylizer: Stylizer, write: Callable[[Frame], None]) -> None:
-    """Every frame through the look and into ``write``; reading and styling on threads of their own."""
+def pump(
+    source: VideoSource,
+    frames: Iterator[Frame],
+    stylizer: Stylizer,
+    write: Callable[[Frame], None],
+    steady: float = 0.0,
+) -> None:
+    """Every frame through the look and into ``write``; reading and styling on threads of their own.
+
+    ``steady``: see `vidstyle.steady`; the frames then begin with those that `warm_for` it asks for.
+    """
     with (
         Prefetch(frames, AHEAD, "source") as read,
-        Prefetch(stylizer.frames(read), AHEAD, "stylizer") as styled,
+        Prefetch(_looks(read, stylizer, steady), AHEAD, "stylizer") as styled,
         source.stopping(),
     ):
         for frame in styled:
             write(frame)
+
+
+def _looks(frames: Iterable[Frame], stylizer: Stylizer, steady: float) -> Iterator[Frame]:
+    if not steady:
+        return stylizer.frames(frames)
+    from vidstyle.steady import steadied  # needs OpenCV, which only some have
+
+    return steadied(frames, stylizer.frames, steady)
+
+
+def warm_for(steady: float) -> int:
+    """`Unit.warm` for this much smoothing."""
+    if not steady:
+        return 1
+    from vidstyle.steady import memory
+
+    return memory(steady)

@@ -125,6 +125,11 @@ class WorkFolder:
         return plan
 
     @property
+    def next(self) -> int:
+        """Number of the segment that follows the finished ones."""
+        return self.segments[-1].number + 1 if self.segments else 0
+
+    @property
     def frames(self) -> int:
         """Pictures in the finished segments."""
         return sum(len(segment.pts) for segment in self.segments)

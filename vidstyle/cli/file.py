@@ -28,6 +28,7 @@ def file(
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "720",
+    steady: opt.Steady = 0.0,
     start: job.Start = None,
     end: job.End = None,
     deinterlace: job.Deinterlace = "auto",
@@ -82,6 +83,7 @@ def file(
         threads=threads,
         engine=engine,
         resume=resume,
+        steady=steady,
     )
     result = _run(replace(settled, pipe=pipe_format(pipe)), json)
     if report is not None:

@@ -60,6 +60,7 @@ def file_job(
     threads: int,
     engine: str,
     resume: bool = False,
+    steady: float = 0.0,
 ) -> FileJob:
     """The job that the options' texts mean.
 
@@ -87,4 +88,5 @@ def file_job(
         SinkOptions(encoder, compare, overwrite),
         EngineOptions(engine, device, precision, threads),
         resume,
+        steady=steady,
     )

@@ -28,7 +28,7 @@ from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
-from vidstyle.unit import pump, unit_frames
+from vidstyle.unit import pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder, work_path
 
 
@@ -105,12 +105,13 @@ class StyleWorker:
 
     def _styled(self, order: Order) -> tuple[list[Done], str]:
         job, made = self._job(order.task, order.output), list[Segment]()
-        folder, plan, unit = work_path(order.output), order.plan, order.unit
+        folder, plan = work_path(order.output), order.plan
+        unit = replace(order.unit, warm=warm_for(job.steady))
         with VideoSource(job.input, job.reading) as source:
             engine = self._stylizer.engine_for(*source.info.working).description
             sink = SegmentSink(order.output, source, job.writing, Report("", ""), folder, plan, made, unit.first)
             try:
-                pump(source, unit_frames(source, plan, unit), self._stylizer, sink.write)
+                pump(source, unit_frames(source, plan, unit), self._stylizer, sink.write, job.steady)
                 sink.finish()
             except BaseException:
                 sink.discard()

@@ -1,0 +1,146 @@
+"""vidstyle train: a style of one's own from about 100 pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidstyle.cli import options as opt
+from vidstyle.errors import EngineError, Interrupted, StyleError, UsageError
+
+if TYPE_CHECKING:
+    from vidstyle.cli.train_view import View
+
+
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the style is to be called.")],
+    photos: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="Photos of people, some hundreds of them.")],
+    exemplars: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="About 100 portraits in the look.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Something to look at in minutes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Through a generator as in the paper: needs a GPU.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done and how long it takes here.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the training; one that was stopped goes on.")
+    ] = None,
+    detector: Annotated[Path | None, typer.Option(metavar="FILE", help="YuNet's .onnx; fetched if left out.")] = None,
+    generator: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="StyleGAN2 weights of faces; one is trained if left out.")
+    ] = None,
+    features: Annotated[Path | None, typer.Option(metavar="FILE", help="VGG weights, or a small encoder's.")] = None,
+    identity: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of a face recogniser.")] = None,
+    look: Annotated[str, typer.Option(metavar="TEXT", help="One sentence about the look, for its card.")] = "",
+    licence: Annotated[str, typer.Option(metavar="SPDX", help="For the card, as CC-BY-4.0.")] = "LicenseRef-own",
+    sources: Annotated[str, typer.Option(metavar="TEXT", help="Whose pictures these are, for the card.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="As student.steps=2000; repeat for more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one gives another training.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a style of this name.")] = False,
+    json: opt.Json = False,
+) -> int:
+    """Train a look of your own: vidstyle train mine --photos people/ --exemplars drawings/ --quick
+
+    Ctrl-C stops it at any time: give the same command to go on.
+
+    Then: vidstyle file in.mp4 --style mine
+    """
+    if quick and full:
+        raise UsageError("--quick and --full are two ways: give one of them")
+    recipes = _training("recipes")
+    wishes = recipes.Wishes(
+        name,
+        photos,
+        exemplars,
+        run or _folder(name),
+        _target(name, overwrite or plan, run or _folder(name)),
+        "quick" if quick else "full" if full else "standard",
+        detector,
+        generator,
+        features,
+        identity,
+        _device(device),
+        seed,
+        look,
+        licence,
+        sources,
+        tuple(option or ()),
+    )
+    chain = recipes.chain(wishes)
+    if plan:
+        return _plan(chain, wishes, json)
+    return _go(chain, wishes, json)
+
+
+def _go(chain: Any, wishes: Any, json: bool) -> int:
+    from vidstyle.batch.stop import Stop
+    from vidstyle.cli.train_view import open_view
+
+    with Stop() as stop, open_view(json, stop) as view:
+        _run(chain, view)
+    view.finish(wishes.name, wishes.out, chain.run)
+    return 0
+
+
+def _run(chain: Any, view: View) -> None:
+    try:
+        chain.go(view)
+    except Interrupted as stop:
+        stop.add_note("the same command goes on from here")
+        raise
+
+
+def _plan(chain: Any, wishes: Any, json: bool) -> int:
+    from vidstyle.cli.train_view import show_plan
+
+    show_plan(_training("planning").plan(chain, wishes), json)
+    return 0
+
+
+def _training(module: str) -> Any:
+    """A module of the training, which needs the extra ``train``.
+
+    Raises:
+        EngineError: it or what it needs is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(f"training.{module}")
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"training needs {error.name}, which is not installed: pip install 'vidstyle[train]'"
+        ) from error
+
+
+def _folder(name: str) -> Path:
+    from vidstyle.paths import styles_dir
+
+    return styles_dir().parent / "training" / name
+
+
+def _target(name: str, overwrite: bool, run: Path) -> Path:
+    """The style file; one that this very training wrote may be replaced.
+
+    Raises:
+        StyleError: another style has the name, or no style can have it.
+    """
+    from vidstyle.paths import styles_dir
+    from vidstyle.style import check_name
+
+    path = styles_dir() / f"{check_name(name)}.safetensors"
+    if path.exists() and not overwrite and not (run / "style").exists():
+        raise StyleError(f"there is a style {name} in {path.parent}: give another name, or --overwrite")
+    return path
+
+
+def _device(name: str) -> str:
+    """Raises UsageError, EngineError: no such word, or no GPU that torch can use."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device is {name!r}: expected auto, cpu or cuda")
+    has_gpu: bool = _training("chain").has_gpu()
+    if name == "cuda" and not has_gpu:
+        raise EngineError("torch finds no GPU here: use --device cpu")
+    return "cuda" if has_gpu and name != "cpu" else "cpu"

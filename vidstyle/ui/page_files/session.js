@@ -1,0 +1,72 @@
+// The visitor's session on the server: begun at the first visit, taken up again after a reload.
+
+import { ask, kept, wait } from "./common.js";
+
+let id = kept.get("session");
+const listeners = [];
+let state = { file: null, run: null };
+let soon = () => {};
+
+export const onState = (listener) => listeners.push(listener);
+export const path = (rest = "") => `s/${id}${rest}`;
+export const url = (rest) => `/api/${path(rest)}`;
+export const current = () => state;
+
+/** A picture of the session as a bitmap; null where there is none. */
+export async function bitmapOf(rest) {
+  const answer = await ask(path(rest), { raw: true }).catch(() => null);
+  return answer && createImageBitmap(await answer.blob());
+}
+
+export async function begin() {
+  if (id) {
+    try {
+      take(await ask(path()));
+    } catch {
+      id = null;
+    }
+  }
+  if (!id) await renew();
+  watch();
+}
+
+async function renew() {
+  id = (await ask("session", { method: "POST" })).id;
+  kept.set("session", id);
+  take({ file: null, run: null });
+}
+
+export function take(next) {
+  state = next;
+  listeners.forEach((listener) => listener(state));
+  soon();
+}
+
+const moves = (work) => work?.status === "running" || work?.status === "paused";
+
+async function watch() {
+  for (;;) {
+    const { file, run } = state;
+    const quick = file?.status === "reading" || moves(run) || moves(file?.proxy) || moves(run?.proxy);
+    await Promise.race([wait(quick ? 200 : 20000), new Promise((resolve) => (soon = resolve))]);
+    soon = () => {};
+    if (!quick && !stillNeeded()) continue;
+    try {
+      const next = await ask(path());
+      state = next;
+      listeners.forEach((listener) => listener(state));
+    } catch (error) {
+      if (error.status === 404) await renew();
+      else await wait(1000);
+    }
+  }
+}
+
+let last = 0;
+/** Now and then even where nothing moves, or the server would take the visitor for gone. */
+function stillNeeded() {
+  const now = performance.now();
+  if (now - last < 15000) return false;
+  last = now;
+  return true;
+}

@@ -1,0 +1,127 @@
+"""A training that runs beside the page: `vidstyle train` in a process of its own, its words kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vidstyle.errors import UsageError
+from vidstyle.style import check_name
+
+TAIL = 6000  # bytes of the log that the page shows
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+KINDS = ("photos", "exemplars")
+
+
+def is_there() -> bool:
+    """Whether this vidstyle has the command `train`."""
+    from vidstyle.cli import app
+
+    names = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    return "train" in names | {group.name for group in app.registered_groups}
+
+
+class School:
+    """At most one training at a time; its folder outlives the page, its process does not.
+
+    Args:
+        folder: where pictures, log and settings are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def place(self, kind: str, name: str) -> Path:
+        """Where a picture goes.
+
+        Raises:
+            UsageError: it is none by its name, or a training needs the pictures now.
+        """
+        if kind not in KINDS or not name.lower().endswith(ENDINGS):
+            raise UsageError(f"{name} is not taken: pictures end in {' '.join(ENDINGS)}")
+        if self.is_running:
+            raise UsageError("a training is under way: pictures can be changed when it has ended")
+        (self.folder / kind).mkdir(parents=True, exist_ok=True)
+        return self.folder / kind / name
+
+    def clear(self, kind: str) -> None:
+        if kind in KINDS and not self.is_running:
+            shutil.rmtree(self.folder / kind, ignore_errors=True)
+
+    def start(self, name: str, quick: bool) -> None:
+        """
+        Raises:
+            UsageError: one is under way, or there are no pictures.
+            StyleError: the name cannot be a look's.
+        """
+        check_name(name)
+        if self.is_running:
+            raise UsageError("a training is under way already: stop it first")
+        if any(not self._count(kind) for kind in KINDS):
+            raise UsageError("a training needs photos and drawn pictures: drop some of both")
+        command = [sys.executable, "-m", "vidstyle", "train", name]
+        for kind in KINDS:
+            command += [f"--{kind}", str(self.folder / kind)]
+        (self.folder / "settings.json").write_text(json.dumps({"name": name, "quick": quick}))
+        with open(self.folder / "log.txt", "wb") as log:
+            self._process = subprocess.Popen(
+                [*command, *(["--quick"] if quick else [])],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    def stop(self) -> None:
+        """In order if it can, else at once."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        for number, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+                return
+
+    def state(self) -> dict[str, Any]:
+        """JSON-ready; ``code``: how the last training ended, None while it runs or before any."""
+        code = self._process.poll() if self._process else None
+        known = {"available": is_there(), "running": self.is_running, "code": code}
+        return known | self._settings() | {kind: self._count(kind) for kind in KINDS} | {"log": self._log()}
+
+    def _settings(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.folder / "settings.json").read_text())
+            return {"name": str(found["name"]), "quick": bool(found["quick"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"name": "", "quick": True}
+
+    def _count(self, kind: str) -> int:
+        folder = self.folder / kind
+        return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+    def _log(self) -> str:
+        try:
+            with open(self.folder / "log.txt", "rb") as file:
+                file.seek(max(0, file.seek(0, 2) - TAIL))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))  # what a terminal would show
+
+    def close(self) -> None:
+        self.stop()

@@ -52,7 +52,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", modules("vidstyle"), ids=name)
 def test_the_tool_imports_no_runtime_and_neither_neighbour(path: Path) -> None:
     assert not tops(path) & (HEAVY | {"engines", "training"})
-    if name(path) != "vidstyle/engine.py":  # the one place that names them
+    if name(path) not in ("vidstyle/engine.py", "vidstyle/cli/train.py"):  # the places that name them
         assert not [text for text in literals(path) if text.startswith(("engines.", "training."))]
 
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -40,9 +41,18 @@ log = logging.getLogger("distill")
 
 
 def train(
-    run: Run, cropper: Cropper, teacher: Network, options: Options, folder: Path, until: int | None = None
+    run: Run,
+    cropper: Cropper,
+    teacher: Network,
+    options: Options,
+    folder: Path,
+    until: int | None = None,
+    on_step: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> None:
-    """Train ``run`` to ``until`` (default: all steps), with a checkpoint, statistics and a sheet on the way."""
+    """Train ``run`` to ``until`` (default: all steps), with a checkpoint, statistics and a sheet on the way.
+
+    ``on_step`` is given the steps done, their number, and the figures of the step; there ``run`` can be saved.
+    """
     device = cropper.device
     features = TeacherFeatures(teacher)
     autocast = torch.autocast(device.type, torch.bfloat16)
@@ -107,6 +117,8 @@ def train(
             run.save(folder / "checkpoint.pt")
         if run.step % 1000 == 0 or run.step == end:
             sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
+        if on_step:
+            on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
 
 
 @torch.no_grad()

@@ -1,0 +1,414 @@
+"""`vidstyle train` and its chain: from pictures to a style, stopped and resumed, planned, refused in one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from faces import draw_face, drawn_as
+from test_portraits import FixedDetector
+
+from training import measures, portraits, recipes, student
+from training.chain import Chain, OnStep, Stage
+from training.crops import CropOptions
+from training.world import TrainingError
+from vidstyle.cli import main
+from vidstyle.errors import Interrupted, SinkError, VidstyleError
+from vidstyle.style import load_style, read_card
+
+TINY = [
+    "pairs.count=4",
+    "pairs.side=64",
+    "pairs.pieces.exemplars=3",
+    "student.steps=4",
+    "student.widths=(4, 4, 4)",
+    "student.crops.side=32",
+    "student.crops.pairs=1",
+]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Told:
+    """A view that keeps what it was told, and stops at a step."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.stop, self.stage = stop, ""
+        self.ended: list[tuple[str, bool]] = []
+
+    def begin(self, stage: Stage, number: int, of: int) -> None:  # noqa: ARG002
+        self.stage = stage.name
+
+    def step(self, done: int, of: int, figures: dict[str, float]) -> None:  # noqa: ARG002
+        if self.stop == (self.stage, done):
+            raise Interrupted(130)
+
+    def end(self, stage: Stage, seconds: float, was_done: bool) -> None:
+        assert seconds >= 0
+        self.ended.append((stage.name, was_done))
+
+
+def counting(work: list[str]) -> Callable[[str, tuple[str, ...], object], Stage]:
+    """Stages of three steps that note when they run, and go on from the step they noted."""
+
+    def stage(name: str, needs: tuple[str, ...], options: object) -> Stage:
+        def run(folder: Path, on_step: OnStep) -> None:
+            state = folder / "state"
+            for step in range(int(state.read_text()) if state.exists() else 0, 3):
+                work.append(f"{name}{step}")
+                state.write_text(str(step + 1))
+                on_step(step + 1, 3, {})
+
+        return Stage(name, name, needs, options, run, 3)
+
+    return stage
+
+
+def test_a_chain_goes_on_where_it_was_stopped_and_redoes_what_changed(tmp_path: Path) -> None:
+    work: list[str] = []
+    stage = counting(work)
+
+    def chain(options: int) -> Chain:
+        return Chain(
+            tmp_path, (stage("a", (), 0), stage("b", ("a",), options), stage("c", ("b",), 0), stage("d", (), 0))
+        )
+
+    with pytest.raises(Interrupted):
+        chain(0).go(Told(("b", 2)))
+    assert work == ["a0", "a1", "a2", "b0", "b1"]
+    told = Told()
+    chain(0).go(told)
+    assert work[5:] == ["b2", "c0", "c1", "c2", "d0", "d1", "d2"]
+    assert told.ended == [("a", True), ("b", False), ("c", False), ("d", False)]
+    work.clear()
+    again = Told()
+    chain(1).go(again)  # another option of b: it and what follows from it
+    assert work == ["b0", "b1", "b2", "c0", "c1", "c2"]
+    assert again.ended == [("a", True), ("b", False), ("c", False), ("d", True)]
+
+
+def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:
+    def full(_folder: Path, _on_step: OnStep) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    fine = counting([])("a", (), 0)
+    chain = Chain(tmp_path, (fine, Stage("b", "b", ("a",), 0, full)))
+    with pytest.raises(SinkError, match=r"No space left.*make room"):
+        chain.go(Told())
+    assert chain.done(fine, chain.keys()["a"]) is not None
+
+
+def test_a_result_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    out = tmp_path / "style"
+
+    def work(_folder: Path, on_step: OnStep) -> None:
+        out.write_text("x")
+        on_step(1, 1, {})
+
+    chain = Chain(tmp_path, (Stage("s", "s", (), 0, work, 1, "file", out),))
+    chain.go(Told())
+    out.unlink()
+    told = Told()
+    chain.go(told)
+    assert told.ended == [("s", False)] and out.exists()
+
+
+SMALL = student.Options(
+    steps=6, widths=(4, 4), crops=CropOptions(side=32, pairs=1, empty=0.0, offset=3), adversarial_from=0.0, lr=1e-2
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pairs of small faces; the student's usual shape cut down to two levels."""
+    from training import pairs
+
+    torch.set_num_threads(1)
+    shape = recipes.student.runs.DEFAULT
+    monkeypatch.setattr(student.runs, "DEFAULT", type(shape)("student", (4, 4), (0, 1), (0, 0), guided=False))
+    faces = np.stack([draw_face(seed, 64) for seed in range(6)])
+    points = np.zeros((6, 5, 2), np.float32)
+    pairs.write(tmp_path / "pairs", 0, faces, np.stack([drawn_as(face) for face in faces]), points)
+    return tmp_path / "pairs"
+
+
+def test_a_stopped_student_equals_a_straight_one_to_the_bit(made: Path, tmp_path: Path) -> None:
+    def stop(done: int, _of: int, _figures: dict[str, float]) -> None:
+        if done == 3:
+            raise Interrupted(130)
+
+    straight = student.train(tmp_path / "a", tmp_path, made, None, SMALL)
+    with pytest.raises(Interrupted):
+        student.train(tmp_path / "b", tmp_path, made, None, SMALL, stop)
+    stopped = student.train(tmp_path / "b", tmp_path, made, None, SMALL)
+    one, two = load_style(straight).weights, load_style(stopped).weights
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert json.loads((tmp_path / "a" / "options.json").read_text())["steps"] == 6
+
+
+def test_memory_that_runs_out_halves_the_crops(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from dataclasses import replace
+
+    tried: list[int] = []
+    real = student._train
+
+    def short(run: Path, data: object, teacher: object, options: student.Options, *rest: object) -> object:
+        tried.append(options.crops.pairs)
+        if options.crops.pairs > 1:
+            raise MemoryError
+        return real(run, data, teacher, options, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(student, "_train", short)
+    options = replace(SMALL, steps=1, crops=replace(SMALL.crops, pairs=4))
+    student.train(tmp_path / "run", tmp_path, made, None, options)
+    assert tried == [4, 2, 1] and "memory ran out" in caplog.text
+    monkeypatch.setattr(student, "_train", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(TrainingError, match="not enough memory"):
+        student.train(tmp_path / "run2", tmp_path, made, None, options)
+
+
+def test_a_loss_that_is_not_finite_names_its_terms_and_keeps_the_checkpoint(made: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(TrainingError, match=r"loss of step \d is not finite.*l1.*lr lower"):
+        student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, lr=1e30, steps=20))
+
+
+@pytest.fixture(scope="module")
+def drawn_pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of 22 photos and of 21 exemplars."""
+    root = tmp_path_factory.mktemp("pictures")
+    for name, count in (("photos", 22), ("drawings", 21)):
+        (root / name).mkdir()
+        for seed in range(count):
+            face = draw_face(seed + 50 * (name == "drawings"))
+            face = drawn_as(face) if name == "drawings" else face
+            cv2.imwrite(str(root / name / f"{seed}.png"), face[..., ::-1])
+    return root / "photos", root / "drawings"
+
+
+@pytest.fixture
+def pictures(drawn_pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The same folders, and a detector that finds the drawn faces."""
+    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    torch.set_num_threads(1)
+    return drawn_pictures
+
+
+def command(pictures: tuple[Path, Path], *more: str, name: str = "mine") -> list[str]:
+    settings = [word for text in TINY for word in ("--set", text)]
+    paths = ["--photos", str(pictures[0]), "--exemplars", str(pictures[1]), "--detector", __file__, "--device", "cpu"]
+    return ["train", name, *paths, "--quick", *settings, *more]
+
+
+def run(args: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    return int(ended.value.code or 0)
+
+
+def test_one_command_makes_a_style_and_a_second_one_does_nothing(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(pictures, "--look", "A look of lines", "--licence", "CC-BY-4.0", "--json")) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    stages = [event["name"] for event in events if event["event"] == "done"]
+    assert stages == ["crops/photos", "crops/exemplars", "pairs", "student", "style"]
+    path = home / "styles" / "mine.safetensors"
+    assert events[-1]["event"] == "finished" and events[-1]["path"] == str(path)
+    card = read_card(path)
+    assert (card.name, card.look, card.licence) == ("mine", "A look of lines", "CC-BY-4.0")
+    assert card.training["photos"] == 22 and card.training["exemplars"] == 21 and card.training["mode"] == "quick"
+    assert run(command(pictures, "--look", "A look of lines", "--licence", "CC-BY-4.0", "--json")) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(event["before"] for event in events if event["event"] == "done")
+
+
+def test_a_plan_says_time_and_memory_and_makes_nothing(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(pictures, "--plan", "--json")) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["name"] for row in rows] == ["crops/photos", "crops/exemplars", "pairs", "student", "style"]
+    assert rows[0]["steps"] == 22 and rows[2]["steps"] == 4
+    assert all(row["seconds"] > 0 for row in rows[:4]) and rows[3]["memory"] > 0
+    assert not any(path.is_file() for path in home.rglob("*"))
+    assert run(command(pictures, "--plan")) == 0
+    assert "all together" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (["--photos", "nowhere"], 4, "nowhere does not exist"),
+        (["--full"], 2, "give one of them"),
+        (["--features", "none.pth"], 4, "no file none.pth"),
+        (["--set", "student.speed=1"], 2, "no option 'speed'"),
+        (["--set", "nothing"], 2, "stage.option=value"),
+        (["--device", "abacus"], 2, "expected auto, cpu or cuda"),
+    ],
+)
+def test_a_wrong_wish_is_refused_in_one_line(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], change: list[str], code: int, says: str
+) -> None:
+    assert run(command(pictures, *change)) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+    assert not home.exists()
+
+
+def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command(pictures, name="a b")) == 7
+    assert "cannot be named" in capsys.readouterr().err
+    (home / "styles").mkdir(parents=True)
+    (home / "styles" / "mine.safetensors").write_bytes(b"another style")
+    assert run(command(pictures)) == 7
+    assert "--overwrite" in capsys.readouterr().err
+    assert not (home / "training").exists()
+
+
+def test_too_few_exemplars_end_it_with_the_list(
+    pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(pictures[1], broken)
+    for path in sorted(broken.iterdir())[:5]:
+        path.write_bytes(b"broken")
+    assert run(command((pictures[0], broken))) == 4
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "16 usable portraits, at least 20" in said and "refused.txt" in said
+    assert not list((home / "styles").glob("*"))
+
+
+def test_a_missing_extra_is_an_error_with_its_remedy(
+    pictures: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [name for name in sys.modules if name.split(".")[0] == "training"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert run(command(pictures)) == 6
+    assert "pip install 'vidstyle[train]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["standard", "full"])
+def test_every_ablation_shares_all_but_what_it_changes(pictures: tuple[Path, Path], tmp_path: Path, mode: str) -> None:
+    from dataclasses import replace
+
+    whole = recipes.Wishes("x", *pictures, tmp_path / "run", tmp_path / "x.safetensors", mode)
+    keys = recipes.chain(whole).keys()
+    for part in recipes.ABLATIONS:
+        less = recipes.chain(replace(whole, without=part))
+        shared = [stage.name for stage in less.stages if not stage.name.endswith(f"-without-{part}")]
+        assert {name: less.keys()[name] for name in shared} == {name: keys[name] for name in shared}
+        own = {stage.name for stage in less.stages} - set(shared)
+        assert own == {
+            f"{name}-without-{part}" for name in ("ttn", "student", "style") if (name, part) != ("ttn", "ttn")
+        }
+        assert len({keys["student"], less.keys()[f"student-without-{part}"]}) == 2
+    with pytest.raises(VidstyleError, match="cannot leave out"):
+        recipes.chain(replace(whole, without="hat"))
+
+
+def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
+    drawn_pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """In a process of its own, with a real signal."""
+    code = f"""
+import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from training import portraits
+from test_portraits import FixedDetector
+portraits.Detector = FixedDetector
+import vidstyle.cli
+vidstyle.cli.main(sys.argv[1:])
+"""
+    words = command(drawn_pictures, "--set", "student.steps=4000")
+    environment = os.environ | {"VIDSTYLE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    args = [sys.executable, "-c", code, *words, "--json"]
+    with subprocess.Popen(args, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "step" and event["stage"] == "student":
+                process.send_signal(signal.SIGINT)
+                break
+        rest, said = process.stdout.read(), process.stderr.read()
+        assert process.wait(60) == 130, said + rest
+    assert "the same command goes on" in said.splitlines()[-1]
+    kept = torch.load(tmp_path / "home" / "training" / "mine" / "student" / "checkpoint.pt", weights_only=True)
+    assert kept["step"] >= 1
+
+
+@pytest.mark.slow
+def test_raw_photos_become_a_style_that_is_visibly_learned(
+    shared: Callable[[str], Path], home: Path, tmp_path: Path
+) -> None:
+    """The whole way on real faces of 128 pixels: the look of drawn other people is met, and people stay known."""
+    from training import open_looks
+    from training.student import drawn
+
+    detector, people = shared("weights/yunet_n_dynamic.onnx"), shared("photos/london_canada_ccby4")
+    everyone = sorted(people.glob("*.jpg"))
+    for name, chosen in (("others", everyone[:60]), ("photos", everyone[99:189])):
+        (tmp_path / name).mkdir()
+        for path in chosen:
+            (tmp_path / name / path.name).symlink_to(path)
+    assert open_looks.make(tmp_path / "others", tmp_path / "comic", "comic", detector) == 60
+    settings = ["pairs.count=64", "pairs.side=128", "student.steps=300", "student.crops.side=96"]
+    settings += ["student.crops.pairs=2", "student.crops.exact=1.0", "student.shift=0.0", "student.lr=4e-3"]
+    words = ["train", "look", "--photos", str(tmp_path / "photos"), "--exemplars", str(tmp_path / "comic"), "--quick"]
+    words += ["--detector", str(detector), "--device", "cpu", "--set", "student.ema=0.98"]
+    assert run(words + [word for text in settings for word in ("--set", text)]) == 0
+    made = home / "training" / "look" / "crops"
+    held = np.ascontiguousarray(portraits.load(made / "photos", "held", 128).faces)
+    exemplars = portraits.load(made / "exemplars", "train", 128).faces
+    results = drawn(home / "styles" / "look.safetensors", held, torch.device("cpu"))
+    before, after = (measures.distances(x, exemplars, measures.space(None))["FD-statistics"] for x in (held, results))
+    assert after < 0.8 * before
+    who = measures.identity(held, results)
+    assert who["ID same (layout)"] > who["ID other (layout)"] + 0.1
+    clip = ["file", str(shared("media/sample.mkv")), "--style", "look", "--end", "0.4", "-o", str(tmp_path / "out.mp4")]
+    assert run(clip) == 0
+    assert (tmp_path / "out.mp4").stat().st_size > 1000
+
+
+WAYS = {
+    "standard": ["pairs.count=4", "pairs.side=64", "pairs.pieces.exemplars=3", "ttn.warm=1"],
+    "full": [
+        *("generator.size=32", "generator.full=False", "generator.steps=2", "generator.batch=4"),
+        *("ccn.steps=2", "ccn.batch=4", "pairs.samples=4", "pairs.shard=2", "pairs.batch=2", "ttn.warm=1"),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", WAYS)
+def test_the_longer_ways_go_through_all_their_stages(
+    drawn_pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A few steps of each: what one stage writes, the next one reads."""
+    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    few = ["expression.steps=2", "expression.batch=2", "ttn.steps=3", "ttn.batch=2", "ttn.size=64", *WAYS[mode]]
+    settings = (*few, "student.steps=2", "student.crops.side=32", "student.crops.pairs=1")
+    out, detector = tmp_path / "mine.safetensors", Path(__file__)
+    wishes = recipes.Wishes(
+        "mine", *drawn_pictures, tmp_path / "run", out, mode, detector, licence="CC-BY-4.0", settings=settings
+    )
+    told = Told()
+    recipes.chain(wishes).go(told)
+    stages = [name for name, _ in told.ended]
+    assert stages[-4:] == ["expression", "ttn", "student", "style"] and ("ccn" in stages) == (mode == "full")
+    assert load_style(out).card.training["mode"] == mode

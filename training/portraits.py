@@ -1,0 +1,292 @@
+"""Portraits for training: faces found, aligned as FFHQ's, sorted out, split: `python -m training.portraits --help`.
+
+Writes a folder with ``faces.npy`` (uint8 [N, SIDE, SIDE, 3] RGB), ``landmarks.npy`` (float32 [N, 5, 2] pixels: right
+eye, left eye, nose, right and left mouth corner), ``split.json`` (rows for training and held out, and their names),
+``report.json`` (what became of every picture) and ``sheet.png`` to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training.data import held_out
+from training.pictures import Read, count, read_all
+from vidstyle.download import download
+from vidstyle.errors import SourceError
+from vidstyle.paths import cache_dir
+
+log = logging.getLogger("portraits")
+
+SIDE = 256  # pixels of a crop
+FIT = 640  # pixels: the long side that faces are looked for at
+YUNET = "face_detection_yunet_2023mar.onnx"
+YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
+
+
+@dataclass(frozen=True)
+class Options:
+    """What makes a portrait good enough. Drawings are softer and found with less certainty: see `DRAWN`."""
+
+    score: float = 0.8  # the detector's certainty
+    enlarged: float = 2.5  # at most, to reach SIDE: a face with 26 px between the eyes is the smallest
+    sharp: float = 40.0  # least variance of the Laplacian over the inner face
+    turned: float = 0.32  # at most: nose from the middle of the eyes, in eye distances
+    tilted: float = 45.0  # degrees at most
+    second: float = 0.6  # a second face wider than this share of the first spoils the picture
+    held: float = 0.1  # share kept for measuring
+    least: int = 20  # portraits; fewer are refused
+
+
+DRAWN = Options(score=0.45, enlarged=3.0, sharp=3.0, turned=0.4)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Aligned portraits: faces uint8 [N, side, side, 3] RGB (on the disk when of full size), landmarks [N, 5, 2]."""
+
+    faces: np.ndarray
+    landmarks: np.ndarray
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+
+def load(folder: Path, part: str = "train", side: int = SIDE) -> Faces:
+    """Read the ``train`` or ``held`` portraits of a folder that `prepare` wrote, scaled to ``side``."""
+    faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
+    split = json.loads((folder / "split.json").read_text())
+    rows = np.array(split[part], int)
+    chosen = faces[rows]
+    if side != faces.shape[1] and len(rows):
+        chosen = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in chosen])
+    return Faces(chosen, landmarks[rows] * (side / faces.shape[1]), [split["names"][row] for row in rows])
+
+
+def detector_file(given: Path | None) -> Path:
+    """The YuNet network: the one given, else OpenCV's published one, fetched once and checked.
+
+    Raises:
+        SourceError: the given file does not exist.
+        StyleError, SinkError: it cannot be fetched or kept.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise SourceError(f"no face detector {given}: give YuNet's .onnx, or leave it out to have it fetched")
+        return given
+    path = cache_dir() / YUNET
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download(YUNET_URL, path, YUNET_SHA256, 4 << 20, lambda *_: None)
+    return path
+
+
+class Detector:
+    """YuNet: faces as rows x, y, width, height, five points x y, score, largest first."""
+
+    def __init__(self, path: Path, score: float) -> None:
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score)
+        except cv2.error as error:
+            raise SourceError(f"{path} is not a face detector that OpenCV can load: expected YuNet's .onnx") from error
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        scale = min(1.0, FIT / max(image.shape[:2]))
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        self._net.setInputSize((small.shape[1], small.shape[0]))
+        found = self._net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
+        if found is None:
+            return np.zeros((0, 15), np.float32)
+        found[:, :14] *= 1 / scale
+        return found[np.argsort(-found[:, 2])]
+
+
+def alignment(points: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Similarity [2, 3] from picture to crop as FFHQ is aligned, with mouth corners in place of the whole mouth."""
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    across, down = points[1] - points[0], mouth - eyes
+    x = across - np.array([-down[1], down[0]])
+    x *= max(np.hypot(*across) * 2.0, np.hypot(*down) * 1.8) / max(np.hypot(*x), 1e-6)
+    centre = eyes + 0.1 * down
+    scale = side / (2 * np.hypot(*x))
+    cos, sin = x / np.hypot(*x) * scale
+    turn = np.array([[cos, sin], [-sin, cos]])
+    return np.hstack([turn, (side / 2 - turn @ centre)[:, None]])
+
+
+def aligned(image: np.ndarray, points: np.ndarray, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """(uint8 [side, side, 3], the points in it); outside of the picture is what is inside, mirrored and blurred."""
+    scale = float(np.hypot(*alignment(points, side)[0, :2]))
+    if scale < 0.7:  # warpAffine does not filter when it shrinks
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        points = points * scale
+    warp = alignment(points, side)
+    crop = cv2.warpAffine(image, warp, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    inside = cv2.warpAffine(np.ones(image.shape[:2], np.float32), warp, (side, side))
+    if inside.min() < 1:
+        crop = _softened(crop, inside)
+    return crop, (points @ warp[:, :2].T + warp[:, 2]).astype(np.float32)
+
+
+def _softened(crop: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Blurred where ``inside`` is 0, so that no second forehead is seen above the first; the border is soft."""
+    side = crop.shape[0]
+    mask = cv2.GaussianBlur(
+        cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, side // 64)), (0, 0), side / 64
+    )
+    blurred = cv2.GaussianBlur(crop, (0, 0), side / 16, borderType=cv2.BORDER_REPLICATE)
+    mask = np.where(inside > 0.99, mask, mask * inside)[..., None]
+    return np.clip(crop * mask + blurred * (1 - mask) + 0.5, 0, 255).astype(np.uint8)
+
+
+def resampled(image: np.ndarray, xy: np.ndarray, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """The picture's values at ``xy`` [H, W, 2]; outside it mirrors itself."""
+    x, y = (np.ascontiguousarray(xy[..., axis], np.float32) for axis in (0, 1))
+    return cv2.remap(image, x, y, how, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def fault(image: np.ndarray, faces: np.ndarray, options: Options) -> str:
+    """Why the picture's largest face is not good enough; "" where it is."""
+    if not len(faces):
+        return "no face found"
+    if len(faces) > 1 and faces[1, 2] > options.second * faces[0, 2]:
+        return "several faces"
+    points = faces[0, 4:14].reshape(5, 2)
+    warp = alignment(points)
+    enlarged = float(np.hypot(*warp[0, :2]))
+    if enlarged > options.enlarged:
+        return f"face too small ({np.hypot(*(points[1] - points[0])):.0f} px between the eyes)"
+    angle = abs(np.degrees(np.arctan2(warp[1, 0], warp[0, 0])))
+    crop, at = aligned(image, points)
+    sideways = abs(at[2, 0] - at[:2, 0].mean()) / max(float(at[1, 0] - at[0, 0]), 1.0)
+    if angle > options.tilted or sideways > options.turned:
+        return "face turned away"
+    grey = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
+    inner = grey[SIDE // 8 : 3 * SIDE // 8, SIDE // 8 : 3 * SIDE // 8]
+    if (sharp := cv2.Laplacian(inner, cv2.CV_64F).var()) < options.sharp:
+        return f"blurred (sharpness {sharp:.0f}, expected {options.sharp:.0f})"
+    return ""
+
+
+def sift(
+    pictures: Iterable[Read], detector: Detector, options: Options
+) -> Iterator[tuple[str, str, np.ndarray | None, np.ndarray | None]]:
+    """Yield (name, fault, crop, points) of every picture; no crop where there is a fault."""
+    for read in pictures:
+        if read.image is None:
+            yield read.name, read.reason, None, None
+            continue
+        faces = detector(read.image)
+        if why := fault(read.image, faces, options):
+            yield read.name, why, None, None
+        else:
+            yield read.name, "", *aligned(read.image, faces[0, 4:14].reshape(5, 2))
+
+
+def prepare(
+    source: Path, folder: Path, detector: Path | None, options: Options, on_step: OnPicture | None = None
+) -> dict[str, object]:
+    """Make ``folder`` from the pictures of ``source`` (a folder or a zip), whole or not at all; give the report.
+
+    Raises:
+        SourceError: too few good portraits, with the reasons; the list is in ``{folder}.refused.txt``.
+    """
+    net, total = Detector(detector_file(detector), options.score), count(source)
+    kept: list[tuple[str, np.ndarray, np.ndarray]] = []
+    refused: dict[str, str] = {}
+    for number, (name, why, crop, points) in enumerate(sift(read_all(source), net, options), 1):
+        if crop is None or points is None:
+            refused[name] = why
+        else:
+            kept.append((name, crop, points))
+        if on_step:
+            on_step(number, total, {"kept": float(len(kept))})
+    _check(source, folder, len(kept), refused, options)
+    return _write(source, folder, kept, refused, options)
+
+
+def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], options: Options) -> None:
+    listing = folder.with_name(f"{folder.name}.refused.txt")
+    listing.unlink(missing_ok=True)
+    if refused:
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text("".join(f"{name}: {why}\n" for name, why in refused.items()))
+    if kept < options.least:
+        kinds = Counter(why.split(" (")[0] for why in refused.values())
+        reasons = ", ".join(f"{number} {why}" for why, number in kinds.most_common(4)) or "nothing refused"
+        raise SourceError(
+            f"{source}: {kept} usable portraits, at least {options.least} are needed ({reasons}"
+            f"{f'; see {listing}' if refused else ''}): add pictures of single faces seen from the front"
+        )
+
+
+def _write(
+    source: Path,
+    folder: Path,
+    kept: list[tuple[str, np.ndarray, np.ndarray]],
+    refused: dict[str, str],
+    options: Options,
+) -> dict[str, object]:
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    names = [name for name, _, _ in kept]
+    split = [held_out(name, options.held) for name in names]
+    if not any(split):
+        split[-1] = True  # something must be left to measure on
+    np.save(part / "faces.npy", np.stack([crop for _, crop, _ in kept]))
+    np.save(part / "landmarks.npy", np.stack([points for _, _, points in kept]))
+    rows: dict[str, list[int]] = {"train": [], "held": []}
+    for row, held in enumerate(split):
+        rows["held" if held else "train"].append(row)
+    (part / "split.json").write_text(json.dumps({**rows, "names": names}))
+    report = {
+        "source": str(source),
+        "kept": len(kept),
+        "held": len(rows["held"]),
+        "refused": refused,
+        "options": asdict(options),
+    }
+    (part / "report.json").write_text(json.dumps(report, indent=1))
+    sheet([crop for _, crop, _ in kept], part / "sheet.png")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return report
+
+
+def sheet(pictures: list[np.ndarray], path: Path, columns: int = 12, most: int = 96, side: int = 128) -> None:
+    """A contact sheet of at most ``most`` pictures, spread evenly over all of them."""
+    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)]
+    small = [cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in chosen]
+    small += [np.full((side, side, 3), 255, np.uint8)] * (-len(small) % min(columns, len(small)))
+    rows = [np.concatenate(small[i : i + columns], 1) for i in range(0, len(small), columns)]
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.portraits", description=__doc__)
+    parser.add_argument("source", type=Path, help="folder or zip of pictures")
+    parser.add_argument("folder", type=Path, help="folder to make")
+    parser.add_argument("--drawn", action="store_true", help="the pictures are exemplars of a look, not photos")
+    parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    report = prepare(args.source, args.folder, args.detector, DRAWN if args.drawn else Options())
+    log.info("%d portraits, %d of them held out, in %s", report["kept"], report["held"], args.folder)
+
+
+if __name__ == "__main__":
+    main()

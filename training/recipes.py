@@ -1,0 +1,160 @@
+"""What a wish means: its mode's options, what ablations change in them, and the chain of `training.stages`.
+
+``quick``      pairs by analogies (`training.pairs`), and a student from them.
+``standard``   the texture network in a student's shape on unpaired pictures, warmed up with those pairs; then steadied.
+``full``       the paper's way: a generator, its calibration, 10,000 pairs, the texture network, then a student.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from training import ccn, expression, generator, pairs, pictures, portraits, student, ttn
+from training.chain import Chain
+from training.crops import CropOptions
+from training.gem import Geometry
+from training.options import set_options
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.style import check_name
+
+MODES = ("quick", "standard", "full")
+ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for; ``run`` is the training's folder, ``out`` the style file to write."""
+
+    name: str
+    photos: Path
+    exemplars: Path
+    run: Path
+    out: Path
+    mode: str = "standard"
+    detector: Path | None = None  # YuNet; fetched where left out
+    generator: Path | None = None  # published StyleGAN2 weights of faces, in place of one trained here
+    features: Path | None = None  # VGG or a small encoder, for the content loss
+    identity: Path | None = None  # a face recogniser, for the calibration
+    device: str = "cpu"
+    seed: int = 0
+    look: str = ""
+    licence: str = "LicenseRef-own"
+    sources: str = ""
+    settings: tuple[str, ...] = field(default=())  # stage.option=value
+    without: str = ""  # one of ABLATIONS: a part left out, for the table
+
+    @property
+    def tag(self) -> str:
+        """Of the folders that an ablation does not share with the whole training."""
+        return f"-without-{self.without}" if self.without else ""
+
+
+def _data() -> dict[str, Any]:
+    return {"photos": portraits.Options(), "exemplars": portraits.DRAWN}
+
+
+def quick() -> dict[str, Any]:
+    """Options by stage: something to look at in minutes."""
+    crops = CropOptions(side=128, pairs=4, empty=0.0, eyes=(34.0, 110.0), near=(46.0, 84.0), exact=0.5, turn=30.0)
+    learning = student.Options(steps=800, shift=0.3, crops=crops, most=400)
+    return {**_data(), "pairs": pairs.Options(count=192), "student": learning}
+
+
+def standard() -> dict[str, Any]:
+    """Options by stage for a machine without a generator: a night on a CPU, minutes on a GPU."""
+    return {
+        **_data(),
+        "pairs": pairs.Options(count=800),
+        "expression": expression.Options(steps=600),
+        "ttn": ttn.Options(steps=2500, batch=4, network="student", lr=2e-4, warm=500, warm_lr=1e-3),
+        "student": student.Options(steps=1500, lr=1e-3, adversarial=0.05, adversarial_from=0.0),
+    }
+
+
+def full() -> dict[str, Any]:
+    """Options by stage as in the paper's section 4.1."""
+    return {
+        **_data(),
+        "generator": generator.Options(size=256, full=True),
+        "ccn": ccn.Options(),
+        "pairs": ccn.Options(),
+        "expression": expression.Options(),
+        "ttn": ttn.Options(),
+        "student": student.Options(steps=8000),
+    }
+
+
+def check(wishes: Wishes) -> None:
+    """Refuse what cannot work before anything is done.
+
+    Raises:
+        UsageError, StyleError, SourceError: no such mode, a name no style can have, no pictures.
+    """
+    check_name(wishes.name)
+    if wishes.mode not in MODES:
+        raise UsageError(f"no way of training {wishes.mode!r}: there are {', '.join(MODES)}")
+    if wishes.without and (wishes.mode == "quick" or wishes.without not in ABLATIONS):
+        raise UsageError(f"cannot leave out {wishes.without!r}: one of {', '.join(ABLATIONS)}, and not with quick")
+    for source in (wishes.photos, wishes.exemplars):
+        pictures.check(source)
+    for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
+        if network is not None and not network.is_file():  # hours may pass before it is read
+            raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
+
+
+def options_of(wishes: Wishes) -> dict[str, Any]:
+    """Options by stage: the mode's, with the seed, the user's networks, the settings, and what is left out.
+
+    Raises:
+        UsageError: a setting names no stage or no option of it.
+    """
+    options = {"quick": quick, "standard": standard, "full": full}[wishes.mode]()
+    options = {name: _changed(value, seed=wishes.seed) for name, value in options.items()}
+    for text in wishes.settings:
+        stage, dot, rest = text.partition(".")
+        if stage not in options or not dot or "=" not in rest:
+            raise UsageError(f"--set {text!r}: expected stage.option=value, stages are {', '.join(options)}")
+        options[stage] = set_options(options[stage], [rest])
+    if "ttn" in options:
+        options["ttn"] = _texture(options["ttn"], wishes)
+    if wishes.identity and "ccn" in options:
+        options["ccn"] = replace(options["ccn"], identity_net=str(wishes.identity))
+    return options
+
+
+def _texture(options: ttn.Options, wishes: Wishes) -> ttn.Options:
+    changes: dict[str, Any] = {"features": str(wishes.features)} if wishes.features else {}
+    if wishes.without == "gem":
+        changes["geometry"] = Geometry(scale=(1.0, 1.0), turn=0.0)
+    if wishes.without == "per":
+        changes["perception"] = 0.0
+    return replace(options, **changes)
+
+
+def _changed(options: Any, **changes: Any) -> Any:
+    return replace(options, **{name: value for name, value in changes.items() if hasattr(options, name)})
+
+
+def chain(wishes: Wishes) -> Chain:
+    """The stages of a wish, their options set.
+
+    Raises:
+        UsageError, StyleError, SourceError: as `check` and `options_of`.
+    """
+    from training import stages
+
+    check(wishes)
+    options = options_of(wishes)
+    made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
+    if wishes.mode == "full":
+        if wishes.generator is None:
+            made.append(stages.generator(wishes, options["generator"]))
+        made += [stages.calibration(wishes, options["ccn"]), stages.samples(wishes, options["pairs"])]
+    else:
+        made.append(stages.analogies(wishes, options["pairs"]))
+    if wishes.mode != "quick" and wishes.without != "ttn":
+        made += [stages.expression(wishes, options["expression"]), stages.texture(wishes, options["ttn"])]
+    made += [stages.student(wishes, options["student"], made[-1]), stages.style(wishes)]
+    return Chain(wishes.run, tuple(made))

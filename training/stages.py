@@ -1,0 +1,142 @@
+"""The stages of a chain, each around the `train` of its own module."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from training import ccn, pairs, portraits, ttn
+from training import expression as expressions
+from training import generator as generators
+from training import student as students
+from training.chain import OnStep, Stage, fingerprint
+from training.recipes import Wishes
+from training.world import join
+
+PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
+
+
+def photos(wishes: Wishes, options: portraits.Options) -> Stage:
+    return _portraits(wishes, PHOTOS, "find and align faces in the photos", wishes.photos, options)
+
+
+def exemplars(wishes: Wishes, options: portraits.Options) -> Stage:
+    return _portraits(wishes, EXEMPLARS, "find and align faces in the exemplars", wishes.exemplars, options)
+
+
+def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: portraits.Options) -> Stage:
+    def work(folder: Path, on_step: OnStep) -> None:
+        portraits.prepare(source, folder, wishes.detector, options, on_step)
+
+    seen = {"source": fingerprint(source), **asdict(options)}
+    return Stage(name, title, (), seen, work, portraits.count(source), "pictures")
+
+
+def analogies(wishes: Wishes, options: pairs.Options) -> Stage:
+    def work(folder: Path, on_step: OnStep) -> None:
+        pairs.train(folder, wishes.run / PHOTOS, wishes.run / EXEMPLARS, options, on_step)
+
+    title = "draw photos with pieces of exemplars"
+    return Stage("pairs", title, (PHOTOS, EXEMPLARS), options, work, options.count, "pairs")
+
+
+def generator(wishes: Wishes, options: generators.Options) -> Stage:
+    def work(folder: Path, on_step: OnStep) -> None:
+        generators.train(folder, wishes.run / PHOTOS, options, on_step, join(wishes.device))
+
+    return Stage("generator", "train a generator of faces", (PHOTOS,), options, work, options.steps)
+
+
+def _generator(wishes: Wishes) -> tuple[Path, tuple[str, ...]]:
+    """The weights of G_s, and the stage they come from, if any."""
+    if wishes.generator:
+        return wishes.generator, ()
+    return wishes.run / "generator" / generators.RESULT, ("generator",)
+
+
+def calibration(wishes: Wishes, options: ccn.Options) -> Stage:
+    weights, needs = _generator(wishes)
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        ccn.train(folder, weights, wishes.run / EXEMPLARS, options, on_step, join(wishes.device))
+
+    seen = {"generator": fingerprint(weights) if wishes.generator else "", **asdict(options)}
+    return Stage("ccn", "calibrate the content (CCN)", (EXEMPLARS, *needs), seen, work, options.steps)
+
+
+def samples(wishes: Wishes, options: ccn.Options) -> Stage:
+    weights, _ = _generator(wishes)
+    title, count = "sample pairs of the same z", -(-options.samples // options.shard)
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        ccn.sample(weights, wishes.run / "ccn" / ccn.RESULT, wishes.run / PHOTOS, folder, options, on_step)
+
+    seen = {name: getattr(options, name) for name in ("samples", "shard", "truncation", "layers", "seed")}
+    return Stage("pairs", title, ("ccn", PHOTOS), seen, work, count, "shards")
+
+
+def expression(wishes: Wishes, options: expressions.Options) -> Stage:
+    crops = [wishes.run / PHOTOS, wishes.run / EXEMPLARS]
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        expressions.train(folder, crops, options, on_step, join(wishes.device))
+
+    title = "learn how open eyes and mouths are"
+    return Stage("expression", title, (PHOTOS, EXEMPLARS), options, work, options.steps)
+
+
+def texture(wishes: Wishes, options: ttn.Options) -> Stage:
+    """The texture network; without CCN it sees the raw exemplars alone."""
+    made = None if wishes.without == "ccn" else wishes.run / "pairs"
+    judge = str(wishes.run / "expression" / expressions.RESULT)
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        crops = wishes.run / PHOTOS, wishes.run / EXEMPLARS
+        ttn.train(folder, *crops, made, replace(options, expression=judge), on_step, join(wishes.device))
+
+    needs = (PHOTOS, EXEMPLARS, "expression", *(("pairs",) if made else ()))
+    return Stage(f"ttn{wishes.tag}", "translate texture (TTN)", needs, options, work, options.steps)
+
+
+def student(wishes: Wishes, options: students.Options, teacher: Stage) -> Stage:
+    """The small network, from the texture network if ``teacher`` is that, else from pairs."""
+    learned = teacher.name.startswith("ttn")
+    network = wishes.run / teacher.name / ttn.RESULT if learned else None
+    made = None if learned else wishes.run / teacher.name
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        students.train(folder, wishes.run / PHOTOS, made, network, options, on_step, wishes.device)
+
+    name = f"student{wishes.tag}"
+    return Stage(name, "train the small network", (PHOTOS, teacher.name), options, work, options.steps)
+
+
+def style(wishes: Wishes) -> Stage:
+    card = {
+        "name": wishes.name,
+        "look": wishes.look or f"Trained from {wishes.exemplars.stem}",
+        "licence": wishes.licence,
+        "provenance": wishes.sources or f"Trained with vidstyle from pictures of its maker, {date.today().year}",
+    }
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run)}
+        folder.mkdir(parents=True, exist_ok=True)
+        students.finish(
+            wishes.run / f"student{wishes.tag}" / students.RESULT, {**card, "training": trained}, wishes.out
+        )
+        on_step(1, 1, {})
+
+    seen, needs = {**card, "out": str(wishes.out)}, (f"student{wishes.tag}",)
+    return Stage(f"style{wishes.tag}", "write the style", needs, seen, work, 1, "file", wishes.out)
+
+
+def _counts(run: Path) -> dict[str, Any]:
+    """How many pictures went in, and the seconds and machine of each stage: for the card."""
+    notes = {path.parent.relative_to(run).as_posix(): json.loads(path.read_text()) for path in run.rglob("done.json")}
+    kept = {name: json.loads((run / name / "report.json").read_text())["kept"] for name in (PHOTOS, EXEMPLARS)}
+    seconds = {name: round(note["seconds"], 1) for name, note in sorted(notes.items())}
+    return {"photos": kept[PHOTOS], "exemplars": kept[EXEMPLARS], "seconds": seconds}

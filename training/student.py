@@ -1,0 +1,150 @@
+"""The chain's last training: a small network from pairs, or from a trained texture network, and its style file.
+
+It is `training.distill`'s loop. With a texture network (section 3.4's M) that is the teacher. Without one the pairs are
+what is learned from, and the feature loss takes the encoder of a texture network of random weights: it knows no look,
+but it holds edges and textures apart, as random convolutions do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from engines.torch import Network
+from training import distill, pairs, portraits
+from training import run as runs
+from training.crops import CropOptions, Cropper
+from training.data import Canvases
+from training.world import TrainingError
+from vidstyle.errors import Interrupted
+from vidstyle.network import Architecture
+from vidstyle.style import Card, load_style, save_style
+
+log = logging.getLogger("student")
+
+RESULT = "student.safetensors"
+OnStep = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Options(runs.Options):
+    """Those of a distillation, for crops of aligned faces."""
+
+    steps: int = 4000
+    lr: float = 2e-3
+    adversarial: float = 0.03
+    adversarial_from: float = 0.4
+    crops: CropOptions = field(
+        default_factory=lambda: CropOptions(
+            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3
+        )
+    )
+    widths: tuple[int, ...] = (32, 64, 96)
+    most: int = 2000  # pictures that are learned from
+
+
+def architecture(options: Options) -> Architecture:
+    """The student's shape."""
+    return replace(runs.DEFAULT, widths=tuple(options.widths))
+
+
+def canvases(photos: Path, made: Path | None, teacher: Path | None, options: Options, device: torch.device) -> Canvases:
+    """Faces at twice their size, with what they are to become: drawn by ``teacher``, else the targets of ``made``."""
+    if teacher is None:
+        if made is None:
+            raise TrainingError("a student needs pairs or a texture network to learn from")
+        both = pairs.load(made, options.most)
+        source, target = both.source, both.target
+    else:
+        source = np.ascontiguousarray(portraits.load(photos, "train").faces[: options.most])
+        target = drawn(teacher, source, device)
+    double = np.stack([cv2.resize(face, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for face in source])
+    return Canvases(double, target, np.zeros(len(source), np.uint8))
+
+
+@torch.no_grad()
+def drawn(teacher: Path, faces: np.ndarray, device: torch.device, batch: int = 8) -> np.ndarray:
+    """What a style file makes of uint8 [N, S, S, 3]: the same shape."""
+    style = load_style(teacher)
+    network = Network(style.card.architecture, style.weights).to(device).eval()
+    out = np.empty(faces.shape, np.uint8)
+    for start in range(0, len(faces), batch):
+        x = torch.from_numpy(faces[start : start + batch]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        y = ((network(x).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+        out[start : start + batch] = y.cpu().numpy()
+    return out
+
+
+def train(
+    run: Path,
+    photos: Path,
+    made: Path | None,
+    teacher: Path | None,
+    options: Options,
+    on_step: OnStep | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Train from where ``run`` stands; give the student's file.
+
+    When memory runs out the crops of a step are halved, and that is said.
+
+    Raises:
+        TrainingError: a loss is not finite, or a single crop is more than memory holds.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "options.json").write_text(json.dumps(asdict(options), indent=1))
+    where = torch.device(device)
+    data = canvases(photos, made, teacher, options, where)
+    while True:
+        try:
+            state = _train(run, data, teacher, options, on_step, where)
+            break
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            if options.crops.pairs == 1:
+                raise TrainingError("not enough memory for a single crop: set student.crops.side lower") from error
+            options = replace(options, crops=replace(options.crops, pairs=options.crops.pairs // 2))
+            log.warning("memory ran out: going on with %d crops a step", 2 * options.crops.pairs)
+    card = Card("student", "", state.average.arch, "", "")
+    save_style(run / RESULT, card, {key: value.astype(np.float16) for key, value in state.average.weights().items()})
+    return run / RESULT
+
+
+def _train(
+    run: Path, data: Canvases, teacher: Path | None, options: Options, on_step: OnStep | None, device: torch.device
+) -> runs.Run:
+    state, checkpoint = runs.Run(architecture(options), options, device), run / "checkpoint.pt"
+    known = load_style(teacher) if teacher else None
+    if checkpoint.exists():
+        state.load(checkpoint)
+    elif known and known.card.architecture == state.student.arch:  # it is a student already, to be steadied
+        state.start_from(known)
+    if known and known.card.architecture.name == "ttn":
+        network = Network(known.card.architecture, known.weights)
+    else:
+        network = Network(Architecture("ttn"), generator=torch.Generator().manual_seed(0))
+    cropper = Cropper(data, options.crops, device)
+    try:
+        distill.train(state, cropper, network.to(device), options, run, on_step=on_step)
+    except FloatingPointError as error:
+        kept = f"; {checkpoint} is kept" if checkpoint.exists() else ""
+        raise TrainingError(f"{error}{kept}: set student.lr lower") from error
+    except Interrupted:  # raised between two steps: nothing of what was learned is lost
+        state.save(checkpoint)
+        raise
+    return state
+
+
+def finish(student: Path, card: dict[str, Any], path: Path) -> Card:
+    """Write the style file for people: the student's weights with a full card."""
+    style = load_style(student)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.astype(np.float16) for key, value in style.weights.items()}
+    return save_style(path, Card(architecture=style.card.architecture, **card), weights)

@@ -1,0 +1,290 @@
+"""Texture translation (DCT-Net section 3.4), from photos and drawings to a style: `python -m training.ttn --help`.
+
+Unpaired: photos are the source; raw exemplars and generated targets, shuffled, are the style; both go through T_geo.
+Before that ``warm`` steps on the pairs themselves (or, without pairs, on giving the photo back) save many steps of
+finding out what a picture is; the paper has none, and ``warm=0`` leaves them out. The network is the published TTN's
+shape, or a student's, through the one definition in `vidstyle.network`.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines.torch import Network
+from training import expression, gem, losses, pairs, portraits
+from training.features import Features, load_features
+from training.gan import as_pictures
+from training.gem import Geometry
+from training.loop import Loop, OnStep, follow, frozen
+from training.options import Basics, from_arguments, parser, run_command
+from training.run import DEFAULT
+from training.sheets import write_sheet
+from training.texture import StyleCritic
+from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
+from training.world import TrainingError, World, join
+from vidstyle.network import Architecture
+from vidstyle.style import Card, save_style
+
+log = logging.getLogger("ttn")
+
+RESULT = "ttn.safetensors"
+NETWORKS = {"ttn": Architecture("ttn"), "student": DEFAULT}
+
+
+@dataclass(frozen=True)
+class Options(Basics):
+    steps: int = 10_000
+    batch: int = 16
+    size: int = 256  # pixels of a crop
+    network: str = "ttn"  # or student
+    lr: float = 1e-4
+    ema: float = 0.998
+    style: str = "released"  # see training.texture; the other is paper
+    normalisation: str = "released"  # see training.ttn_losses
+    content: float = 200.0
+    perception: float = 1.0
+    tv: float = 1e4
+    features: str = ""  # file for training.features; without one, luminance bands at four scales
+    expression: str = ""  # file of training.expression; without one, no facial perception loss
+    exemplars: float = 0.0  # share of raw exemplars in the style pictures; 0: by how many there are
+    geometry: Geometry = field(default_factory=Geometry)
+    warm: int = 500
+    warm_lr: float = 4e-4
+    bf16: bool = False  # arithmetic of the convolutions
+    name: str = "mine"  # of the style, as all below
+    look: str = ""
+    licence: str = "CC-BY-4.0"
+    provenance: str = "Trained with training/ttn.py."
+
+
+class Pictures:
+    """What a step draws from: photos with their expressions, and style pictures, and pairs."""
+
+    def __init__(self, photos: Path, exemplars: Path, pairs_folder: Path | None, options: Options) -> None:
+        size = options.size
+        self.photos = portraits.load(photos, "train", size).faces
+        self.exemplars = portraits.load(exemplars, "train", size).faces
+        made = pairs.load(pairs_folder) if pairs_folder else None
+        self.sources = _sized(made.source, size) if made else None
+        self.targets = _sized(made.target, size) if made else None
+        self._folder = photos
+        if not len(self.photos) or not len(self.exemplars):
+            raise TrainingError(f"no pictures to train on in {exemplars if len(self.photos) else photos}")
+
+    def expressions(self, bounds: expression.Bounds) -> Tensor:
+        return torch.from_numpy(bounds(expression.raw_labels(self._folder)))
+
+    def style(self, count: int, share: float, rng: torch.Generator) -> np.ndarray:
+        """uint8 [count, S, S, 3] of the raw exemplars and the generated targets."""
+        raw = len(self.exemplars)
+        if self.targets is None:
+            return self.exemplars[torch.randint(raw, (count,), generator=rng).numpy()]
+        share = share or raw / (raw + len(self.targets))
+        from_raw = torch.rand(count, generator=rng) < share
+        first = torch.randint(raw, (count,), generator=rng)
+        second = torch.randint(len(self.targets), (count,), generator=rng)
+        return np.stack(
+            [
+                self.exemplars[int(a)] if own else self.targets[int(b)]
+                for own, a, b in zip(from_raw, first, second, strict=True)
+            ]
+        )
+
+
+def _sized(images: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    if images.shape[1] == size:
+        return images
+    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
+
+
+class Translation:
+    """The network, its average and the critics with their optimisers: a checkpoint's parts."""
+
+    def __init__(self, options: Options, world: World) -> None:
+        if options.network not in NETWORKS:
+            raise TrainingError(f"the network is {' or '.join(NETWORKS)}, got {options.network!r}")
+        torch.manual_seed(options.seed)
+        arch = NETWORKS[options.network]
+        self.network = Network(arch, generator=torch.Generator().manual_seed(options.seed))
+        if arch.name == "student":  # start as the source itself, plus a little
+            named = self.network.named_weights()
+            with torch.no_grad():
+                named["gate.weight"].mul_(0.1)
+                named["head.weight"].mul_(0.1)
+                named["gate.bias"].fill_(1)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.critic = StyleCritic(options.style)
+        for module in (self.network, self.average, self.critic):
+            module.to(world.device)
+        betas = (0.5, 0.99)
+        self.opt_network = torch.optim.Adam(self.network.parameters(), options.lr, betas)
+        self.opt_critic = torch.optim.Adam(self.critic.parameters(), options.lr, betas)
+
+    def parts(self) -> dict[str, object]:
+        names = ("network", "average", "critic", "opt_network", "opt_critic")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Networks that stay as they are: the feature space, and R_exp with the photos' expressions."""
+
+    features: Features
+    expression: expression.Expression | None
+    wanted: Tensor | None  # [photos, 3]
+
+    @classmethod
+    def of(cls, pictures: Pictures, options: Options, device: torch.device) -> Judges:
+        features = load_features(Path(options.features)) if options.features else Pyramid()
+        log.info("content is compared in features of %s", features.name)
+        features = features.to(device)
+        if not options.expression:
+            return cls(features, None, None)
+        net, bounds = expression.load(Path(options.expression), device)
+        return cls(features, net, pictures.expressions(bounds))
+
+
+def warm_step(t: Translation, pictures: Pictures, options: Options, loop: Loop, rng: torch.Generator) -> None:
+    """One step on pairs of the same z, or, without pairs, on giving the photo back."""
+    device, batch = loop.world.device, options.batch
+    sources = pictures.photos if pictures.sources is None else pictures.sources
+    targets = pictures.photos if pictures.targets is None else pictures.targets
+    picks = torch.randint(len(sources), (batch,), generator=rng)
+    transform = gem.draw(batch, options.geometry, rng)
+    for group in t.opt_network.param_groups:
+        group["lr"] = options.warm_lr
+
+    def loss(rows: slice) -> dict[str, Tensor]:
+        still = torch.zeros(len(picks[rows]), dtype=torch.bool)
+        x, y = (gem.apply(as_pictures(p, picks[rows], still, device), transform[rows]) for p in (sources, targets))
+        with _autocast(options, device):
+            made = t.network(x)
+        weight = torch.ones(1, 1, *x.shape[-2:], device=device)
+        return {
+            "l1": losses.weighted_l1(made.float(), y, weight),
+            "gradient": 0.4 * losses.gradient_l1(made.float(), y, weight),
+        }
+
+    loop.descend(t.opt_network, batch, loss, "warm_")
+
+
+def _autocast(options: Options, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=options.bf16)
+
+
+def unpaired_step(
+    t: Translation, pictures: Pictures, judges: Judges, options: Options, loop: Loop, rng: torch.Generator
+) -> None:
+    """The paper's step: the network by all terms, then the critics on the same pictures."""
+    device, batch, size = loop.world.device, options.batch, options.size
+    picks = torch.randint(len(pictures.photos), (batch,), generator=rng)
+    styles = pictures.style(batch, options.exemplars, rng)
+    here, there = gem.draw(batch, options.geometry, rng), gem.draw(batch, options.geometry, rng)
+    mix = losses.draw_mix(rng, device)
+    made = torch.empty(batch, 3, size, size, device=device)
+    still = torch.zeros(batch, dtype=torch.bool)
+    for group in t.opt_network.param_groups:
+        group["lr"] = options.lr
+
+    def network_loss(rows: slice) -> dict[str, Tensor]:
+        x = gem.apply(as_pictures(pictures.photos, picks[rows], still[rows], device), here[rows])
+        with _autocast(options, device):
+            y = t.network(x)
+            y = y.float()
+            made[rows] = y.detach()
+            content = options.content * content_loss(judges.features, y, x, options.normalisation)
+            terms = {"style": t.critic.generator_loss(t.critic(y, mix)), "content": content}
+            if judges.expression is not None and judges.wanted is not None and options.perception:
+                wanted = expression.mirrored(judges.wanted[picks[rows]], here.flip[rows]).to(device)
+                terms["perception"] = options.perception * perception_loss(judges.expression(y), wanted)
+        return terms | {"tv": options.tv * tv_loss(y, options.normalisation)}
+
+    def critic_loss(rows: slice) -> dict[str, Tensor]:
+        everything = torch.arange(batch)
+        real = gem.apply(as_pictures(styles, everything[rows], still[rows], device), there[rows])
+        with _autocast(options, device):
+            return {"critic": t.critic.critic_loss(t.critic(real, mix), t.critic(made[rows], mix))}
+
+    with frozen(t.critic):
+        loop.descend(t.opt_network, batch, network_loss)
+    loop.descend(t.opt_critic, batch, critic_loss)
+
+
+def train(
+    run: Path,
+    photos: Path,
+    exemplars: Path,
+    pairs_folder: Path | None,
+    options: Options,
+    on_step: OnStep | None = None,
+    world: World | None = None,
+) -> Path:
+    """Train from where ``run`` stands; return the style's file.
+
+    Raises:
+        TrainingError: see `training.loop.Loop`; or an option is off, or a network cannot be read.
+        SourceError: there are no pairs in ``pairs_folder``.
+    """
+    world = world or join()
+    check_normalisation(options.normalisation)
+    pictures = Pictures(photos, exemplars, pairs_folder, options)
+    judges = Judges.of(pictures, options, world.device)
+    t = Translation(options, world)
+    loop = Loop(run, options, t.parts(), world, on_step)
+    for step in loop:
+        rng = loop.rng(step)
+        if step < options.warm:
+            warm_step(t, pictures, options, loop, rng)
+        else:
+            unpaired_step(t, pictures, judges, options, loop, rng)
+        follow(t.average, t.network, min(options.ema, (1 + step) / (10 + step)))
+        if loop.leads and loop.due(options.sheet_every):
+            sheet(t.average, pictures, options, run / f"sheet-{step + 1:06d}.png")
+    if loop.leads:
+        finish(t.average, options, loop.step, run / RESULT)
+    world.wait()
+    return run / RESULT
+
+
+@torch.no_grad()
+def sheet(network: Network, pictures: Pictures, options: Options, path: Path) -> None:
+    """Photos upright and through T_geo, each above its result, and style pictures below."""
+    rng = torch.Generator().manual_seed(1)
+    device = next(network.parameters()).device
+    picks = torch.randint(len(pictures.photos), (8,), generator=rng)
+    x = as_pictures(pictures.photos, picks, torch.zeros(8, dtype=torch.bool), device)
+    turned = gem.apply(x, gem.draw(8, options.geometry, rng))
+    styles = pictures.style(8, options.exemplars, rng)
+    y = as_pictures(styles, torch.arange(8), torch.zeros(8, dtype=torch.bool), device)
+    write_sheet(path, [x, network(x), turned, network(turned), y])
+
+
+def finish(network: Network, options: Options, steps: int, path: Path) -> Card:
+    """Write the averaged network as a style, weights in half precision."""
+    training = {"by": "training/ttn.py", "steps_done": steps, **asdict(options)}
+    card = Card(options.name, options.look, network.arch, options.licence, options.provenance, training)
+    return save_style(path, card, {key: value.astype(np.float16) for key, value in network.weights().items()})
+
+
+def main() -> None:
+    arguments = parser("ttn", __doc__, Options())
+    arguments.add_argument("--photos", type=Path, required=True, help="folder of crops (training.portraits)")
+    arguments.add_argument("--exemplars", type=Path, required=True, help="folder of crops (training.portraits)")
+    arguments.add_argument("--pairs", type=Path, help="folder of pairs (training.ccn or training.pairs)")
+    args = arguments.parse_args()
+    options = from_arguments(Options(), args)
+    result = train(args.run, args.photos, args.exemplars, args.pairs, options, world=join(args.device))
+    log.info("wrote %s", result)
+
+
+if __name__ == "__main__":
+    run_command(main)

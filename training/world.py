@@ -1,0 +1,63 @@
+"""The process of a training among those that train together (torchrun), and its device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from vidstyle.errors import VidstyleError
+
+
+class TrainingError(VidstyleError):
+    """A training cannot go on: bad options, bad data, a loss that is not finite, no memory, no disk."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that train together."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    def rows(self, batch: int) -> slice:
+        """This process's rows of a batch.
+
+        Raises:
+            TrainingError: the batch cannot be shared out evenly.
+        """
+        if batch % self.size:
+            raise TrainingError(f"a batch of {batch} cannot be shared by {self.size} processes: use a multiple")
+        share = batch // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def wait(self) -> None:
+        """Until every process is here: what the first wrote can then be read by all."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of ``value`` over all processes."""
+        if self.size > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+            value /= self.size
+        return value
+
+
+def join(device: str = "auto") -> World:
+    """The world that torchrun started this process in, or one of its own."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True  # every step has the same sizes
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if size == 1:
+        return World(torch.device(device))
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return World(torch.device(device), distributed.get_rank(), size)

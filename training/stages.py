@@ -72,7 +72,8 @@ def samples(wishes: Wishes, options: ccn.Options) -> Stage:
     title, count = "sample pairs of the same z", -(-options.samples // options.shard)
 
     def work(folder: Path, on_step: OnStep) -> None:
-        ccn.sample(weights, wishes.run / "ccn" / ccn.RESULT, wishes.run / PHOTOS, folder, options, on_step)
+        calibrated = wishes.run / "ccn" / ccn.RESULT
+        ccn.sample(weights, calibrated, wishes.run / PHOTOS, folder, options, on_step, world=join(wishes.device))
 
     seen = {name: getattr(options, name) for name in ("samples", "shard", "truncation", "layers", "seed")}
     return Stage("pairs", title, ("ccn", PHOTOS), seen, work, count, "shards")

@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
         # rosinality keeps its command line; what torch warns of is told below, in one line.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             found = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError, LookupError) as error:
         raise TrainingError(
             f"{path} cannot be read without running what is inside it: in a place you trust, with the program that "
             f"made it, run {CONVERT}, and give OUT.pt"

@@ -100,9 +100,11 @@ class Studio:
         times = [index * 12800 // rate for index in range(seconds * rate)]
         return make_clip(self.folder / "in" / name, pts=times, **more).path
 
-    def command(self, *options: str, cluster: str | None = None) -> list[str]:
+    def command(self, *options: str, cluster: str | None = None, places: bool = False) -> list[str]:
+        """``places``: inputs and output are among the options."""
         address = ["--cluster", cluster or self.address]
-        return [sys.executable, "-m", "vidstyle", "batch", "in", "-o", "out", "--style", "tiny", *address, *options]
+        usual = [] if places else ["in", "-o", "out"]
+        return [sys.executable, "-m", "vidstyle", "batch", *usual, "--style", "tiny", *address, *options]
 
     def start(self, *options: str, **more: Any) -> subprocess.Popen[str]:
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

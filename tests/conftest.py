@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+POLICY = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else 0
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -33,6 +34,14 @@ def _never_the_users_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDSTYLE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_priority() -> Iterator[None]:
+    """No test leaves this process with a real-time priority, as SVT-AV1 does: the whole machine would wait for it."""
+    yield
+    if hasattr(os, "sched_getscheduler"):
+        assert os.sched_getscheduler(0) == POLICY
 
 
 @pytest.fixture

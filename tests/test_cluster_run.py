@@ -128,3 +128,32 @@ def test_a_lost_node_costs_nothing(studio: Studio, cluster: Nodes) -> None:
     assert "worker-lost" in [event["event"] for event in events_of(out)]
     assert studio.result("film.mp4") == studio.straight("film.mp4")
     assert studio.left_behind() == []
+
+
+def test_videos_behind_urls_and_a_killed_driver(studio: Studio) -> None:
+    """What the workers fetch and send, and what a driver on the same machine finds again."""
+    studio.clip("film.mp4", 60, rate=5, size=(320, 240))
+    studio.clip("clip.mp4", 3)
+    top, far = f"file://{studio.folder}/in", f"file://{studio.folder}/out"
+    places = [top, "-o", far, "--work", "journal", "--json"]
+    process = studio.start(*places, places=True)
+    workers = [event["pid"] for event in wait_for(process, "worker", 2)]
+    wait_for(process, "segment", 2)
+    process.kill()
+    process.communicate()
+    assert gone(workers)
+    kept = len(list(work_path(studio.out / "film.tiny.mp4").glob("[0-9]*.json")))
+    done = studio.run(*places, places=True)
+    assert done.returncode == 0, done.stderr
+    events = events_of(done)
+    assert kept >= 2 and len([event for event in events if event["event"] == "segment"]) == 6 - kept
+    finished = [event for event in events if event["event"] == "done"]
+    assert all(e["output"].startswith(far) and e["report"]["output"].startswith(far) for e in finished)
+    for name in ("film.mp4", "clip.mp4"):
+        assert studio.result(name) == studio.straight(name)
+    assert sorted(path.name for path in studio.out.iterdir()) == ["clip.tiny.mp4", "film.tiny.mp4"]
+    again = events_of(studio.run(*places, places=True))
+    assert (again[-1]["skipped"], again[-1]["done"]) == (2, 0)
+    (studio.out / "clip.tiny.mp4").unlink()
+    mended = events_of(studio.run(*places, places=True))
+    assert (mended[-1]["skipped"], mended[-1]["done"]) == (1, 1)

@@ -10,6 +10,7 @@ import pytest
 from vidstyle.errors import UsageError
 from vidstyle.frame import TRC_HLG, TRC_PQ, Colour
 from vidstyle.mastering import Mastering
+from vidstyle.priority import kept_priority
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.tags import unreadable
 
@@ -23,7 +24,7 @@ SCREEN = Mastering(
 
 
 def hdr_clip(path: Path, codec: str, options: dict[str, str], transfer: int = TRC_PQ) -> Path:
-    with av.open(str(path), "w") as out:
+    with kept_priority(), av.open(str(path), "w") as out:
         video = out.add_stream(codec, rate=25, options=options)
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p10le"
         context = video.codec_context

@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle.codecs import EncoderChoice, encoder_rate
 from vidstyle.errors import UsageError
 from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
+from vidstyle.priority import kept_priority
 
 SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
@@ -77,7 +78,8 @@ class Encoder:
             UsageError: one of them refuses its settings.
         """
         try:
-            self._container.start_encoding()
+            with kept_priority():
+                self._container.start_encoding()
         except (ValueError, av.error.FFmpegError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EIO):
                 raise

@@ -99,7 +99,7 @@ class Assembly:
         base = self.info.time_base
         for packet in packets:
             due = packet.dts if packet.dts is not None else packet.pts
-            self._remuxer.copy_until(due * base + self.zero)
+            self._remuxer.copy_until(due * base + self.zero if self.zero else due * base)
             self.pts.append(packet.pts)
             self._container.mux(packet)
 

@@ -98,6 +98,7 @@ class Copy:
             self._suit_mp4(source, codec)
         self._last_dts: int | None = None
         self._last_step = 0
+        self._shift = Fraction(0), 0  # a tick, and `zero` in ticks
         self._clock = _sample_clock(source) if muxer in ("mp4", "mov") else None
         self._samples_in = _counter(source, codec)
 
@@ -114,12 +115,18 @@ class Copy:
             self._complete(packet)
         elif self._type == "subtitle":
             self._cut(packet)
-        shift = round(self._zero / Fraction(packet.time_base))
+        shift = self._shift_in(packet.time_base) if self._zero else 0
         packet.pts = packet.pts - shift if packet.pts is not None else None
         packet.dts = packet.dts - shift if packet.dts is not None else None
         self._keep_order(packet)
         packet.stream = self.stream
         yield packet
+
+    def _shift_in(self, base: Fraction) -> int:
+        """The output's 0 in ticks; the same for all packets, as a rule."""
+        if base != self._shift[0]:
+            self._shift = base, round(self._zero / base)
+        return self._shift[1]
 
     def due(self, seconds: Fraction | None) -> Iterator[Any]:  # noqa: ARG002
         return iter(())

@@ -49,7 +49,7 @@ def _time_in(packet: Any, span: Span) -> Fraction | None:
     time = packet.dts if packet.dts is not None else packet.pts
     if time is None:
         return None
-    seconds: Fraction = time * Fraction(packet.time_base)
+    seconds: Fraction = time * packet.time_base
     start, end = span
     return seconds if (start is None or seconds >= start) and (end is None or seconds < end) else None
 

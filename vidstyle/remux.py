@@ -65,12 +65,12 @@ class Remuxer:
     def __init__(self, others: OtherStreams, output: Any, muxer: str, zero: Fraction) -> None:
         self.notes: list[StreamNote] = []
         self.digests: dict[int, Any] = {}
-        self.reached = Fraction(0)
         self._others, self._output, self._muxer, self._zero = others, output, muxer, zero
         self._tracks: dict[int, Track] = {}
         self._fates: dict[int, Fate] = {}
         self._failed: dict[int, str] = {}
         self._times: dict[int, StandingTimes] = {}  # of sound
+        self._ends: dict[int, tuple[int, Fraction]] = {}  # of what was taken: ticks, and what one is
         self._covers: list[Any] = []  # packets of MP4's cover art, to be written first
         # In a finished file, what is no track comes after the tracks.
         for stream in sorted(others.streams, key=lambda stream: kind_of(stream) in ("attachment", "cover")):
@@ -200,14 +200,27 @@ class Remuxer:
         self._output.start_encoding()  # or the first packet would find encoders that are not open
         while self._covers:
             self._output.mux(self._covers.pop(0))
-        for time, packet in self._others.until(set(self._tracks), seconds):
-            self.reached = max(self.reached, time + (packet.duration or 0) * Fraction(packet.time_base))
+        for _, packet in self._others.until(set(self._tracks), seconds):
             index = packet.stream_index
+            self._note_end(index, packet)
             if index in self._times:
                 self._times[index](packet)
             self._write(index, self._tracks[index].take(packet))
         for index, track in self._tracks.items():
             self._write(index, track.due(seconds))
+
+    def _note_end(self, index: int, packet: Any) -> None:
+        """In ticks: fractions for every packet would take longer than copying it."""
+        begin = packet.dts if packet.dts is not None else packet.pts
+        end = begin + (packet.duration or 0)
+        if index not in self._ends:
+            self._ends[index] = end, Fraction(packet.time_base)
+        elif end > self._ends[index][0]:
+            self._ends[index] = end, self._ends[index][1]
+
+    @property
+    def reached(self) -> Fraction:
+        return max((end * base for end, base in self._ends.values()), default=Fraction(0))
 
     def _write(self, index: int, packets: Iterable[Any]) -> None:
         """Mux packets of one track. One that is refused on the way ends its track, not the whole file."""

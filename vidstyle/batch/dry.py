@@ -40,6 +40,14 @@ def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wis
             yield Planned(item, decision, seen.frames, seen.pixels)
 
 
+def decided(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
+    """The fate of every item, told without opening any."""
+    fingerprints = Fingerprints(template)
+    for item in items:
+        decision = decide(item, journal.entry(item.target), fingerprints, wishes.overwrite, wishes.retry)
+        yield Planned(item, decision)
+
+
 def _look(item: Item, crew: Crew) -> Seen:
     scout = crew.scout()
     assert scout is not None, "it looks at one video at a time"

@@ -25,10 +25,26 @@ class Item:
     """One video and the file it becomes, told from their names.
 
     What is in the video may call for another container: the result then has another extension than ``target``.
+
+    Attributes:
+        urls: where the two really are, if they are no files of this machine; for people.
     """
 
     source: Path
     target: Path
+    urls: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Of source and target, for people and programs."""
+        return self.urls or (str(self.source), str(self.target))
+
+    def told(self, text: str) -> str:
+        """A text about it, with these names."""
+        if self.urls is not None:
+            for path, name in zip((self.source, self.target), self.urls, strict=True):
+                text = text.replace(str(path), name)
+        return text
 
 
 @dataclass
@@ -42,7 +58,7 @@ class Found:
     """
 
     items: list[Item] = field(default_factory=list)
-    clashes: list[tuple[Item, Path]] = field(default_factory=list)
+    clashes: list[tuple[Item, str]] = field(default_factory=list)
     passed_over: int = 0
     unreadable: list[str] = field(default_factory=list)
 
@@ -56,7 +72,8 @@ class Found:
             item, other = self.clashes[0]
             more = f" (and {len(self.clashes) - 1} more such pairs)" if len(self.clashes) > 1 else ""
             remedy = "rename one, or give the folder above both, whose structure is kept"
-            raise UsageError(f"{other} and {item.source} would both become {item.target}{more}: {remedy}")
+            names = item.names
+            raise UsageError(f"{other} and {names[0]} would both become {names[1]}{more}: {remedy}")
 
 
 class _RealFolders(dict[Path, Path]):
@@ -88,13 +105,19 @@ def find(
         SourceError: an input does not exist, or is neither file nor folder.
         UsageError: a pattern matches nothing.
     """
-    found, real = Found(), _RealFolders()
+    found = Found()
     named = [pair for text in inputs for pair in _named(text, folder, found, patience)]
-    items = [Item(source, folder / below / name(source)) for source, below in named]
+    take(found, [Item(source, folder / below / name(source)) for source, below in named], ours)
+    return found
+
+
+def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None:
+    """Put each video into ``found`` once, without results, and those apart that would become one file."""
+    real = _RealFolders()
     # A link to a video is a video of its own: only folders are followed.
     results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours)}
     taken: set[Path] = set()
-    targets: dict[Path, Path] = {}
+    targets: dict[Path, str] = {}
     for item in items:
         source = real[item.source.parent] / item.source.name
         if source in taken or source in results:
@@ -103,9 +126,8 @@ def find(
         if item.target in targets:
             found.clashes.append((item, targets[item.target]))
         else:
-            targets[item.target] = item.source
+            targets[item.target] = item.names[0]
             found.items.append(item)
-    return found
 
 
 def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
@@ -128,7 +150,7 @@ def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
 
     own = os.path.realpath(folder)
     for place, folders, names in os.walk(top, onerror=unreadable):
-        kept = (name for name in folders if not _left_out(name))
+        kept = (name for name in folders if not left_out(name))
         folders[:] = sorted(name for name in kept if os.path.realpath(Path(place, name)) != own)
         yield from _videos((Path(place, name) for name in sorted(names)), top, found)
 
@@ -149,7 +171,7 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
 
 def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = False) -> Iterator[tuple[Path, Path]]:
     for path in paths:
-        if _left_out(path.name):
+        if left_out(path.name):
             continue
         if explicit or is_video(path):
             yield path, path.parent.relative_to(top)
@@ -157,7 +179,7 @@ def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = Fal
             found.passed_over += 1
 
 
-def _left_out(name: str) -> bool:
+def left_out(name: str) -> bool:
     return name.startswith(".") or name.endswith(PART)
 
 

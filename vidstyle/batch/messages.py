@@ -12,25 +12,45 @@ from vidstyle.batch.journal import Fingerprint, Stamp
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is known of a file behind a URL: ``size`` in bytes; ``mark`` tells one state of it from another."""
+
+    url: str
+    size: int
+    mark: str
+
+
+@dataclass(frozen=True)
+class Away:
+    """A video that no shared folder holds. ``folder``: URL of the folder of its result."""
+
+    source: Facts
+    folder: str
+
+
+@dataclass(frozen=True)
 class Task:
     """Style a video.
 
     Attributes:
         target: the result's path; its extension may come out otherwise.
         known: where it lay before; what is there may be replaced, other files only with ``overwrite``.
+        away: where it really is; the paths are then those of stand-ins, see `vidstyle.cluster.standins`.
     """
 
     source: Path
     target: Path
     known: Path
     overwrite: bool
+    away: Away | None = None
 
 
 @dataclass(frozen=True)
 class Look:
-    """Say how much work a video is."""
+    """Say how much work a video is. ``away``: see `Task`."""
 
     source: Path
+    away: Away | None = None
 
 
 STOP = "stop"  # end the video under way as soon as can be gone on from; then wait
@@ -66,13 +86,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Ended:
-    """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure."""
+    """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure;
+    ``stored``: the result, where it is behind a URL."""
 
     status: str
     reason: str = ""
     code: int = 0
     size: int = -1
     report: dict[str, Any] = field(default_factory=dict)
+    stored: Facts | None = None
 
 
 @dataclass(frozen=True)

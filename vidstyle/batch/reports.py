@@ -27,7 +27,7 @@ class Reported:
     def show(self, event: Event) -> None:
         self._view.show(event)
         if event.item is not None and event.name in ENDS:
-            names = {"source": str(event.item.source), "output": str(event.item.target), "status": event.name}
+            names = dict(zip(("source", "output"), event.item.names, strict=True)) | {"status": event.name}
             with _disk(self._path):
                 self._file.write(self._between + json.dumps({**names, **event.data}))
             self._between = ",\n"

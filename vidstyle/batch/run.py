@@ -164,7 +164,7 @@ class Batch:
     def _decide(self, item: Item) -> None:
         claimed = self._claims.setdefault(item.target, item)
         if claimed != item:
-            reason = f"{claimed.source} becomes {item.target} too: rename one"
+            reason = f"{claimed.names[0]} becomes {item.target} too: rename one"
             return self._settle(item, Ended("failed", reason, UsageError.exit_code))
         entry = self._journal.entry(item.target)
         decision = decide(item, entry, self._fingerprints, self._wishes.overwrite, self._wishes.retry)
@@ -269,6 +269,7 @@ class Batch:
             self._note(f"{IN_A_ROW} in a row failed, and not by their own fault: stopped; mend it, then run it again")
 
     def _end(self, item: Item, ended: Ended, worker: int) -> None:
+        ended = replace(ended, reason=item.told(ended.reason))
         self.totals.end(item, ended)
         data: dict[str, Any] = {"reason": ended.reason} if ended.reason else {}
         data |= {"code": ended.code} if ended.code else {}

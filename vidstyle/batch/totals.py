@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vidstyle.batch.inputs import Item
@@ -13,13 +12,13 @@ from vidstyle.batch.messages import Ended, Step
 
 @dataclass(frozen=True)
 class Failure:
-    source: Path
-    output: Path
+    source: str
+    output: str
     reason: str
     code: int
 
     def as_dict(self) -> dict[str, Any]:
-        return {"source": str(self.source), "output": str(self.output), "reason": self.reason, "code": self.code}
+        return {"source": self.source, "output": self.output, "reason": self.reason, "code": self.code}
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Totals:
         elif ended.status == "stopped":
             self.stopped += 1
         else:
-            self.failures.append(Failure(item.source, item.target, ended.reason, ended.code))
+            self.failures.append(Failure(*item.names, ended.reason, ended.code))
 
     def _rest(self, item: Item, pixels: float) -> None:
         before = self._left[item]

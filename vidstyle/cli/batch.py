@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 def batch(
     inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
+        str, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
     ],
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "720",
+    steady: opt.Steady = 0.0,
     start: job.Start = None,
     end: job.End = None,
     deinterlace: job.Deinterlace = "auto",
@@ -56,6 +57,12 @@ def batch(
     gpus: Annotated[
         float, typer.Option(min=0, metavar="N", help="With --cluster: GPUs of a worker; 0.5 for two on each.")
     ] = 0.0,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --cluster and URLs: this machine's folder for the journal.")
+    ] = None,
+    cache: Annotated[
+        float, typer.Option(min=0, metavar="GIB", help="With --cluster and URLs: of fetched videos on each machine.")
+    ] = 20.0,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with videos as they come, until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks of --watch.")] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
@@ -97,25 +104,38 @@ def batch(
         precision=precision,
         threads=threads,
         engine=engine,
+        steady=steady,
     )
     wishes = Wishes(jobs or 1, overwrite, retry)
     if gpus and cluster is None:
         raise UsageError("--gpus is of --cluster: this machine's GPU is --device gpu")
     if dry_run and watch:
         raise UsageError("--dry-run looks once: leave out --watch")
-    if output.exists() and not output.is_dir():
-        raise SinkError(f"{output} is a file: give a folder's name with -o")
-    look = _looker(inputs, output, template, patience=watch)
+    if remote := [text for text in (*inputs, output) if "://" in text]:
+        from vidstyle.cli.batch_remote import Far, run_remote
+
+        if cluster is None:
+            raise UsageError(
+                f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone"
+            )
+        far = Far(inputs, output, work, cache)
+        return run_remote(
+            far, (cluster, jobs or 0, threads, gpus), template, wishes, every if watch else None, dry_run, report, json
+        )
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise SinkError(f"{folder} is a file: give a folder's name with -o")
+    look = _looker(inputs, folder, template, patience=watch)
     if cluster is not None:
         from vidstyle.cli.batch_cluster import Request, dry_run_for, run_on
 
         request = Request(cluster, jobs or 0, threads, gpus)
         if dry_run:
-            return dry_run_for(request, look, output, template, wishes, json)
-        return run_on(request, look, output, template, wishes, every if watch else None, report, json)
+            return dry_run_for(request, look, folder, template, wishes, json)
+        return run_on(request, look, folder, template, wishes, every if watch else None, report, json)
     if dry_run:
-        return _dry_run(look, output, template, wishes, json)
-    return _run(look, output, template, wishes, every if watch else None, report, json)
+        return _dry_run(look, folder, template, wishes, json)
+    return _run(look, folder, template, wishes, every if watch else None, report, json)
 
 
 def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Callable[[Journal], Found]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidstyle.batch.inputs import Found, Item
     from vidstyle.batch.journal import Journal
     from vidstyle.batch.run import Wishes
+    from vidstyle.cluster.standins import StandIns
     from vidstyle.job import FileJob
 
 UNBOUNDED = 1 << 30  # the crew, not the batch, says how many videos are under way
@@ -34,6 +35,15 @@ class Request:
         return self.threads or 1
 
 
+@dataclass(frozen=True)
+class Remote:
+    """Videos behind URLs: the class of the workers, what it is made with besides, and the driver's stand-ins."""
+
+    kind: type
+    arguments: tuple[Any, ...]
+    stand_ins: StandIns
+
+
 def for_workers(template: FileJob, threads: int) -> FileJob:
     """The job of every worker, whatever its machine: encoders give other bytes with other numbers of threads."""
     writing = replace(template.writing, encoder=replace(template.writing.encoder, threads=threads))
@@ -50,8 +60,9 @@ def run_on(
     every: float | None,
     report: Path | None,
     json: bool,
+    far: Remote | None = None,
 ) -> int:
-    """As `vidstyle batch` without --cluster; gives the exit code."""
+    """As `vidstyle batch` without --cluster; gives the exit code. ``far``: of videos behind URLs."""
     from vidstyle.batch.decide import Fingerprints
     from vidstyle.batch.journal import Journal
     from vidstyle.batch.reports import reported
@@ -74,11 +85,13 @@ def run_on(
         items, arrivals = [], Arrivals(lambda: look(journal), every)
     else:
         found.check()
-    worker_job = for_workers(template, request.cpus)
+    worker_job, fingerprints = for_workers(template, request.cpus), Fingerprints(template)
 
     def pool(visible: dict[str, str], tell: Callable[[str, dict[str, Any]], None]) -> RayPool:
-        arguments = (worker_job, Fingerprints(template), visible)
-        return RayPool(StyleWorker, arguments, Size(request.workers, request.cpus, request.gpus), tell)
+        arguments = (worker_job, fingerprints, visible, *(far.arguments if far else ()))
+        return RayPool(
+            far.kind if far else StyleWorker, arguments, Size(request.workers, request.cpus, request.gpus), tell
+        )
 
     # Ray has a handler of its own for SIGTERM: ours comes after it.
     with (
@@ -88,7 +101,7 @@ def run_on(
         open_cluster_view(json) as view,
         reported(view, report) as shown,
     ):
-        crew = ClusterCrew(cluster, folder, sample, pool, shown)
+        crew = ClusterCrew(cluster, folder, sample, pool, shown, (far.stand_ins, fingerprints) if far else None)
         view.begin(found, every)
         view.follow(crew)
         shown.show(Event("cluster", data={"address": cluster.address, "dashboard": cluster.dashboard}))

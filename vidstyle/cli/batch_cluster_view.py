@@ -38,7 +38,7 @@ def open_cluster_view(json: bool) -> Iterator[ClusterView]:
 
 def cluster_line(event: Event) -> str | None:
     """One event for people; None where a line would be too many."""
-    facts, where = event.data, plain(event.item.source) if event.item else ""
+    facts, where = event.data, plain(event.item.names[0]) if event.item else ""
     segment = f", segment {facts['segment']}" if "segment" in facts else ""
     if event.name in QUIET:
         return None

@@ -78,9 +78,9 @@ def line(event: Event) -> str | None:
         report = event.data["report"]
         return f"{label:8} {plain(report['output'])}: {_made(report)}"
     if event.name == "stopped":
-        return f"{label:8} {plain(item.source)}: it goes on in the next run"
+        return f"{label:8} {plain(item.names[0])}: it goes on in the next run"
     reason = reason or event.data.get("why", "")
-    return f"{label:8} {plain(reason if str(item.source) in reason else f'{item.source}: {reason}')}"
+    return f"{label:8} {plain(reason if item.names[0] in reason else f'{item.names[0]}: {reason}')}"
 
 
 def _made(report: dict[str, Any]) -> str:
@@ -117,7 +117,7 @@ def summary(totals: Totals, code: int, journal: Path) -> Iterator[str]:
 def _failures(failures: list[Failure]) -> Iterator[str]:
     kinds: dict[str, list[Failure]] = {}
     for failure in failures:
-        reason = failure.reason.replace(str(failure.source), "it").replace(str(failure.output), "the output")
+        reason = failure.reason.replace(failure.source, "it").replace(failure.output, "the output")
         kinds.setdefault(reason, []).append(failure)
     for reason, alike in kinds.items():
         yield f"  failed: {plain(reason)}"
@@ -138,7 +138,7 @@ class JsonView:
     def show(self, event: Event) -> None:
         names: dict[str, Any] = {}
         if event.item is not None:
-            names = {"source": str(event.item.source), "output": str(event.item.target)}
+            names = dict(zip(("source", "output"), event.item.names, strict=True))
         worker = {"worker": event.worker} if event.worker else {}
         emit({"event": event.name, **names, **worker, **event.data})
 
@@ -205,15 +205,16 @@ def show_plan(planned: Iterable[Planned], found: Found, json: bool) -> None:
 
 def _plan_event(entry: Planned) -> None:
     item, decision = entry.item, entry.decision
-    names = {"source": str(item.source), "output": str(item.target)}
+    names = dict(zip(("source", "output"), item.names, strict=True))
     emit({"event": "plan", **names, "action": decision.action, "why": decision.why, "frames": entry.frames})
 
 
 def _plan_line(entry: Planned) -> None:
     item, decision = entry.item, entry.decision
     if decision.action == "fail":
-        reason = decision.why if str(item.source) in decision.why else f"{item.source}: {decision.why}"
+        why = item.told(decision.why)
+        reason = why if item.names[0] in why else f"{item.names[0]}: {why}"
         return result(f"fail {'':>12}  {plain(reason)}")
     frames = f"{entry.frames} frames" if entry.frames else ("? frames" if decision.action == "do" else "")
     why = f"  ({plain(decision.why)})" if decision.why else ""
-    return result(f"{decision.action:4} {frames:>12}  {plain(item.source)} -> {plain(item.target)}{why}")
+    return result(f"{decision.action:4} {frames:>12}  {plain(item.names[0])} -> {plain(item.names[1])}{why}")

@@ -7,6 +7,10 @@
     pool        the workers on the cluster: started, lost, replaced
     connect     joining a cluster, or starting one on this machine
     crew        all of it as the crew that `vidstyle.batch.run.Batch` works with
+    store       files behind URLs: listed, fetched, put in place
+    cache       sources that were fetched, on a worker's machine
+    remote      a worker that fetches its videos and sends its results
+    standins    files of the driver's machine that stand in for those behind URLs
     estimate    how long it takes on how many workers, and whether one machine is better
 
 The unit of work is `vidstyle.unit.Unit`, the planner `vidstyle.planning`, the assembler `vidstyle.assembly`: those

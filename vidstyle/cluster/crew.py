@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.messages import Look, Task
 from vidstyle.batch.run import Event, View
@@ -18,6 +19,7 @@ from vidstyle.cluster.film import STYLE, Film
 from vidstyle.cluster.messages import Made
 from vidstyle.cluster.pool import Answer, RayPool, Worker
 from vidstyle.cluster.schedule import Schedule
+from vidstyle.cluster.standins import StandIns
 from vidstyle.errors import SinkError
 
 PROBE = ".vidstyle-cluster"  # a file in the results' folder: whoever can read it sees the same folder
@@ -32,6 +34,7 @@ class ClusterCrew:
         sample: a source that every worker has to see.
         pool: makes the workers; gets the files they should see with their texts ("" for any), and whom to tell.
         view: is told of segments, workers and nodes.
+        stand_ins: of videos behind URLs, with what decides their results; ``folder`` is then this machine's alone.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class ClusterCrew:
         sample: Path | None,
         pool: Callable[[dict[str, str], Callable[[str, dict[str, Any]], None]], RayPool],
         view: View,
+        stand_ins: tuple[StandIns, Fingerprints] | None = None,
     ) -> None:
         self.cluster = cluster
         self.patience = 0.0
@@ -48,8 +52,9 @@ class ClusterCrew:
         self.retries = 0
         self._folder, self._sample, self._view = folder, sample, view
         self._probe, self._token = folder / PROBE, secrets.token_hex(16)
-        visible = {str(self._probe.absolute()): self._token}
-        if sample is not None:
+        self._stand_ins = stand_ins
+        visible = {} if stand_ins else {str(self._probe.absolute()): self._token}
+        if sample is not None and not stand_ins:
             visible[str(sample.absolute())] = ""
         self.pool = pool(visible, self._tell)
         self._scouting: Film | None = None
@@ -101,7 +106,7 @@ class ClusterCrew:
             if call is None:
                 return
             if isinstance(call.argument, (Task, Look)):
-                call.argument = _absolute(call.argument)
+                call.argument = self._sent(call.argument)
                 call.film.task = call.argument
             self.pool.give(worker, call)
 
@@ -111,7 +116,15 @@ class ClusterCrew:
             return call.film.lost(call, answer.lost, answer.deaths)
         if call.kind == STYLE and isinstance(answer.value, Made) and not answer.value.error:
             self._measure(worker, answer.value)
-        return call.film.answer(call, answer.value, f"{worker.machine}:{worker.number}")
+        value = answer.value
+        if self._stand_ins is not None and call.film.item is not None:
+            value = self._stand_ins[0].came(call.film.item, value, self._stand_ins[1])
+        return call.film.answer(call, value, f"{worker.machine}:{worker.number}")
+
+    def _sent(self, message: Task | Look) -> Task | Look:
+        if self._stand_ins is not None:
+            return self._stand_ins[0].sent(message)
+        return _absolute(message)
 
     def _measure(self, worker: Worker, made: Made) -> None:
         frames = sum(done.frames for done in made.done)

@@ -18,6 +18,7 @@ class Hello:
         node, host, pid: of its machine and process; ``node`` is Ray's.
         version: of vidstyle there.
         unseen: files of the driver that it cannot see.
+        trouble: why it cannot work, for people; "" where it can.
     """
 
     node: str
@@ -25,6 +26,7 @@ class Hello:
     pid: int
     version: str
     unseen: list[str]
+    trouble: str = ""
 
 
 @dataclass(frozen=True)

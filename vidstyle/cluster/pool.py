@@ -200,6 +200,8 @@ class RayPool:
         if hello.unseen:
             what = f"does not see {hello.unseen[0]}: give folders that all machines share, under the same names"
             return self._send_home(worker, f"{hello.host} {what}")
+        if hello.trouble:
+            return self._send_home(worker, f"{hello.host}: {hello.trouble}")
         worker.hello = hello
         self.tell("worker", {"worker": worker.number, "host": hello.host, "pid": hello.pid})
         return None

@@ -22,6 +22,7 @@ from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
+from vidstyle.errors import VidstyleError
 from vidstyle.job import FileJob, describe_run
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
@@ -133,8 +134,13 @@ class StyleWorker:
         with VideoSource(job.input, job.reading) as source, self._work(job, join.output, True) as work:
             if broken := _broken(work, join):
                 return broken
-            with FileSink(join.output, source, job.writing, report, work) as sink:
-                report.frames_in = work.frames
+            try:
+                with FileSink(join.output, source, job.writing, report, work) as sink:
+                    report.frames_in = work.frames
+            except VidstyleError:
+                if broken := _miscounted(work):
+                    return broken
+                raise
             report.engine, report.reused = join.engine, join.reused
             report.working = "{1}x{0}".format(*source.info.working)
             describe_run(source, work, sink.reached, report)
@@ -156,12 +162,10 @@ def _begun(said: list[object]) -> Begun | None:
 
 def _broken(work: WorkFolder, join: Join) -> Broken | None:
     """What has to be made again before a video can be put together."""
-    found = {segment.number: segment for segment in work.segments if _counted(work.path, segment)}
+    found = {segment.number: segment for segment in work.segments}
     damaged = [number for number in join.numbers if number not in found]
     if damaged:
-        for number in damaged:  # what is not whole must not be taken for it
-            (work.path / f"{number:05d}.json").unlink(missing_ok=True)
-        return Broken(damaged, [])
+        return _damaged(work, damaged)
     before, misfits = None, list[int]()
     for number in sorted(found):
         segment = found[number]
@@ -172,6 +176,18 @@ def _broken(work: WorkFolder, join: Join) -> Broken | None:
     if before is not None and before.check is not None:  # pictures follow it that no segment has
         misfits.append(before.number)
     return Broken([], misfits) if misfits else None
+
+
+def _miscounted(work: WorkFolder) -> Broken | None:
+    """Segments with other numbers of pictures than of times: joining stops at the first, so they are sought then."""
+    wrong = [segment.number for segment in work.segments if not _counted(work.path, segment)]
+    return _damaged(work, wrong) if wrong else None
+
+
+def _damaged(work: WorkFolder, numbers: list[int]) -> Broken:
+    for number in numbers:  # what is not whole must not be taken for it
+        (work.path / f"{number:05d}.json").unlink(missing_ok=True)
+    return Broken(numbers, [])
 
 
 def _counted(folder: Path, segment: Segment) -> bool:

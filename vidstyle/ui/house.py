@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from vidstyle.errors import EngineError, SinkError, UsageError
 from vidstyle.job import EngineOptions
 from vidstyle.ui.guard import COOKIE, HEADERS, Guard, is_local
+from vidstyle.ui.loops import unused_loops_closed
 
 GIB = 1 << 30
 #: Gradio and what it brings must not call home
@@ -101,11 +102,13 @@ class House:
         self._close.append(queue.close)
         school = School(state_dir() / "ui-training")
         self._close.append(school.close)
-        app = _server(module, self.guard)
-        self.sessions, self.rooms = sessions, Rooms(studio, sessions, queue, school, options.upload, self.is_open)
-        add_routes(app, self.rooms)
-        studio.warm()
-        self._listen(app)
+        self.sessions = sessions
+        self.rooms = Rooms(studio, sessions, queue, school, options.upload, self.is_open)
+        with unused_loops_closed():
+            app = _server(module, self.guard)
+            add_routes(app, self.rooms)
+            studio.warm()
+            self._listen(app)
 
     def _listen(self, app: Any) -> None:
         options = self.options

@@ -1,0 +1,155 @@
+"""Videos and results behind URLs, as the batch sees them: a small file of this machine stands in for each.
+
+``WORK/in/`` has the sources', ``WORK/out/`` the results', beside the journal. A stand-in's text says what is known of
+its file, so that it changes when that does; the batch decides by it as by the file itself.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vidstyle.batch.decide import Fingerprints
+from vidstyle.batch.inputs import EXTENSIONS, Found, Item, left_out, take
+from vidstyle.batch.journal import Journal, stamp
+from vidstyle.batch.messages import Away, Ended, Facts, Look, Task
+from vidstyle.cluster.messages import Prepared
+from vidstyle.cluster.store import is_url, joined, shown, store
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.paths import styles_dir
+from vidstyle.whole import write_whole
+
+PAD = 1024  # bytes at most after the text: by the length alone another state is noticed, too
+
+
+def as_url(text: str) -> str:
+    return text if is_url(text) else f"file://{Path(text).absolute().as_posix()}"
+
+
+def work_for(output: str) -> Path:
+    """Where the journal of a batch with results at this URL is, on this machine."""
+    return styles_dir().parent / "batches" / hashlib.sha256(shown(output).rstrip("/").encode()).hexdigest()[:16]
+
+
+class StandIns:
+    """
+    Args:
+        work: folder of this machine, kept between runs.
+        output: URL of the results' folder.
+    """
+
+    def __init__(self, work: Path, output: str) -> None:
+        self.folder = work / "out"
+        self._sources, self._output = work / "in", output.rstrip("/")
+        self._facts: dict[Path, Facts] = {}  # of the sources
+
+    def results(self) -> None:
+        """Have a stand-in for every result that is there, and for no other.
+
+        Raises:
+            SinkError: they cannot be listed.
+        """
+        there = {name: facts for name, facts in store(self._output).files().items() if is_result(name)}
+        for path in [path for path in self.folder.rglob("*") if is_result(path.name)]:
+            if path.relative_to(self.folder).as_posix() not in there:
+                path.unlink()
+        for name, facts in there.items():
+            _write(self.folder / name, facts)
+
+    def find(self, inputs: Sequence[str], name: Callable[[Path], Path], journal: Journal, patience: bool) -> Found:
+        """As `vidstyle.batch.inputs.find`.
+
+        Raises:
+            SourceError, UsageError: as there; or nobody answers.
+        """
+        found, items = Found(), list[Item]()
+        for text in inputs:
+            for url, below, facts in self._named(as_url(text), found, patience):
+                items.append(self._item(url, below, facts, name))
+        take(found, items, journal.outputs())
+        return found
+
+    def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], Path]) -> Item:
+        source = self._sources / hashlib.sha256(shown(top).encode()).hexdigest()[:12] / below
+        self._facts[source.absolute()] = facts
+        _write(source, facts)
+        relative = PurePosixPath(below).parent / name(source)
+        target = joined(shown(self._output), relative.as_posix())
+        return Item(source, self.folder / relative, (shown(facts.url), target))
+
+    def _named(self, url: str, found: Found, patience: bool) -> list[tuple[str, str, Facts]]:
+        """(URL of what was named, name below it, facts)."""
+        explicit = False
+        if glob.has_magic(url):
+            parts = url.split("/")
+            first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+            url, pattern = "/".join(parts[:first]), "/".join(parts[first:])
+            files = store(url, SourceError).matching(pattern)
+            ending = PurePosixPath(pattern).suffix
+            explicit = bool(ending) and not glob.has_magic(ending)
+            if not files and not patience:
+                raise UsageError(f"nothing matches {shown(joined(url, pattern))}: check the pattern")
+        else:
+            place = store(url, SourceError)
+            if (facts := place.facts()) is not None:
+                head, _, last = url.rstrip("/").rpartition("/")
+                return [(head, last, facts)]
+            if not place.is_folder() and not patience:
+                raise SourceError(f"no such file or folder: {shown(url)}")
+            files = place.files()
+        return [(url, name, facts) for name, facts in files.items() if self._wanted(url, name, explicit, found)]
+
+    def _wanted(self, url: str, name: str, explicit: bool, found: Found) -> bool:
+        path = PurePosixPath(name)
+        results = f"{joined(url, name)}/".startswith(f"{self._output}/") and self._output != url
+        if results or any(left_out(part) for part in path.parts):
+            return False
+        is_video = explicit or path.suffix.lower() in EXTENSIONS
+        found.passed_over += not is_video
+        return is_video
+
+    # --- between the crew and its workers
+
+    def sent(self, message: Task | Look) -> Task | Look:
+        facts = self._facts[message.source.absolute()]
+        if isinstance(message, Look):
+            return replace(message, away=Away(facts, self._output))
+        below = message.target.relative_to(self.folder).parent.as_posix()
+        return replace(message, away=Away(facts, joined(self._output, below)))
+
+    def came(self, item: Item, value: Any, fingerprints: Fingerprints) -> Any:
+        """A worker's answer with what is true of the stand-ins: it knows of the files alone."""
+        if isinstance(value, Prepared) and value.begun is not None:
+            before = stamp(item.target.with_name(value.begun.file))
+            marks = fingerprints.of(item.source)
+            return replace(
+                value, begun=replace(value.begun, fingerprint=marks, stamp=stamp(item.source), before=before)
+            )
+        if isinstance(value, Ended) and value.stored is not None:
+            path = item.target.with_name(value.stored.url.rpartition("/")[2])
+            _write(path, value.stored)
+            return replace(value, size=path.stat().st_size)
+        return value
+
+
+def is_result(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in EXTENSIONS and not any(left_out(part) for part in path.parts)
+
+
+def _write(path: Path, facts: Facts) -> None:
+    """The stand-in, untouched where it says the same already."""
+    text = json.dumps(asdict(facts) | {"url": shown(facts.url)}).encode()
+    text += b" " * (zlib.crc32(text) % PAD)
+    try:
+        if path.read_bytes() == text:
+            return
+    except OSError:
+        pass
+    write_whole(path, text)

@@ -14,6 +14,7 @@ from vidstyle.codecs import EncoderChoice, EncoderOptions, choose_encoder
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_HLG, TRC_PQ, Colour, VideoInfo
 from vidstyle.mastering import Mastering
+from vidstyle.priority import kept_priority
 
 INFO = VideoInfo(64, 48, (48, 64), Fraction(1, 25), Fraction(25), pix_fmt="yuv420p")
 PQ = replace(INFO, colour=Colour(9, 9, TRC_PQ, 1, 48), bits=10, pix_fmt="yuv420p10le")
@@ -26,7 +27,7 @@ def choose(extension: str, info: VideoInfo = INFO, **wanted: object) -> EncoderC
 
 def encoded(path: Path, choice: EncoderChoice, info: VideoInfo, alpha: bool = False) -> None:
     """Six pictures by this choice; where ``alpha``, more opaque from left to right."""
-    with av.open(str(path), "w") as out:
+    with kept_priority(), av.open(str(path), "w") as out:
         stream = out.add_stream(choice.encoder, rate=25, options=dict(choice.options))
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, choice.pix_fmt
         context = stream.codec_context

@@ -14,7 +14,7 @@ from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
 from vidstyle.style import Style
 
-LOOKS = ["3d", "anime", "artstyle", "design", "handdrawn", "sketch"]
+LOOKS = ["3d", "anime", "artstyle", "design", "handdrawn", "illustration", "sketch"]
 HEAD = (slice(24, 232), slice(72, 280))  # rows and columns of the head in `portrait`
 
 

@@ -195,11 +195,9 @@ def _run(
     report.working = f"{info.working[1]}x{info.working[0]}"
     done = report.frames_in = work.frames if work is not None else 0
     with _sink(job, source, report, work) as sink:
-        new = _is_new(source, work, sink)
 
         def write(frame: Frame) -> None:
-            sink.write(frame)
-            if not new(frame):
+            if not sink.write(frame):
                 return
             report.frames_in += 1
             on_progress(Progress(report.frames_in, info.frames, time.perf_counter() - started, info, done))
@@ -224,14 +222,6 @@ def _frames(job: FileJob, source: VideoSource, work: WorkFolder | None, sink: Fi
     if work is None or not isinstance(sink, FileSink):
         return iter(source)
     return unit_frames(source, work.plan(source), Unit(warm=warm_for(job.steady)), work.segments)
-
-
-def _is_new(source: VideoSource, work: WorkFolder | None, sink: FileSink | StreamSink) -> Callable[[Frame], bool]:
-    """Whether a frame belongs to no finished segment."""
-    if work is None or not isinstance(sink, FileSink):
-        return lambda _: True
-    plan, first = work.plan(source), work.next
-    return lambda frame: plan.number_of(frame.pts) >= first
 
 
 def cut_short(end: Fraction, declared: Fraction | None) -> bool:

@@ -107,8 +107,8 @@ class SegmentSink:
         self._writer: SegmentWriter | None = None
         self._warm: Frame | None = None  # the last one that was not written
 
-    def write(self, frame: Frame) -> None:
-        """Encode one frame; frames come with increasing pts.
+    def write(self, frame: Frame) -> bool:
+        """Encode one frame; frames come with increasing pts. False for one that only warms up.
 
         Raises:
             SinkError: the disk is full, or the encoder refuses.
@@ -117,11 +117,12 @@ class SegmentSink:
             number = self._plan.number_of(frame.pts)
             if number < self._first:
                 self._warm = frame
-                return
+                return False
             if self._writer is None or self._writer.number != number:
                 self._finish()
                 self._writer = SegmentWriter(self._folder, number, self.encoding, self.muxer, self._zero)
             self._writer.write(frame)
+            return True
         except Exception as error:
             raise as_sink_error(error, self.path) from error
 
@@ -186,9 +187,9 @@ class FileSink:
             assembly.discard()
             file.unlink(missing_ok=True)
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame) -> bool:
         """See `SegmentSink.write`."""
-        self._segments.write(frame)
+        return self._segments.write(frame)
 
     def close(self) -> None:
         """Join what was written, read the file back, and put it in place."""
@@ -254,13 +255,14 @@ class StreamSink:
             raise as_sink_error(error, self.path) from error
         self._zero = round(self._assembly.zero / source.info.time_base)
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame) -> bool:
         """Encode one frame; as `FileSink.write`."""
         assert self._assembly is not None
         try:
             self._assembly.write(self._encoder.encode(frame, frame.pts - self._zero))
         except Exception as error:
             raise as_sink_error(error, self.path) from error
+        return True
 
     def close(self) -> None:
         """Write what is left; a file is read back and put in place."""

@@ -83,7 +83,7 @@ def pump(
     source: VideoSource,
     frames: Iterator[Frame],
     stylizer: Stylizer,
-    write: Callable[[Frame], None],
+    write: Callable[[Frame], object],
     steady: float = 0.0,
 ) -> None:
     """Every frame through the look and into ``write``; reading and styling on threads of their own.

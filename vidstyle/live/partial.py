@@ -42,11 +42,13 @@ class Partial:
     Args:
         style: of the architecture ``student``.
         spec: of the whole picture's engine; a block's side divides both of its.
+
+    Attributes:
         near: let a change reach one block per part instead of as far as it can be felt: for pictures whose noise
             changes more than that anyway (1 pixel in 500 is then more than a level off).
     """
 
-    def __init__(self, style: Style, spec: EngineSpec, runtime: str, near: bool = False) -> None:
+    def __init__(self, style: Style, spec: EngineSpec, runtime: str) -> None:
         arch = style.card.architecture
         self._load_part: Callable[..., Any] = importlib.import_module(f"{ENGINES[runtime]}_parts").load_part
         self._style, self._spec, self._block = style, spec, arch.multiple
@@ -55,7 +57,7 @@ class Partial:
         self._parts = student_parts(arch)
         self._costs = [_cost(arch, part) for part in self._parts]
         self._margins = [margin(arch, part) // self._block for part in self._parts]
-        self.near = near
+        self.near = False
         self._networks: OrderedDict[Sizes, list[Any]] = OrderedDict()
         self._kept: dict[str, np.ndarray] = {}
 

@@ -250,10 +250,12 @@ def _device(core: ov.Core, wanted: str) -> str:
 
 def _precision(core: ov.Core, device: str, wanted: str) -> str:
     """bf16 where the CPU computes in it natively, else f32; a named precision is never replaced."""
-    native = "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-    if wanted == "bf16" and not native:
-        raise EngineError(f"{device} has no bf16 arithmetic: use --precision f32")
-    return ("bf16" if native else "f32") if wanted == "auto" else wanted
+    native = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if wanted == "auto":
+        return "bf16" if "BF16" in native else "f32"
+    if wanted != "f32" and {"bf16": "BF16", "f16": "FP16"}[wanted] not in native:
+        raise EngineError(f"{device} has no {wanted} arithmetic: use --precision f32")
+    return wanted
 
 
 def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
-from vidstyle.errors import EngineError
+from vidstyle.errors import EngineError, OutOfMemoryError
 from vidstyle.network import LEAKY_SLOPE, Architecture, Pad, Weights, layers, prepare, run
 
 
@@ -119,17 +119,20 @@ def _fold(named: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+
 class TorchEngine:
     """See `vidstyle.engine.Engine`: the reference every other engine is compared with.
 
-    ``spec.threads`` sets torch's threads for the whole process. bf16 is the arithmetic of the
-    convolutions alone, on any CPU (slowly where the CPU has none).
+    ``spec.threads`` sets torch's threads for the whole process. bf16 and f16 are the arithmetic of the
+    convolutions alone, on any CPU (slowly where the CPU has none). A `vidstyle.engine.DeviceEngine`, on the CPU too.
     """
 
     def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
         device = "cpu" if spec.device == "auto" else spec.device
         precision = "f32" if spec.precision == "auto" else spec.precision
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._dtype = DTYPES[precision]
         self._device = _device(device, self._dtype)
         if spec.threads:
             torch.set_num_threads(spec.threads)
@@ -144,21 +147,26 @@ class TorchEngine:
         return {name: _tensor(value).to(self._device) for name, value in weights.items()}
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
+        return self._styled(_tensor(batch), batch).cpu().numpy()
+
+    def _styled(self, frames: Tensor, batch: Any) -> Tensor:
         if not self._nets:
             raise EngineError("the engine is closed: load it again")
         check_batch(batch, self.spec)
         if self._shares is not None and not self._shares.any():  # strength 0: the source, to the byte
-            return np.array(batch, order="C")
+            return frames.clone()
         try:
-            return self._translate(_tensor(batch)).cpu().numpy()
+            return self._translate(frames)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(f"{self._device} has too little memory: {_reason(error)}") from error
         except RuntimeError as error:
             raise EngineError(f"torch failed on a picture: {_reason(error)}") from error
 
     @torch.inference_mode()
     def _translate(self, frames: Tensor) -> Tensor:
-        """uint8 [n, height, width, 3] on the CPU to the same on the device."""
+        """uint8 [n, height, width, 3] to the same on the device."""
         x = frames.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             looks = [run(ops, arch, x).float().clamp(-1, 1) for arch, ops in self._nets]
         y = looks[0]
         if self._shares is not None:
@@ -168,6 +176,10 @@ class TorchEngine:
 
     def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
         result = self(batch)
+        return lambda: result
+
+    def submit_on_device(self, batch: Tensor) -> Callable[[], Tensor]:
+        result = self._styled(batch, batch)
         return lambda: result
 
     def set_shares(self, shares: np.ndarray) -> None:
@@ -195,7 +207,7 @@ def _device(name: str, dtype: torch.dtype) -> torch.device:
         one = torch.ones(1, 1, 1, 1, device=device, dtype=dtype)
         F.conv2d(one, one).cpu()
     except (RuntimeError, AssertionError) as error:
-        what = f"no device {name!r}" if dtype == torch.float32 else f"no device {name!r} with bf16 arithmetic"
+        what = f"no device {name!r}" + (f" with {dtype} arithmetic" if dtype != torch.float32 else "")
         raise EngineError(f"torch has {what} here: {_reason(error)}") from error
     return device
 

@@ -6,14 +6,14 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.style import Style
 
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class EngineSpec:
     Attributes:
         height, width: of every picture, any values >= 1.
         max_batch: most pictures per call.
-        precision: "f32" or "bf16", or "auto": the fastest that is right on this device.
-        device: "auto", or "cpu"; an engine may know more ("gpu", "npu" for OpenVINO).
+        precision: "f32", "bf16" or "f16", or "auto": the fastest that is right on this device.
+        device: "auto", or "cpu"; an engine may know more ("gpu", "npu" for OpenVINO, "cuda:0" for the others).
         threads: CPU threads, 0 for all cores.
         in_flight: calls that may run at one time; 1 gives the lowest latency, 0 the best throughput.
     """
@@ -106,14 +106,27 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-def check_batch(batch: np.ndarray, spec: EngineSpec) -> int:
-    """The number of pictures in ``batch``.
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """An engine that also takes pictures which are in its device's memory, and leaves the results there.
+
+    ``submit_on_device(batch)`` is `Engine.submit` for a torch uint8 tensor [n, height, width, 3] on ``spec.device``.
+    What the current stream has under way for the batch is waited for on the device. The function it returns gives
+    a tensor of the caller's own, complete for what the current stream does after; it does not block the host.
+    """
+
+    def submit_on_device(self, batch: Any) -> Callable[[], Any]: ...
+
+
+def check_batch(batch: Any, spec: EngineSpec) -> int:
+    """The number of pictures in ``batch``, an array or a torch tensor.
 
     Raises:
         EngineError: it is not what an engine of ``spec`` takes.
     """
     want = (spec.height, spec.width, 3)
-    if batch.ndim != 4 or batch.shape[1:] != want or batch.dtype != np.uint8 or not 1 <= len(batch) <= spec.max_batch:
+    is_uint8 = str(batch.dtype) in ("uint8", "torch.uint8")
+    if batch.ndim != 4 or tuple(batch.shape[1:]) != want or not is_uint8 or not 1 <= len(batch) <= spec.max_batch:
         shape = f"uint8 [1..{spec.max_batch}, {spec.height}, {spec.width}, 3]"
         raise EngineError(f"the engine takes {shape}, got {batch.dtype} {list(batch.shape)}")
     return len(batch)
@@ -134,8 +147,18 @@ def check_shares(shares: np.ndarray, present: np.ndarray | None) -> np.ndarray:
 
 
 #: engine by name -> the module that has `load(recipe, spec) -> Engine`
-ENGINES = {"openvino": "engines.openvino", "torch": "engines.torch"}
-REMEDY = {"openvino": "pip install openvino", "torch": "pip install 'vidstyle[torch]'"}
+ENGINES = {
+    "openvino": "engines.openvino",
+    "torch": "engines.torch",
+    "cuda": "engines.cuda",
+    "tensorrt": "engines.tensorrt",
+}
+REMEDY = {
+    "openvino": "pip install openvino",
+    "torch": "pip install 'vidstyle[torch]'",
+    "cuda": "pip install 'vidstyle[torch]'",
+    "tensorrt": "pip install 'vidstyle[tensorrt]'",
+}
 
 
 def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "openvino") -> Engine:
@@ -144,6 +167,7 @@ def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "openvino") -> E
     Raises:
         EngineError: the runtime is missing, or the device or precision is not to be had. There is no
             silent fallback from a named choice.
+        OutOfMemoryError: the device has too little memory for this size and batch.
     """
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")

@@ -5,6 +5,8 @@
     ├── SourceError          4   input unreadable or unsupported
     ├── SinkError            5   output or disk
     ├── EngineError          6   device or engine
+    │   ├── OutOfMemoryError         the device's memory is full: less at a time may do
+    │   └── DeviceLostError          the device stopped answering: nothing more can be done in this process
     └── StyleError           7   weights, licence, integrity
 
 0 is success, 3 "some files failed" (batch), 130 Ctrl-C, 143 SIGTERM. A message is one line: what was
@@ -34,6 +36,14 @@ class SinkError(VidstyleError):
 
 class EngineError(VidstyleError):
     exit_code = 6
+
+
+class OutOfMemoryError(EngineError):
+    pass
+
+
+class DeviceLostError(EngineError):
+    pass
 
 
 class StyleError(VidstyleError):

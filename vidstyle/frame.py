@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Frame:
     """One picture. Its time in seconds is ``pts * time_base``, never an index over a rate.
 
     Attributes:
-        image: uint8 [H, W, 3] RGB, upright, at the working size.
+        image: uint8 [H, W, 3] RGB, upright, at the working size; an array, or a torch tensor in a GPU's memory.
         pts: in units of ``time_base``.
         duration: in units of ``time_base``; 0 where the source does not say.
         original: uint8 [H, W, 3] at the source's own size, only where it was asked for.
@@ -30,7 +31,7 @@ class Frame:
         alpha: uint8 [H, W] at the source's own size, None where all is opaque.
     """
 
-    image: np.ndarray
+    image: Any
     pts: int
     time_base: Fraction
     duration: int = 0
@@ -39,13 +40,19 @@ class Frame:
     alpha: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
-            raise ValueError(f"a frame's image is uint8 [H, W, 3], got {self.image.dtype} {self.image.shape}")
+        image = self.image
+        if str(image.dtype) not in ("uint8", "torch.uint8") or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"a frame's image is uint8 [H, W, 3], got {image.dtype} {tuple(image.shape)}")
 
     @property
     def time(self) -> Fraction:
         """Seconds."""
         return self.pts * self.time_base
+
+    @property
+    def on_device(self) -> bool:
+        """Whether ``image`` is a torch tensor rather than an array."""
+        return not isinstance(self.image, np.ndarray)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""Keeps an engine that the device's memory holds: where it is full, less at a time, in the end parts of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
+from vidstyle.errors import EngineError, OutOfMemoryError
+
+MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class _Way:
+    """``batch`` pictures a call, ``in_flight`` calls at a time, each picture in ``rows`` x ``columns`` parts."""
+
+    batch: int
+    in_flight: int
+    rows: int = 1
+    columns: int = 1
+
+    def __str__(self) -> str:
+        if (parts := self.rows * self.columns) > 1:
+            return f"in about {parts} parts"
+        return f"{self.batch} at a time" + (", one call under way" if self.in_flight == 1 else "")
+
+
+def _ways(spec: EngineSpec) -> Iterator[_Way]:
+    """From what was asked for to what needs least; ``in_flight`` 0 leaves the number to the engine."""
+    batch = spec.max_batch
+    while batch >= 1:
+        yield _Way(batch, spec.in_flight)
+        batch //= 2
+    if spec.in_flight != 1:
+        yield _Way(1, 1)
+    rows = columns = 1
+    while rows * columns < MOST_PARTS:
+        rows, columns = (rows, 2 * columns) if spec.width * rows > spec.height * columns else (2 * rows, columns)
+        yield _Way(1, 1, rows, columns)
+
+
+class FittingEngine:
+    """One engine at a time, for the size of picture last asked for.
+
+    Attributes:
+        notes: what was done because the memory was full, for the report.
+        count: engines loaded so far; results of an earlier one are lost where its successor was loaded.
+    """
+
+    def __init__(self, recipe: Recipe, spec: EngineSpec, runtime: str) -> None:
+        """``spec`` without a size."""
+        self._recipe, self._spec, self._runtime = recipe, spec, runtime
+        self._engine: Engine | None = None
+        self._ways: Iterator[_Way] = iter(())
+        self.notes: list[str] = []
+        self.count = 0
+
+    def of_size(self, height: int, width: int) -> Engine:
+        """The engine for pictures of this size; loads it when the size is new.
+
+        Raises:
+            EngineError: see `vidstyle.engine.load_engine`.
+        """
+        if self._engine is None or (self._engine.spec.height, self._engine.spec.width) != (height, width):
+            self.close()
+            self._spec = replace(self._spec, height=height, width=width)
+            self._ways = _ways(self._spec)
+            self._engine = self._load(next(self._ways))
+        return self._engine
+
+    def smaller(self, error: OutOfMemoryError) -> Engine:
+        """An engine that needs less, after ``error``.
+
+        Raises:
+            OutOfMemoryError: there is no less.
+        """
+        self.close()
+        for way in self._ways:
+            try:
+                self._engine = self._load(way, may_shrink=False)
+            except OutOfMemoryError as again:
+                error = again
+            except EngineError:
+                break  # cannot be cut into smaller parts
+            else:
+                size = f"{self._spec.width}x{self._spec.height}"
+                self.notes.append(f"the device's memory was full: pictures of {size} went through it {way}")
+                return self._engine
+        raise OutOfMemoryError(
+            f"{error}; it does not suffice for a small part of a picture: close other programs that use it"
+        ) from error
+
+    def _load(self, way: _Way, may_shrink: bool = True) -> Engine:
+        spec = replace(self._spec, max_batch=way.batch, in_flight=way.in_flight)
+        self.count += 1
+        try:
+            if way.rows * way.columns == 1:
+                return load_engine(self._recipe, spec, self._runtime)
+            from vidstyle.tiling import TiledEngine
+
+            return TiledEngine(
+                self._recipe, spec, way.rows, way.columns, lambda recipe, part: load_engine(recipe, part, self._runtime)
+            )
+        except OutOfMemoryError as error:
+            if not may_shrink:
+                raise
+            return self.smaller(error)
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None

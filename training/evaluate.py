@@ -9,23 +9,22 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from training import data
-from training.data import EYES, SIDE
+from training import contact, data, measures, sweeps
+from training.data import SIDE
+from training.sweeps import SWEEP, TURNS, Look, at_scale, middle, psnr
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
 from vidstyle.style import Style, load_style
 
-SWEEP = (24, 34, 48, 68, 96, 136)  # pixels between the eyes; the photos themselves have about 110
 SHIFTS = (1, 2, 3, 4)
 FACE = slice(SIDE // 2 - 96, SIDE // 2 + 96)  # the face of a canvas
-Look = Callable[[np.ndarray], np.ndarray]
 
 
 def held_out_canvases(folder: Path, limit: int) -> list[np.ndarray]:
@@ -50,11 +49,6 @@ def look(style: Style) -> Look:
     return run
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """dB between two uint8 pictures."""
-    return min(99.0, float(cv2.PSNR(a, b)))  # equal pictures have no finite one
-
-
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Mean structural similarity of the luminance, Gaussian window of 1.5 pixels (Wang et al., 2004)."""
     x, y = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64) for image in (a, b))
@@ -72,6 +66,26 @@ def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Mean CIE76 difference in Lab."""
     x, y = (cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for image in (a, b))
     return float(np.linalg.norm(x - y, axis=-1).mean())
+
+
+def gradient_similarity(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean of (2 ga gb + c) / (ga^2 + gb^2 + c) of the luminance's gradients, where either has a line.
+
+    For line art (Xue et al., GMSD, IEEE TIP 2014, equation 4, with its constant): a line that is a pixel off costs
+    PSNR as much as one that is missing, and the empty paper, which is most of the picture, says nothing.
+    """
+    ga, gb = (
+        _gradient(cv2.GaussianBlur(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1)) for x in (a, b)
+    )
+    lines, c = np.maximum(ga, gb) > 8, 170.0
+    similar = (2 * ga * gb + c) / (ga**2 + gb**2 + c)
+    return float(similar[lines].mean()) if lines.any() else 1.0
+
+
+def _gradient(grey: np.ndarray) -> np.ndarray:
+    """Levels per pixel, by Prewitt's operator."""
+    kernel = np.array([[1, 0, -1]] * 3, np.float32) / 3
+    return np.hypot(cv2.filter2D(grey, -1, kernel), cv2.filter2D(grey, -1, kernel.T))
 
 
 def sharpness(image: np.ndarray) -> float:
@@ -94,14 +108,6 @@ def noise_response(run: Look, image: np.ndarray, sigma: float = 2.0) -> float:
     return float(np.sqrt(((run(noisy)[FACE, FACE].astype(np.float64) - run(image)[FACE, FACE]) ** 2).mean()))
 
 
-def at_scale(run: Look, canvas: np.ndarray, eyes: int) -> np.ndarray:
-    """The result for the canvas with its eyes ``eyes`` apart, brought to the scale of `EYES`."""
-    side = round(2 * SIDE * eyes / (2 * EYES))
-    small = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA) if side < 2 * SIDE else canvas
-    result = run(np.ascontiguousarray(small))
-    return cv2.resize(result, (SIDE, SIDE), interpolation=cv2.INTER_AREA if side > SIDE else cv2.INTER_CUBIC)
-
-
 def milliseconds(style: Style) -> float:
     """Wall time of one 1280x720 picture in the default engine, all cores, best throughput."""
     image = np.random.default_rng(0).integers(0, 255, (1, 720, 1280, 3), np.uint8)
@@ -113,16 +119,28 @@ def milliseconds(style: Style) -> float:
     return (time.perf_counter() - started) / count * 1e3
 
 
-def measure(student: Style, teacher: Style, canvases: list[np.ndarray]) -> dict[str, object]:
-    """Every figure by name; lists go with `SHIFTS` and `SWEEP`."""
+def measure(
+    student: Style, teacher: Style, canvases: list[np.ndarray], identity: Path | None = None
+) -> dict[str, object]:
+    """Every figure by name; lists go with `SHIFTS`, `SWEEP` and `TURNS`."""
     run, wanted = look(student), look(teacher)
     halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
     ours, theirs = [run(image) for image in halves], [wanted(image) for image in halves]
     pairs = list(zip(ours, theirs, strict=True))
     some = halves[:8]
+    people, drawn, wanted_people = (np.stack([sweeps.aligned(x) for x in stack]) for stack in (halves, ours, theirs))
 
-    def mean(function: Callable[..., float], *columns: list) -> float:
+    def mean(function: Callable[..., float], *columns: Sequence) -> float:
         return round(statistics.fmean(function(*row) for row in zip(*columns, strict=True)), 3)
+
+    def near(found: Sequence[np.ndarray]) -> float:
+        return mean(lambda a, b: psnr(middle(a), middle(b)), found, theirs[: len(found)])
+
+    def by_eyes(which: Look) -> list[float]:
+        return [near([at_scale(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
+
+    def by_turn(which: Look) -> list[float]:
+        return [near(list(measures.turned(which, np.stack(some), turn))) for turn in TURNS]
 
     return {
         "pictures": len(canvases),
@@ -130,34 +148,39 @@ def measure(student: Style, teacher: Style, canvases: list[np.ndarray]) -> dict[
         "psnr_face": mean(lambda a, b: psnr(a[FACE, FACE].copy(), b[FACE, FACE].copy()), ours, theirs),
         "psnr_of_source": mean(psnr, halves, theirs),
         "ssim": mean(ssim, ours, theirs),
+        "gradient_similarity": mean(gradient_similarity, ours, theirs),
         "colour_distance": mean(colour_distance, ours, theirs),
         "sharpness_ratio": round(statistics.median(sharpness(a) / sharpness(b) for a, b in pairs), 3),
+        "identity": measures.identity(people, drawn, identity),
+        "identity_teacher": measures.identity(people, wanted_people, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],
         "shift_teacher": [round(statistics.fmean(shift_response(wanted, x, s) for x in some), 2) for s in SHIFTS],
         "noise": mean(lambda x: noise_response(run, x), some),
         "noise_teacher": mean(lambda x: noise_response(wanted, x), some),
         "eyes": list(SWEEP),
-        "psnr_by_eyes": [
-            mean(lambda c, t, e=eyes: psnr(at_scale(run, c, e), t), canvases[:8], theirs[:8]) for eyes in SWEEP
-        ],
-        "psnr_by_eyes_teacher": [
-            mean(lambda c, t, e=eyes: psnr(at_scale(wanted, c, e), t), canvases[:8], theirs[:8]) for eyes in SWEEP
-        ],
+        "psnr_by_eyes": by_eyes(run),
+        "psnr_by_eyes_teacher": by_eyes(wanted),
+        "turns": list(TURNS),
+        "psnr_by_turn": by_turn(run),
+        "psnr_by_turn_teacher": by_turn(wanted),
         "kflop_per_pixel": round(flops_per_pixel(student.card.architecture) / 1e3, 1),
         "ms_720p": round(milliseconds(student), 1),
         "ms_720p_teacher": round(milliseconds(teacher), 1),
     }
 
 
-def contact_sheet(student: Style, teacher: Style, canvases: list[np.ndarray], path: Path) -> None:
-    """Columns of source, teacher, student for up to ten held-out people, the student at three face sizes."""
-    run, wanted = look(student), look(teacher)
-    columns = []
-    for canvas in canvases[:10]:
-        half = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        rows = [half, wanted(half), run(half), at_scale(run, canvas, 34), at_scale(run, canvas, 136)]
-        columns.append(np.concatenate([row[48:-48, 48:-48] for row in rows]))
-    cv2.imwrite(str(path), np.concatenate(columns, 1)[..., ::-1])
+def steadiness(student: Style, teacher: Style, clips: list[Path], detector: Path | None) -> dict[str, object]:
+    """Warping errors as shares of the source's, and sharpness of the student's faces beside the teacher's."""
+    from training.warping import Clip, styled
+
+    rows: list[dict[str, float]] = []
+    for path in clips:
+        clip = Clip(path, detector, 448, 24)
+        one, other = clip.measure(styled(student, clip)), clip.measure(styled(teacher, clip))
+        kept = {"warping_face": one.face, "warping_face_teacher": other.face}
+        kept |= {"warping_whole": one.whole, "warping_whole_teacher": other.whole}
+        rows.append(kept | {"sharpness_in_clips": one.sharpness / other.sharpness})
+    return {"clips": len(rows)} | {key: round(statistics.fmean(row[key] for row in rows), 3) for key in rows[0]}
 
 
 def main() -> None:
@@ -166,14 +189,23 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="published .pb or .tflite")
     parser.add_argument("--photos", type=Path, required=True, help="folder of portraits with faces.json")
     parser.add_argument("--limit", type=int, default=60, help="photos at most")
-    parser.add_argument("--sheet", type=Path, help="contact sheet to write")
+    parser.add_argument("--identity", type=Path, help="ArcFace's model_ir_se50.pth, or any feature network's weights")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos of people, for the steadiness")
+    parser.add_argument("--detector", type=Path, help="YuNet .onnx: faces are told apart in the clips")
+    parser.add_argument("--sheet", type=Path, help="contact sheet to write; scenes of the clips go to NAME-scenes")
     args = parser.parse_args()
     student, teacher = load_style(args.style), import_published(args.teacher, "teacher")
     canvases = held_out_canvases(args.photos, args.limit)
-    for name, value in measure(student, teacher, canvases).items():
+    figures = measure(student, teacher, canvases, args.identity)
+    if args.clips:
+        figures |= steadiness(student, teacher, args.clips, args.detector)
+    for name, value in figures.items():
         print(f"{name:24} {json.dumps(value)}")
     if args.sheet:
-        contact_sheet(student, teacher, canvases, args.sheet)
+        contact.people(look(student), look(teacher), canvases, args.sheet)
+        if args.clips:
+            scenes = args.sheet.with_stem(f"{args.sheet.stem}-scenes")
+            contact.scenes(look(student), look(teacher), args.clips, scenes)
 
 
 if __name__ == "__main__":

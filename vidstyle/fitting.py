@@ -84,8 +84,8 @@ class FittingEngine:
             except EngineError:
                 break  # cannot be cut into smaller parts
             else:
-                size = f"{self._spec.width}x{self._spec.height}"
-                self.notes.append(f"the device's memory was full: pictures of {size} went through it {way}")
+                size = f"the device's memory was full: pictures of {self._spec.width}x{self._spec.height} went through it"
+                self.notes = [*(note for note in self.notes if not note.startswith(size)), f"{size} {way}"]
                 return self._engine
         raise OutOfMemoryError(
             f"{error}; it does not suffice for a small part of a picture: close other programs that use it"

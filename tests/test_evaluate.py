@@ -1,0 +1,97 @@
+"""The measures of a look: each must fall where what it measures is worse."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from media import make_clip
+
+from training import contact
+from training.data import EYES, SIDE
+from training.evaluate import gradient_similarity, psnr
+from training.portraits import alignment
+from training.sweeps import aligned, at_scale, middle
+
+
+def canvas(seed: int = 0, side: int = 2 * SIDE) -> np.ndarray:
+    """uint8 [side, side, 3]: large soft shapes, which survive a change of size."""
+    small = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
+    return np.clip(cv2.resize(small, (side, side), interpolation=cv2.INTER_CUBIC), 0, 255)
+
+
+def half(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def drawing(offset: int = 0, lines: int = 6, width: int = 2) -> np.ndarray:
+    paper = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    for i in range(lines):
+        cv2.circle(paper, (SIDE // 2 + offset, SIDE // 2), 20 + 22 * i, (30, 30, 30), width, cv2.LINE_AA)
+    return paper
+
+
+def same(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+@pytest.mark.parametrize("eyes", [24, 68, 136, 200])
+def test_a_look_that_changes_nothing_is_the_same_at_every_size(eyes: int) -> None:
+    sides = []
+
+    def seen(image: np.ndarray) -> np.ndarray:
+        sides.append(image.shape)
+        return image
+
+    result = at_scale(seen, canvas(), eyes)
+    assert result.shape == (SIDE, SIDE, 3)
+    assert sides[0][0] == sides[0][1] == pytest.approx(SIDE * eyes / EYES, abs=8)
+    assert psnr(result, half(canvas())) > 34
+
+
+def test_a_look_that_fails_on_small_faces_is_found_by_the_sweep() -> None:
+    def large_only(image: np.ndarray) -> np.ndarray:
+        return 255 - image if image.shape[0] >= SIDE else image
+
+    wanted = middle(large_only(half(canvas())))
+    at_best, small = (psnr(middle(at_scale(large_only, canvas(), eyes)), wanted) for eyes in (68, 34))
+    assert at_best > 40 and small < 15
+
+
+def test_lines_count_and_paper_does_not() -> None:
+    wanted = drawing()
+    assert gradient_similarity(wanted, wanted) == pytest.approx(1)
+    bare = np.full_like(wanted, 255)
+    moved, fewer, softer = drawing(3), drawing(lines=3), cv2.GaussianBlur(wanted, (0, 0), 4)
+    found = [gradient_similarity(x, wanted) for x in (moved, fewer, softer, bare)]
+    assert max(found) < 0.9 and min(found) == found[-1]
+    assert gradient_similarity(bare, bare) == 1
+
+
+def test_the_aligned_face_is_that_of_the_alignment() -> None:
+    """A person whose five points are known is cut out alike by `training.portraits.alignment`."""
+    points = np.array([[-34, -41], [34, -41], [0, 0], [-31, 27], [31, 27]], float) + SIDE / 2  # of many portraits
+    expected = cv2.warpAffine(half(canvas(1)), alignment(points, 256), (256, 256), flags=cv2.INTER_CUBIC)
+    assert psnr(aligned(half(canvas(1))), expected) > 36
+
+
+def test_a_sheet_has_a_column_for_each_person_from_dark_to_light(tmp_path: Path) -> None:
+    people = [np.full((2 * SIDE, 2 * SIDE, 3), level, np.uint8) for level in (200, 40, 120)]
+    contact.people(same, lambda image: 255 - image, people, tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None and sheet.shape == (6 * (SIDE - 96), 3 * (SIDE - 96), 3)
+    tops = sheet[10, 20 :: SIDE - 96, 0]
+    assert tops.tolist() == [40, 120, 200]
+    assert sheet[SIDE - 86, 20, 0] == 255 - 40  # the teacher's row
+
+
+def test_a_sheet_of_scenes_has_a_row_for_each_clip(tmp_path: Path) -> None:
+    clips = [
+        make_clip(tmp_path / f"{n}.mp4", pts=[i * 512 for i in range(4)], size=size).path
+        for n, size in enumerate([(320, 192), (192, 320)])
+    ]
+    contact.scenes(same, same, clips, tmp_path / "scenes.png", at=3)
+    sheet = cv2.imread(str(tmp_path / "scenes.png"))
+    assert sheet is not None and sheet.shape[1] == 3 * contact.WIDTH
+    thirds = np.split(sheet.astype(int), 3, axis=1)
+    assert all(np.abs(third - thirds[0]).mean() < 3 for third in thirds)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import launch
 from style_files import TINY, published_pb, random_weights
 from torch.nn import functional as F
 
@@ -249,6 +250,52 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "b" / "stats.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
     assert {"l1", "gradient", "features", "shift", "adversarial", "critic"} <= set(rows[-1])
+
+
+TWO = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import torch
+from test_training import CPU, OPTIONS, TINY, TTN, Cropper, Network, Run, canvases, random_weights, train
+from training.world import join
+torch.set_num_threads(1)
+world, folder = join("cpu"), Path(sys.argv[1])
+run = Run(TINY, OPTIONS, CPU)
+teacher = Network(TTN, random_weights(TTN))
+train(run, Cropper(canvases(), OPTIONS.crops, CPU), teacher, OPTIONS, folder, until=3, world=world)
+torch.save(run.student.state_dict(), folder / f"{world.rank}.pt")
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("launcher", ["by hand", pytest.param("torchrun", marks=pytest.mark.slow)])
+def test_two_processes_distil_what_one_would(tmp_path: Path, launcher: str) -> None:
+    here, alone = Path(__file__).resolve().parent, trained(tmp_path / "one", 3).student.state_dict()
+    (tmp_path / "two").mkdir()
+    launch(launcher, TWO, [str(tmp_path / "two"), str(here), str(here.parent)])
+    first, second = (torch.load(tmp_path / f"two/{rank}.pt", weights_only=True) for rank in range(2))
+    start = Run(TINY, OPTIONS, CPU).student.state_dict()
+    for name, value in alone.items():
+        assert torch.equal(first[name], second[name])
+        learnt = (value - start[name]).norm()
+        assert (
+            learnt > 0 and (first[name] - value).norm() < 0.35 * learnt
+        )  # the critic's means are over each one's faces
+    rows = [json.loads(line) for line in (tmp_path / "two/stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3]
+
+
+def test_a_share_of_the_crops_keeps_pairs_together() -> None:
+    whole = crops(replace(SMALL, pairs=4))
+    part = whole.rows(slice(2, 4))
+    for name in ("source", "target", "weight"):
+        values = getattr(whole, name)
+        assert torch.equal(getattr(part, name), torch.cat([values[2:4], values[6:8]]))
+    assert torch.equal(part.eyes, whole.eyes[2:4]) and part.shift == whole.shift
+    apart = crops(replace(SMALL, pairs=4), paired=False)
+    assert torch.equal(apart.rows(slice(0, 2)).eyes, torch.cat([apart.eyes[0:2], apart.eyes[4:6]]))
 
 
 def test_finish_writes_a_style_that_loads(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ class Crops:
     eyes: Tensor
     shift: tuple[int, int]
 
+    def rows(self, share: slice) -> Crops:
+        """Those pictures of a alone, and of b."""
+        half, eyes = len(self.source) // 2, self.eyes.split(len(self.source) // 2)
+        rows = torch.cat([torch.arange(half)[share], torch.arange(half, 2 * half)[share]])
+        parts = (self.source[rows], self.target[rows], self.weight[rows])
+        return Crops(*parts, torch.cat([part[share] for part in eyes]), self.shift)
+
 
 class Cropper:
     """Cuts seeded random crops from canvases held on ``device`` as uint8, with half and quarter sizes."""

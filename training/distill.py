@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from engines.torch import Network
-from training import data, pack
+from training import curves, data, pack
 from training.crops import CropOptions, Cropper
 from training.data import Canvases
 from training.losses import (
@@ -33,7 +33,8 @@ from training.losses import (
     texture,
     weighted_l1,
 )
-from training.run import DEFAULT, Options, Run, finish, learning_rate, ramp, set_options
+from training.run import SHAPES, Options, Run, finish, learning_rate, ramp, set_options
+from training.world import World, join
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
 
@@ -48,12 +49,15 @@ def train(
     folder: Path,
     until: int | None = None,
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+    world: World | None = None,
 ) -> None:
     """Train ``run`` to ``until`` (default: all steps), with a checkpoint, statistics and a sheet on the way.
 
     ``on_step`` is given the steps done, their number, and the figures of the step; there ``run`` can be saved.
+    Of several processes each computes its share of every step's crops, and the first one writes.
     """
     device = cropper.device
+    world = world or World(device)
     features = TeacherFeatures(teacher)
     autocast = torch.autocast(device.type, torch.bfloat16)
     started, end = time.time(), min(until or options.steps, options.steps)
@@ -61,6 +65,8 @@ def train(
         rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
         weight_shift = options.shift * ramp(options, run.step)
         crops = cropper(rng, paired=weight_shift > 0)
+        if world.size > 1:
+            crops = crops.rows(world.rows(options.crops.pairs))
         source = crops.source.contiguous(memory_format=torch.channels_last)
         for group in run.opt_student.param_groups:
             group["lr"] = learning_rate(options, run.step)
@@ -93,20 +99,25 @@ def train(
             raise FloatingPointError(f"the loss of step {run.step} is not finite: {values}")
         run.opt_student.zero_grad(set_to_none=True)
         loss.backward()
+        world.average_gradients(run.student.parameters())
         norm = torch.nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
         run.opt_student.step()
 
         # Critic
+        run.opt_critic.zero_grad(set_to_none=True)
         if len(faces):
             with autocast:
                 d_loss = discriminator_loss(run.critic(real), run.critic(fake.detach()))
-            run.opt_critic.zero_grad(set_to_none=True)
             d_loss.backward()
-            run.opt_critic.step()
             terms["critic"] = d_loss
+        if world.mean(torch.tensor(float(len(faces)), device=device)):
+            world.average_gradients(run.critic.parameters())
+            run.opt_critic.step()
 
         run.step += 1
         run.update_average(options.ema)
+        if world.rank:
+            continue
         if run.step % 50 == 0 or run.step == end:
             row = {"step": run.step, "seconds": time.time() - started, "psnr": psnr(out, crops.target)}
             row |= {"norm": norm, **terms}
@@ -117,8 +128,10 @@ def train(
             run.save(folder / "checkpoint.pt")
         if run.step % 1000 == 0 or run.step == end:
             sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
+            curves.draw(folder / "stats.jsonl", folder / "curves.png")
         if on_step:
             on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
+    world.wait()
 
 
 @torch.no_grad()
@@ -159,7 +172,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=CropOptions.pairs)
     parser.add_argument("--start", type=Path, help="style file of a student to go on from, in place of random weights")
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="any option, as lr=1e-3 crops.turn=30")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--shape", default="default", choices=SHAPES, help="of the student: fast has a third of the work"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu or cuda; several GPUs: torchrun -m training.distill"
+    )
     parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
     args = parser.parse_args()
     if not args.finish and not (args.pack or (args.teacher and args.photos)):
@@ -168,7 +186,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _materials(
-    args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None
+    args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, device: str
 ) -> tuple[Style, Canvases]:
     """The teacher, and canvases with its results."""
     if packed is None:
@@ -178,18 +196,21 @@ def _materials(
         )
     teacher = load_style(args.pack / f"{name}.safetensors")
     source, kind = packed
-    return teacher, Canvases(source, data.teach(source, teacher, "torch", args.device), kind)
+    return teacher, Canvases(source, data.teach(source, teacher, "torch", device), kind)
 
 
-def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None) -> None:
+def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, world: World) -> None:
     """Make the style ``name``: train from where its run stands, and write the file."""
     folder = args.run / name
     folder.mkdir(parents=True, exist_ok=True)
-    options = Options(steps=args.steps, seed=args.seed, crops=replace(CropOptions(), pairs=args.pairs))
+    options = Options(
+        steps=args.steps, seed=args.seed, shape=args.shape, crops=replace(CropOptions(), pairs=args.pairs)
+    )
     options = set_options(options, args.set)
-    (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    device = torch.device(args.device)
-    run = Run(DEFAULT, options, device)
+    if not world.rank:
+        (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
+    device = world.device
+    run = Run(SHAPES[options.shape], options, device)
     if args.start:
         run.start_from(load_style(args.start))
     checkpoint = folder / "checkpoint.pt"
@@ -197,10 +218,16 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
         run.load(checkpoint)
         log.info("%s: resumed at step %d", name, run.step)
     if not args.finish and run.step < options.steps:
-        teacher, canvases = _materials(args, name, packed)
+        if world.rank:
+            world.wait()  # the first process keeps what it computes for all
+        teacher, canvases = _materials(args, name, packed, str(device))
+        if not world.rank:
+            world.wait()
         log.info("%s: %d canvases", name, len(canvases.source))
         network = Network(teacher.card.architecture, teacher.weights).to(device)
-        train(run, Cropper(canvases, options.crops, device), network, options, folder)
+        train(run, Cropper(canvases, options.crops, device), network, options, folder, world=world)
+    if world.rank:
+        return
     look = args.look or LOOKS.get(name, "")
     card = finish(run, options, name, look, args.sources, (args.out or folder) / f"{name}.safetensors")
     log.info("wrote %s: %d parameters", card.name, card.parameters)
@@ -213,8 +240,9 @@ def main() -> None:
     names = [args.style]
     if args.style == "all":
         names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
+    world = join(args.device)
     for name in names:
-        distill(args, name, packed)
+        distill(args, name, packed, world)
 
 
 def _teacher(path: Path, name: str) -> Style:

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from training import curves
 from training.options import Basics, changed
 from training.world import TrainingError, World
 
@@ -155,6 +156,7 @@ class Loop:
             part.unlink(missing_ok=True)
             reason = str(error).splitlines()[0]
             raise TrainingError(f"cannot write {self.checkpoint} ({reason}): {self._kept()}") from error
+        curves.draw(self.run / "stats.jsonl", self.run / "curves.png")
 
     def _check_weights(self) -> None:
         for name, part in self._parts.items():
@@ -229,7 +231,7 @@ class Loop:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(rows.stop - rows.start)
-        self._average(optimiser)
+        self.world.average_gradients(value for group in optimiser.param_groups for value in group["params"])
         values = {f"{prefix}{name}": float(self.world.mean(value)) for name, value in terms.items()}
         if bad := [f"{name} is {value}" for name, value in values.items() if not abs(value) < float("inf")]:
             raise TrainingError(f"step {self.step + 1}: the loss {', '.join(bad)}; {self._kept()}")
@@ -259,15 +261,3 @@ class Loop:
         if self.world.device.type == "cuda":
             torch.cuda.empty_cache()
         log.warning("out of memory: from now on each batch is computed in %d pieces, gradients added", self.pieces)
-
-    def _average(self, optimiser: torch.optim.Optimizer) -> None:
-        """Make every process's gradients the mean of all; one without a gradient counts as zero."""
-        if self.world.size == 1:
-            return
-        values = [value for group in optimiser.param_groups for value in group["params"]]
-        for value in values:
-            if value.grad is None:
-                value.grad = torch.zeros_like(value)
-        flat = self.world.mean(torch.cat([value.grad.reshape(-1) for value in values]))
-        for value, mean in zip(values, flat.split([value.numel() for value in values]), strict=True):
-            value.grad.copy_(mean.view_as(value))

@@ -59,6 +59,11 @@ def write(folder: Path, sources: np.ndarray, kinds: np.ndarray, teachers: list[P
     folder.mkdir(parents=True, exist_ok=True)
     files, starts = encode(sources)
     np.savez(folder / "canvases.npz", files=files, starts=starts, kind=kinds)
+    write_teachers(folder, teachers)
+
+
+def write_teachers(folder: Path, teachers: list[Path]) -> None:
+    """One style file in half precision for each published network (.pb, .tflite), named by its file's stem."""
     for path in teachers:
         style = import_published(path, path.stem)
         half = {name: value.astype(np.float16) for name, value in style.weights.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +47,19 @@ class World:
             distributed.all_reduce(value)
             value /= self.size
         return value
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Make every process's gradients the mean of all; one without a gradient counts as zero."""
+        if self.size == 1:
+            return
+        values = list(parameters)
+        for value in values:
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
+        gradients = [value.grad for value in values if value.grad is not None]
+        flat = self.mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        for gradient, mean in zip(gradients, flat.split([value.numel() for value in values]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def join(device: str = "auto") -> World:

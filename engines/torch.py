@@ -166,7 +166,10 @@ class TorchEngine:
     def _translate(self, frames: Tensor) -> Tensor:
         """uint8 [n, height, width, 3] to the same on the device."""
         x = frames.to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with (
+            torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32),
+            torch.backends.cudnn.flags(True, allow_tf32=False),  # on by default: 10 bits of a factor, which is no f32
+        ):
             looks = [run(ops, arch, x).float().clamp(-1, 1) for arch, ops in self._nets]
         y = looks[0]
         if self._shares is not None:

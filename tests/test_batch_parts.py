@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from media import save_tiny
 
+from vidstyle.batch.devices import divided
 from vidstyle.batch.inputs import Found, Item
 from vidstyle.batch.messages import Ended, Step
 from vidstyle.batch.reports import reported
-from vidstyle.batch.run import Event, divided
+from vidstyle.batch.run import Event
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
 from vidstyle.catalog import parse_recipe
@@ -105,7 +106,7 @@ def test_the_last_video_takes_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatc
 
 
 def test_cores_are_divided_and_explicit_threads_stay(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidstyle.batch.run.usable_cores", lambda: 8)
+    monkeypatch.setattr("vidstyle.batch.devices.usable_cores", lambda: 8)
     job = FileJob(Path(), parse_recipe(str(save_tiny(home, "tiny"))))
     assert divided(job, 1) is job
     shared = divided(job, 3)

@@ -78,6 +78,11 @@ def test_gpus_without_a_cluster_are_refused(main: Any) -> None:
     assert code == 2 and "--gpus is of --cluster" in err
 
 
+def test_a_cluster_on_gpus_takes_their_number(main: Any) -> None:
+    code, _, err = main("--cluster", "local", "--device", "cuda:0")
+    assert code == 2 and "add --gpus 1" in err
+
+
 def test_rays_many_lines_become_one() -> None:
     reason = "Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.11.7\nThis process has..."
     said = _refusal("head:6379", reason)

@@ -244,7 +244,7 @@ def test_the_engine_stays_warm(bench: Bench, monkeypatch: pytest.MonkeyPatch) ->
     real = Stylizer.engine_for
 
     def counting(self: Stylizer, height: int, width: int) -> object:
-        before = self._engine
+        before = self._engines._engine
         engine = real(self, height, width)
         loaded.append(engine is not before)
         return engine

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from media import save_tiny
 
-from vidstyle import health, health_optional
+from vidstyle import choice, health, health_optional
 from vidstyle.health import FAIL, INFO, OK, WARN, Check, Finding, check_all, exit_code
 from vidstyle.network import Architecture, layers
 from vidstyle.reference import style_exactly
@@ -133,6 +134,8 @@ def test_a_broken_config_is_found_and_does_not_stop_it(whole: Path) -> None:
 
 # What only some machines have
 
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX's scripts and permissions")
+
 
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
@@ -156,22 +159,27 @@ def torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
         text = f"__version__ = '2.11.0'\ncuda: Optional[str] = {cuda}\nhip: Optional[str] = None\n"
         (tmp_path / "torch" / "version.py").write_text(text)
         spec = SimpleNamespace(origin=str(tmp_path / "torch" / "__init__.py"))
-        monkeypatch.setattr(health_optional, "find_spec", lambda _: spec)
-        monkeypatch.setattr(health_optional, "version", lambda _: "2.11.0")
+        monkeypatch.setattr(choice, "find_spec", lambda _: spec)
+        monkeypatch.setattr(choice, "version", lambda _: "2.11.0")
 
     return make
 
 
-posix = pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for the program")
-
-
+@pytest.mark.usefixtures("home")
 def test_optional_parts_that_are_absent_are_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_optional, "find_spec", lambda _: None)
-    monkeypatch.setattr(health_optional, "_version", lambda _: None)
+    monkeypatch.setattr(choice, "find_spec", lambda _: None)
+    monkeypatch.setattr(choice, "version", absent)
     monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(health_optional, "this_machine", lambda: choice.Machine())
     findings = {name: check() for name, check in health_optional.CHECKS.items()}
-    assert [finding.state for finding in findings.values()] == [INFO] * 3
+    states = {name: finding.state for name, finding in findings.items()}
+    assert states == dict.fromkeys(health_optional.CHECKS, INFO) | {"engine": OK}
     assert findings["torch"].fix == "pip install 'vidstyle[torch]'"
+    assert "auto is openvino on the CPU: no NVIDIA GPU" in findings["engine"].found
+
+
+def absent(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 @posix

@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-#: module of an engine -> what its one runtime is imported as
-RUNTIMES = {"openvino": "openvino", "openvino_parts": "openvino", "torch": "torch"}
-HEAVY = {"torch", "torchvision", "torch_tensorrt", "openvino", "tensorrt", "onnxruntime", "cv2", "tensorflow"}
+HEAVY = {"torch", "triton", "torchvision", "torch_tensorrt", "openvino", "tensorrt", "onnxruntime", "cv2", "tensorflow"}
+
+
+#: what `vidstyle.engine.load_engine` imports
+ENGINE_FILES = {"openvino", "torch", "cuda", "tensorrt"}
+
+
+def runtime_of(stem: str) -> set[str]:
+    """What a module of the engines may import: OpenVINO, or torch with Triton. TensorRT is imported by its name."""
+    return {"openvino"} if stem.startswith("openvino") else {"torch", "triton"}
 
 
 def modules(package: str) -> list[Path]:
@@ -52,19 +59,26 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", modules("vidstyle"), ids=name)
 def test_the_tool_imports_no_runtime_and_neither_neighbour(path: Path) -> None:
     assert not tops(path) & (HEAVY | {"engines", "training"})
-    if name(path) not in ("vidstyle/engine.py", "vidstyle/cli/train.py"):  # the places that name them
+    if name(path) not in (
+        "vidstyle/engine.py",
+        "vidstyle/on_device.py",
+        "vidstyle/cli/train.py",
+    ):  # the places that name them
         assert not [text for text in literals(path) if text.startswith(("engines.", "training."))]
 
 
 @pytest.mark.parametrize("path", modules("engines"), ids=name)
 def test_an_engine_imports_its_one_runtime_and_no_other_engine(path: Path) -> None:
-    runtime = {RUNTIMES[path.stem]} if path.stem in RUNTIMES else set()
-    assert path.stem in RUNTIMES or path.stem == "__init__", f"{path.name}: name its runtime in this test"
+    runtime = runtime_of(path.stem)
     assert tops(path) & HEAVY <= runtime
     others = tops(path) - set(sys.stdlib_module_names) - runtime - {"engines"}
     assert others <= {"vidstyle", "numpy"}, "an engine needs the tool and its runtime alone"
     neighbours = {full.split(".")[1] for full in imported(path) if full.startswith("engines.")}
-    assert {RUNTIMES[other] for other in neighbours} <= runtime, "of the engines, only one of the same runtime"
+    assert all(runtime_of(other) <= runtime for other in neighbours), "of the engines, only one of the same runtime"
+    if path.stem in ENGINE_FILES:
+        assert not neighbours & (ENGINE_FILES - {"torch"}), (
+            "an engine can be deleted without another, but the reference"
+        )
 
 
 @pytest.mark.parametrize("path", modules("training"), ids=name)
@@ -88,11 +102,11 @@ def test_the_tool_starts_where_no_runtime_is_installed() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_a_missing_runtime_is_an_error_with_its_remedy(engine: str) -> None:
+@pytest.mark.parametrize(("engine", "runtime"), [("openvino", "openvino"), ("torch", "torch")])
+def test_a_missing_runtime_is_an_error_with_its_remedy(engine: str, runtime: str) -> None:
     code = f"""
 import sys
-sys.modules[{RUNTIMES[engine]!r}] = None
+sys.modules[{runtime!r}] = None
 from vidstyle.engine import EngineSpec, load_engine
 from vidstyle.errors import EngineError
 try:
@@ -114,8 +128,8 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0 and "| numpy" not in done.stderr and "| av" not in done.stderr, done.stdout
 
 
-def test_an_engine_loads_without_the_other_runtime() -> None:
-    for module, runtime in RUNTIMES.items():
-        others = sorted(HEAVY - {runtime})
-        done = run_python(f"import sys; sys.modules.update(dict.fromkeys({others})); import engines.{module}")
-        assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("engine", sorted(ENGINE_FILES))
+def test_an_engine_loads_without_the_other_runtimes(engine: str) -> None:
+    others = sorted(HEAVY - runtime_of(engine))
+    done = run_python(f"import sys; sys.modules.update(dict.fromkeys({others})); import engines.{engine}")
+    assert done.returncode == 0, done.stderr

@@ -97,7 +97,7 @@ class Memory:
         self.room, self.at = room, at
         self.specs: list[EngineSpec] = []
 
-    def load(self, recipe: Recipe, spec: EngineSpec, engine: str = "") -> Engine:
+    def load(self, recipe: Recipe, spec: EngineSpec, _engine: str = "") -> Engine:
         pixels = spec.height * spec.width * spec.max_batch * max(1, spec.in_flight)
         self.specs.append(spec)
         if pixels > self.room and self.at == "load":
@@ -175,3 +175,20 @@ def test_pictures_on_a_device_stay_there(home: Path) -> None:
         assert stylizer.reused == 1 and all(frame.on_device for frame in styled)
         for array, frame in zip(arrays, styled, strict=True):
             assert np.abs(frame.image.numpy().astype(int) - stylizer(array)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("runtime", "device", "size", "batch"),
+    [
+        ("cuda", "cuda:0", (360, 640), 8),
+        ("cuda", "cuda:0", (720, 1280), 2),
+        ("cuda", "cuda:1", (1080, 1920), 1),
+        ("cuda", "cuda:0", (2160, 3840), 1),
+        ("torch", "cuda:0", (720, 1280), 2),
+        ("torch", "cpu", (360, 640), 1),
+        ("tensorrt", "cuda:0", (360, 640), 1),
+        ("openvino", "auto", (360, 640), 1),
+    ],
+)
+def test_small_pictures_go_together_to_a_gpu(runtime: str, device: str, size: tuple[int, int], batch: int) -> None:
+    assert fitting.batch_for(runtime, device, *size) == batch

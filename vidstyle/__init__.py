@@ -84,7 +84,7 @@ def open_stylizer(
     style: str = "anime",
     *,
     strength: float = 1.0,
-    engine: str = "openvino",
+    engine: str = "auto",
     device: str = "auto",
     precision: str = "auto",
     threads: int = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -18,6 +18,8 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle.codecs import EncoderChoice, encoder_rate
 from vidstyle.errors import UsageError
 from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
+from vidstyle.leaving import Leaving
+from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
 
 SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
@@ -32,12 +34,16 @@ class Encoding:
         choice: encoder, pixel format, options.
         compare: the source left and the result right of it.
         threads: of the encoder, 0 for as many as it likes.
+        device: where frames' images are; None for the machine's memory.
+        planes_there: the encoder's planes are made there too.
     """
 
     info: VideoInfo
     choice: EncoderChoice
     compare: bool = False
     threads: int = 0
+    device: Device | None = None
+    planes_there: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,8 +58,13 @@ class Encoder:
         self._container, self._muxer, self._encoding = container, muxer, encoding
         self._durations: dict[int, int] = {}
         self._inverse: Any = None
+        self._waiting: tuple[Callable[[], Any], Frame, int] | None = None  # its planes are on their way
         choice, info = encoding.choice, encoding.info
-        self.stream: Any = container.add_stream(choice.encoder, rate=encoder_rate(info), options=_repeatable(choice))
+        device = encoding.device
+        self._leaving = Leaving(device, choice, info) if device is not None and encoding.planes_there else None
+        self.stream: Any = container.add_stream(
+            choice.encoder, rate=encoder_rate(info), options=_repeatable(choice), hwaccel=hardware_of(device)
+        )
         self.stream.width, self.stream.height = encoding.size
         self.stream.pix_fmt = choice.pix_fmt
         self.stream.metadata.update(metadata)
@@ -89,7 +100,18 @@ class Encoder:
 
     def encode(self, frame: Frame, pts: int) -> Iterator[Any]:
         """Packets that are ready once ``frame`` is in, ``pts`` being its time in the output."""
-        picture = self._picture(frame)
+        if self._leaving is None:
+            yield from self._encoded(self._picture(frame), frame, pts)
+            return
+        before, self._waiting = self._waiting, (self._leaving.start(frame), frame, pts)
+        yield from self._arrived(before)
+
+    def _arrived(self, waiting: tuple[Callable[[], Any], Frame, int] | None) -> Iterator[Any]:
+        if waiting is not None:
+            wait, frame, pts = waiting
+            yield from self._encoded(wait(), frame, pts)
+
+    def _encoded(self, picture: Any, frame: Frame, pts: int) -> Iterator[Any]:
         picture.pts, picture.time_base = pts, frame.time_base
         if self._counted is not None:
             picture.pts, picture.time_base = next(self._counted), self.stream.codec_context.time_base
@@ -98,6 +120,8 @@ class Encoder:
 
     def flush(self) -> Iterator[Any]:
         """The packets that are left."""
+        before, self._waiting = self._waiting, None
+        yield from self._arrived(before)
         yield from self._finished(self.stream.encode(None))
 
     def _usual_duration(self, time_base: Fraction) -> int:
@@ -113,6 +137,8 @@ class Encoder:
         """The frame as the encoder wants it: the source's size, its matrix and its range."""
         encoding, colour = self._encoding, self._encoding.info.colour
         width, height = encoding.size
+        if encoding.device is not None and frame.on_device:
+            frame = replace(frame, image=encoding.device.memory.fetch(frame.image))
         image = _side_by_side(frame, encoding.info) if encoding.compare else frame.image
         picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
         if colour.is_hdr:
@@ -137,6 +163,11 @@ class Encoder:
             self._inverse = InverseToneMap(width, height, self._encoding.info.colour.transfer)
         planes = picture.reformat(width=width, height=height, format="gbrp", interpolation=SCALING, threads=1)
         return self._inverse(planes)
+
+
+def hardware_of(device: Device | None) -> Any:
+    """PyAV's `HWAccel` of an encoder that reads pictures in a GPU's memory; None for all others."""
+    return device.hardware() if device is not None and device.encodes else None
 
 
 def _repeatable(choice: EncoderChoice) -> dict[str, str]:

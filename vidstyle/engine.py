@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from vidstyle.choice import choose
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.style import Style
 
@@ -161,16 +162,18 @@ REMEDY = {
 }
 
 
-def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "openvino") -> Engine:
-    """Load ``recipe`` for ``spec`` in the runtime named ``engine``.
+def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "auto") -> Engine:
+    """Load ``recipe`` for ``spec`` in the runtime named ``engine``; "auto": see `vidstyle.choice.choose`.
 
     Raises:
         EngineError: the runtime is missing, or the device or precision is not to be had. There is no
             silent fallback from a named choice.
         OutOfMemoryError: the device has too little memory for this size and batch.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}: one of {', '.join(ENGINES)}")
+    if engine not in ("auto", *ENGINES):
+        raise UsageError(f"unknown engine {engine!r}: auto, or one of {', '.join(ENGINES)}")
+    engine, device = choose(engine, spec.device)
+    spec = replace(spec, device=device)
     try:
         module = importlib.import_module(ENGINES[engine])
     except ImportError as error:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from vidstyle.choice import choose
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
 from vidstyle.errors import EngineError, OutOfMemoryError
 
 MOST_PARTS = 64
+MEGAPIXELS, MOST = 2, 8  # of a call on a GPU, and pictures: smaller ones go together, to have work for all of it
+
+
+def batch_for(runtime: str, device: str, height: int, width: int) -> int:
+    """Pictures a call where nobody says. TensorRT's engines are built for a number, which is 1 there too."""
+    if runtime != "cuda" and not (runtime == "torch" and device.startswith("cuda")):
+        return 1
+    return max(1, min(MOST, round(MEGAPIXELS * 1e6 / (height * width))))
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,9 @@ class FittingEngine:
         count: engines loaded so far; results of an earlier one are lost where its successor was loaded.
     """
 
-    def __init__(self, recipe: Recipe, spec: EngineSpec, runtime: str) -> None:
-        """``spec`` without a size."""
-        self._recipe, self._spec, self._runtime = recipe, spec, runtime
+    def __init__(self, recipe: Recipe, spec: EngineSpec, runtime: str, batch: int) -> None:
+        """``spec`` without a size; ``batch``: most pictures a call, 0 for `batch_for`."""
+        self._recipe, self._spec, self._runtime, self._batch = recipe, spec, runtime, batch
         self._engine: Engine | None = None
         self._ways: Iterator[_Way] = iter(())
         self.notes: list[str] = []
@@ -64,7 +73,8 @@ class FittingEngine:
         """
         if self._engine is None or (self._engine.spec.height, self._engine.spec.width) != (height, width):
             self.close()
-            self._spec = replace(self._spec, height=height, width=width)
+            batch = self._batch or batch_for(*choose(self._runtime, self._spec.device), height, width)
+            self._spec = replace(self._spec, height=height, width=width, max_batch=batch)
             self._ways = _ways(self._spec)
             self._engine = self._load(next(self._ways))
         return self._engine
@@ -84,7 +94,9 @@ class FittingEngine:
             except EngineError:
                 break  # cannot be cut into smaller parts
             else:
-                size = f"the device's memory was full: pictures of {self._spec.width}x{self._spec.height} went through it"
+                size = (
+                    f"the device's memory was full: pictures of {self._spec.width}x{self._spec.height} went through it"
+                )
                 self.notes = [*(note for note in self.notes if not note.startswith(size)), f"{size} {way}"]
                 return self._engine
         raise OutOfMemoryError(

@@ -260,7 +260,10 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "terminal": _terminal,
     "nvidia": _optional("nvidia"),
     "torch": _optional("torch"),
+    "triton": _optional("triton"),
     "tensorrt": _optional("tensorrt"),
+    "engine": _optional("engine"),
+    "built engines": _optional("built engines"),
 }
 _FIXES = {
     "pyav": "pip install --force-reinstall 'av>=18.1,<19'",

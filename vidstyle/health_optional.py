@@ -6,22 +6,19 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
 
+from vidstyle.choice import (
+    INSTALL_TENSORRT,
+    INSTALL_TORCH,
+    MATCHING_TORCH,
+    explain,
+    installed,
+    needed_driver,
+    no_tensorrt,
+    this_machine,
+    torch_build,
+)
 from vidstyle.health import INFO, OK, WARN, Check, Finding
-
-#: CUDA's major version -> the first major version of the driver that runs it
-DRIVERS = {11: 450, 12: 525, 13: 580}
-MATCHING_TORCH = "uv pip install --reinstall torch --torch-backend=auto"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def read_driver() -> tuple[str, int] | None:
@@ -51,33 +48,70 @@ def _nvidia() -> Finding:
 
 
 def _torch() -> Finding:
-    installed, spec = _version("torch"), find_spec("torch")
-    if installed is None or spec is None or spec.origin is None:
-        return Finding(INFO, "not installed (only for --engine torch and training)", "pip install 'vidstyle[torch]'")
-    # Its version file is read, not imported: importing takes seconds and starts CUDA.
-    text = Path(spec.origin).with_name("version.py").read_text("utf-8")
-    match = re.search(r"^cuda\b[^=\n]*=\s*['\"]((\d+)\.\d+)", text, re.MULTILINE)
+    if (build := torch_build()) is None:
+        return Finding(INFO, "not installed (only for NVIDIA GPUs, --engine torch and training)", INSTALL_TORCH)
+    torch, cuda = build
     try:
         driver = read_driver()
     except (OSError, subprocess.TimeoutExpired):
         driver = None  # the check of the driver says so
-    if match is None:
-        found = f"torch {installed}, for the CPU"
+    if not cuda:
+        found = f"torch {torch}, for the CPU"
         return Finding(WARN, f"{found}, beside an NVIDIA GPU", MATCHING_TORCH) if driver else Finding(OK, found)
-    found, needed = f"torch {installed}, CUDA {match[1]}", DRIVERS.get(int(match[2]), max(DRIVERS.values()))
+    found, needed = f"torch {torch}, CUDA {cuda}", needed_driver(cuda)
     if driver and driver[1] < needed:
         return Finding(WARN, f"{found} needs driver {needed}, here is {driver[1]}", MATCHING_TORCH)
     return Finding(OK, found)
 
 
+def _triton() -> Finding:
+    if there := installed("triton") or installed("triton-windows"):
+        return Finding(OK, f"Triton {there}")
+    build = torch_build()
+    if build and build[1]:  # it comes with torch for CUDA on Linux
+        return Finding(WARN, "not installed: --engine cuda cannot run", "pip install triton")
+    return Finding(INFO, "not installed (only for --engine cuda; torch for CUDA brings it)")
+
+
 def _tensorrt() -> Finding:
-    for package in ("torch-tensorrt", "tensorrt"):
-        if installed := _version(package):
-            return Finding(OK, f"{package} {installed}")
-    return Finding(INFO, "not installed (only for NVIDIA GPUs)", "pip install 'vidstyle[tensorrt]'")
+    packages = ("torch-tensorrt", "torch-tensorrt-rtx", "tensorrt", "tensorrt-rtx")
+    found = ", ".join(f"{name} {there}" for name in packages if (there := installed(name)))
+    if not found:
+        return Finding(INFO, "not installed (only for NVIDIA GPUs)", INSTALL_TENSORRT)
+    torch = torch_build()
+    trouble, _, fix = no_tensorrt(torch[0] if torch else "none").partition(": ")
+    return Finding(WARN, f"{found}; {trouble}", fix) if trouble else Finding(OK, found)
 
 
-CHECKS: dict[str, Callable[[], Finding]] = {"nvidia": _nvidia, "torch": _torch, "tensorrt": _tensorrt}
+def _engine() -> Finding:
+    here = this_machine()
+    if here.gpus and here.trouble:
+        return Finding(WARN, explain(here), here.trouble.partition(": ")[2])
+    return Finding(OK, explain(here))
+
+
+def _built() -> Finding:
+    from vidstyle.built import entries, folder
+    from vidstyle.sealed import secret_file, secret_problem
+
+    if problem := secret_problem():
+        return Finding(WARN, f"their key {secret_file()} is {problem}", f"rm {secret_file()}")
+    found = entries()
+    if bad := [entry for entry in found if entry.record is None]:
+        told = f"{len(bad)} of {len(found)} not used: {bad[0].path} is {bad[0].problem}"
+        return Finding(WARN, told, f"vidstyle build-engine --remove {bad[0].digest}")
+    size = sum(entry.record.bytes for entry in found if entry.record) / 1e6
+    return Finding(OK, f"{len(found)}, {size:.1f} MB in {folder()}") if found else Finding(INFO, "none")
+
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "nvidia": _nvidia,
+    "torch": _torch,
+    "triton": _triton,
+    "tensorrt": _tensorrt,
+    "engine": _engine,
+    "built engines": _built,
+}
 
 
 def check_live() -> Iterator[Check]:

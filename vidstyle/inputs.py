@@ -90,12 +90,15 @@ def _parse_url(text: str, scheme: str) -> Input:
     return Input(URL, text)
 
 
-def open_input(source: Input | Path, timeout: float = TIMEOUT, stopped: Event | None = None) -> Any:
+def open_input(
+    source: Input | Path, timeout: float = TIMEOUT, stopped: Event | None = None, hardware: Any = None
+) -> Any:
     """Open it for reading.
 
     Args:
         timeout: seconds without a byte before a URL is given up; four times that for one packet, however slow.
         stopped: ends a pipe that waits for its writer, when set.
+        hardware: PyAV's `HWAccel`, for a file; others are decoded on the CPU.
 
     Raises:
         SourceError: it does not exist, is empty, cannot be read or reached, or is no media.
@@ -111,10 +114,10 @@ def open_input(source: Input | Path, timeout: float = TIMEOUT, stopped: Event | 
         from vidstyle.pipe import open_pipe
 
         return open_pipe(source.text, source.name, stopped)
-    return _open_file(Path(source.text))
+    return _open_file(Path(source.text), hardware)
 
 
-def _open_file(path: Path) -> Any:
+def _open_file(path: Path, hardware: Any) -> Any:
     try:
         if path.is_dir():
             raise SourceError(f"{path} is a folder: name a video file in it")
@@ -122,7 +125,8 @@ def _open_file(path: Path) -> Any:
             if not file.read(1):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
         # "file:" keeps names such as "concat:x" or "-x.mp4" names.
-        return av.open(f"file:{path}", metadata_errors="replace", container_options={"protocol_whitelist": _LOCAL})
+        local = {"protocol_whitelist": _LOCAL}
+        return av.open(f"file:{path}", metadata_errors="replace", container_options=local, hwaccel=hardware)
     except av.error.InvalidDataError as error:
         what = "is not a video that can be read (damaged, cut short, or another kind of file)"
         raise SourceError(f"{path} {what}") from error

@@ -12,11 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidstyle.choice import GPU_ENGINES, choose
 from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
+from vidstyle.on_device import Device, Route, settled
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
 from vidstyle.source import SourceOptions, VideoSource
@@ -31,12 +33,35 @@ SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """See `vidstyle.engine.EngineSpec`; ``engine`` is the runtime's name."""
+    """See `vidstyle.engine.EngineSpec`; ``engine`` is the runtime's name.
 
-    engine: str = "openvino"
+    ``pictures``: "auto" keeps them in the memory of an NVIDIA GPU from decoder to encoder where the network runs on
+    one; "host" never does; "device" always, on the CPU too.
+    """
+
+    engine: str = "auto"
     device: str = "auto"
     precision: str = "auto"
     threads: int = 0
+    pictures: str = "auto"
+
+    def settled(self) -> EngineOptions:
+        """With the engine that "auto" stands for here, and the device's full name; a list of devices stays one.
+
+        Raises:
+            EngineError: a GPU was asked for that cannot be used.
+        """
+        if self.engine == "auto":
+            first, *others = self.device.split(",")
+            engine, device = choose(self.engine, first)
+            return replace(self, engine=engine, device=",".join([device, *others]))
+        return replace(self, device=settled(self.device)) if self.engine in GPU_ENGINES else self
+
+    @property
+    def on_device(self) -> bool:
+        """Whether pictures stay on the engine's device."""
+        on_gpu = self.engine in GPU_ENGINES or (self.engine == "torch" and self.device.startswith("cuda"))
+        return self.pictures == "device" or (self.pictures == "auto" and on_gpu)
 
 
 @dataclass(frozen=True)
@@ -95,13 +120,16 @@ class FileJob:
         Raises:
             SourceError: the source cannot be read.
         """
+        engine = self.engine.settled()
+        kind = engine.device.partition(":")[0]  # which of several GPUs it is changes nothing
         return {
             "vidstyle's version": version("vidstyle"),
             "the source": digest(self.input.path) if self.input.path else self.input.name,
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
             "an option of reading": _differing(replace(self.reading, **_IMMATERIAL)),
             "an option of writing": _differing(replace(self.writing, overwrite=False)),
-            "the engine": _differing(self.engine),
+            "the engine": _differing(replace(engine, device=kind)),
+            **({"where pictures are converted": "on the engine's device"} if engine.on_device else {}),
             **({"the steadying": self.steady} if self.steady else {}),
         }
 
@@ -159,18 +187,31 @@ def stylize_file(
     Raises:
         SourceError, SinkError, EngineError, StyleError, UsageError.
     """
-    options = job.engine
+    options = job.engine.settled()
+    job = replace(job, engine=options)
+    if "," in options.device:
+        raise UsageError(f"one video takes one device, got --device {options.device}: use vidstyle batch for several")
     with ExitStack() as stack:
-        source = stack.enter_context(VideoSource(job.input, job.reading))
+        source = stack.enter_context(open_source(job))
         report = Report(job.input.name, "standard output")
         work = None
         if job.output != PIPE:
             work = stack.enter_context(_work_folder(job, source, report))
         if stylizer is None:
             runtime = (options.engine, options.device, options.precision, options.threads)
-            stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0))
+            stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0, batch=0))
         _run(job, source, stylizer, work, report, on_progress)
     return report
+
+
+def open_source(job: FileJob) -> VideoSource:
+    """The job's source, with its pictures where the engine's are; the caller closes it."""
+    engine = job.engine.settled()
+    name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
+    source = VideoSource(job.input, job.reading, Device(name) if engine.on_device and not job.steady else None)
+    if engine.on_device and job.steady:
+        source.route = Route(name, converted="RGB on the CPU (for --steady)")
+    return source
 
 
 def _work_folder(job: FileJob, source: VideoSource, report: Report) -> WorkFolder:
@@ -191,7 +232,11 @@ def _run(
     on_progress: Callable[[Progress], None],
 ) -> None:
     started, reused, info = time.perf_counter(), stylizer.reused, source.info
-    report.engine = stylizer.engine_for(*info.working).description
+    noted = len(stylizer.notes)
+    engine = stylizer.engine_for(*info.working)
+    report.engine = engine.description
+    if source.device is not None:
+        source.device.check(engine)
     report.working = f"{info.working[1]}x{info.working[0]}"
     done = report.frames_in = work.frames if work is not None else 0
     with _sink(job, source, report, work) as sink:
@@ -204,9 +249,12 @@ def _run(
 
         pump(source, _frames(job, source, work, sink), stylizer, write, job.steady)
     report.reused = stylizer.reused - reused
+    report.notes += stylizer.notes[noted:]
     describe_run(source, work, sink.reached, report)
     report.seconds = time.perf_counter() - started
     report.fps = (report.frames_out - done) / report.seconds
+    if source.route is not None:
+        report.places = source.route.line(report.encoder.partition(" ")[0])
     if done:
         report.notes.append(f"went on after {done} frames of an interrupted run")
 

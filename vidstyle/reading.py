@@ -17,6 +17,7 @@ from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
 from vidstyle.limits import Limit, check_picture
+from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
 
 #: containers that store every picture's time; others count, and may count differently from the middle on
@@ -83,9 +84,20 @@ class Reading:
         repaired: whether a time was missing or wrong so far.
     """
 
-    def __init__(self, source: Input, options: SourceOptions, stopped: Event, deinterlaced: bool | None = None) -> None:
-        """``deinterlaced``: as an earlier reading found it; None to find out."""
-        self._input, self._options, self._stopped = source, options, stopped
+    def __init__(
+        self,
+        source: Input,
+        options: SourceOptions,
+        stopped: Event,
+        deinterlaced: bool | None = None,
+        hardware: Any = None,
+    ) -> None:
+        """
+        Args:
+            deinterlaced: as an earlier reading found it; None to find out.
+            hardware: PyAV's `HWAccel` of a GPU that decodes; its pictures come as `vidstyle.on_device.Surface`.
+        """
+        self._input, self._options, self._stopped, self._hardware = source, options, stopped, hardware
         self.faults: list[str] = []
         self.notes: list[str] = []
         self._deinterlaced = deinterlaced
@@ -107,7 +119,7 @@ class Reading:
         return bool(self._deinterlaced)
 
     def _open(self) -> None:
-        self.container = open_input(self._input, self._options.timeout, self._stopped)
+        self.container = open_input(self._input, self._options.timeout, self._stopped, self._hardware)
         # A time made up for a packet is wrong where pictures are stored in another order than they are shown (AVI).
         self.container.flags &= ~GENERATE_TIMES
         try:
@@ -123,7 +135,8 @@ class Reading:
 
     def _make_decoder(self) -> Decoder:
         options = self._options
-        return Decoder(self.stream, options.threads, options.limit.picture if options.limit else None, self._fault)
+        threads = 1 if self._hardware is not None else options.threads
+        return Decoder(self.stream, threads, options.limit.picture if options.limit else None, self._fault)
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
@@ -203,7 +216,8 @@ class Reading:
     def _decoded(self) -> Iterator[Any]:
         """Up to where the container cannot be read on."""
         try:
-            yield from self._decoder.pictures(self._packets)
+            pictures = self._decoder.pictures(self._packets)
+            yield from pictures if self._hardware is None else map(surface, pictures)
         except (av.error.FFmpegError, OSError) as error:
             self._fault(self._decoder.count, f"{getattr(error, 'strerror', None) or error}; the rest is missing")
 

@@ -57,6 +57,7 @@ class Report:
     engine: str = ""
     encoder: str = ""
     working: str = ""
+    places: str = ""  # what was done on a GPU and what on the CPU, where pictures stayed on a device
 
     def strict_losses(self) -> list[str]:
         """Everything that makes the output less than the source, apart from the look itself."""
@@ -92,6 +93,8 @@ class Report:
             f"  {self.frames_in} frames in, {self.frames_out} out, {timing}; {self._sound()}",
             f"  {self.fps:.1f} fps at {self.working}; {self.engine}; {self.encoder}",
         ]
+        if self.places:
+            lines.append(f"  {self.places}")
         if kept := [*by_action.get("copied", ()), *by_action.get("kept", ())]:
             lines.append("  kept: " + ", ".join(map(str, kept)))
         lines += [f"  converted: {note}: {note.reason}" for note in by_action.get("converted", ())]

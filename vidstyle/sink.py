@@ -17,6 +17,7 @@ from vidstyle.containers import container_format
 from vidstyle.encoder import Encoding, doubled
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import Frame
+from vidstyle.leaving import planes_on
 from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
@@ -67,7 +68,9 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
     if canvas.aspect != 1 and _loses_aspect(name, choice.encoder):
         report.reductions.append(f"pixels {canvas.aspect} times as wide as high are shown as square: use .mp4 or h264")
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
-    return Encoding(source.info, choice, options.compare, options.encoder.threads)
+    there = planes_on(source.device, choice, source.info) if source.device is not None else None
+    settled = there or choice, options.compare, options.encoder.threads
+    return Encoding(source.info, *settled, source.device, planes_there=there is not None)
 
 
 def _loses_aspect(name: Path, encoder: str) -> bool:
@@ -127,11 +130,7 @@ class SegmentSink:
             raise as_sink_error(error, self.path) from error
 
     def finish(self) -> None:
-        """Complete the segment under way, if there is one.
-
-        Raises:
-            SinkError: as `write`.
-        """
+        """Complete the segment under way, if there is one; raises as `write`."""
         try:
             self._finish()
         except Exception as error:
@@ -225,8 +224,8 @@ class FileSink:
 class StreamSink:
     """Encode frames straight into the output container: for sources that can be read once, and for pipes.
 
-    Nothing can be gone on with later. A file gets its name at the end; a pipe cannot be read back.
-    ``path``: None for standard output, in Matroska, or the ``muxer`` given.
+    Nothing can be gone on with later. A file gets its name at the end; a pipe cannot be read back. ``path``: None for
+    standard output, in Matroska, or the ``muxer`` given.
     """
 
     def __init__(

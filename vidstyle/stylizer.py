@@ -25,13 +25,13 @@ class Stylizer:
         recipe: the look, from `vidstyle.catalog.parse_recipe`.
         engine: runtime, see `vidstyle.engine.load_engine`.
         device, precision, threads, in_flight: see `vidstyle.engine.EngineSpec`.
-        batch: most pictures a call, of a stream.
+        batch: most pictures a call, of a stream; 0 for as many as suit the engine.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        engine: str = "openvino",
+        engine: str = "auto",
         device: str = "auto",
         precision: str = "auto",
         threads: int = 0,
@@ -40,7 +40,8 @@ class Stylizer:
     ) -> None:
         self.recipe = recipe
         self.reused = 0  # pictures equal to the one before, whose result was used again
-        self._engines = FittingEngine(recipe, EngineSpec(1, 1, batch, precision, device, threads, in_flight), engine)
+        spec = EngineSpec(1, 1, 1, precision, device, threads, in_flight)
+        self._engines = FittingEngine(recipe, spec, engine, batch)
 
     @property
     def notes(self) -> list[str]:

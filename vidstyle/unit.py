@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from vidstyle.frame import Frame
+from vidstyle.on_device import Device
 from vidstyle.planning import Plan
 from vidstyle.prefetch import Prefetch
 from vidstyle.segment import Segment
@@ -92,14 +93,16 @@ def pump(
     """
     with (
         Prefetch(frames, AHEAD, "source") as read,
-        Prefetch(_looks(read, stylizer, steady), AHEAD, "stylizer") as styled,
+        Prefetch(_looks(read, stylizer, steady, source.device), AHEAD, "stylizer") as styled,
         source.stopping(),
     ):
         for frame in styled:
             write(frame)
 
 
-def _looks(frames: Iterable[Frame], stylizer: Stylizer, steady: float) -> Iterator[Frame]:
+def _looks(frames: Iterable[Frame], stylizer: Stylizer, steady: float, device: Device | None) -> Iterator[Frame]:
+    if device is not None:
+        return device.styled(stylizer, frames)
     if not steady:
         return stylizer.frames(frames)
     from vidstyle.steady import steadied  # needs OpenCV, which only some have

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
 from pathlib import Path
@@ -112,16 +112,16 @@ def _deaf() -> Iterator[None]:
 
 
 class Crew:
-    """Up to ``size`` workers. A context manager: no process is left after the block.
+    """A worker for each of ``templates`` at most. A context manager: no process is left after the block.
 
     Attributes:
         patience: seconds that videos under way get to stop when the block is left.
     """
 
-    def __init__(self, size: int, template: FileJob, fingerprints: Fingerprints) -> None:
+    def __init__(self, templates: Sequence[FileJob], fingerprints: Fingerprints) -> None:
         self.patience = 5.0
-        self._making = (template, fingerprints)
-        self._free = set(range(1, size + 1))
+        self._templates, self._fingerprints = (templates[0], *templates), fingerprints  # the scout has the first's
+        self._free = set(range(1, len(self._templates)))
         self._workers: dict[Any, Worker] = {}  # by its end of the pipe
 
     @property
@@ -143,7 +143,7 @@ class Crew:
 
     def _hire(self, number: int) -> Worker:
         self._free.discard(number)
-        worker = Worker(number, *self._making, Path(self._logs.name))
+        worker = Worker(number, self._templates[number], self._fingerprints, Path(self._logs.name))
         self._workers[worker.connection] = worker
         return worker
 

@@ -28,7 +28,7 @@ class Planned:
 def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
     """The fate of every item; those that would be styled are opened, in a process of its own."""
     fingerprints = Fingerprints(template)
-    with Crew(0, template, fingerprints) as crew:
+    with Crew([template], fingerprints) as crew:
         for item in items:
             decision = decide(item, journal.entry(item.target), fingerprints, wishes.overwrite, wishes.retry)
             if decision.action != "do":

@@ -87,7 +87,7 @@ class Step:
 @dataclass(frozen=True)
 class Ended:
     """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure;
-    ``stored``: the result, where it is behind a URL."""
+    ``stored``: the result, where it is behind a URL; ``lost``: the device, and the worker with it."""
 
     status: str
     reason: str = ""
@@ -95,6 +95,7 @@ class Ended:
     size: int = -1
     report: dict[str, Any] = field(default_factory=dict)
     stored: Facts | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True)

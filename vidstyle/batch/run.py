@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vidstyle.batch.crew import Crew, Worker
 from vidstyle.batch.decide import Fingerprints, decide, place
+from vidstyle.batch.devices import templates
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import OWN_FAULT, Journal
 from vidstyle.batch.messages import Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.batch.stop import Stop
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
-from vidstyle.cores import usable_cores
 from vidstyle.errors import TERMINATED, UsageError
 from vidstyle.job import FileJob
 
@@ -53,26 +53,16 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Wishes:
-    """``overwrite``: outputs that no batch made, too. ``retry``: what failed too often, too."""
+    """
+    Attributes:
+        jobs: videos at one time, on each device where there are several.
+        overwrite: outputs that no batch made, too.
+        retry: what failed too often, too.
+    """
 
     jobs: int = 1
     overwrite: bool = False
     retry: bool = False
-
-
-def divided(template: FileJob, jobs: int) -> FileJob:
-    """The same work with this machine's cores shared by ``jobs`` workers; what was given explicitly stays."""
-    if jobs == 1:
-        return template
-    share = max(1, usable_cores() // jobs)
-    reading, writing, engine = template.reading, template.writing, template.engine
-    encoder = replace(writing.encoder, threads=writing.encoder.threads or share)
-    return replace(
-        template,
-        reading=replace(reading, threads=reading.threads or share),
-        writing=replace(writing, encoder=encoder),
-        engine=replace(engine, threads=engine.threads or share),
-    )
 
 
 class Batch:
@@ -99,7 +89,10 @@ class Batch:
         self.totals = Totals()
         self._journal, self._wishes, self._view, self._stop, self._arrivals = journal, wishes, view, stop, arrivals
         self._fingerprints = Fingerprints(template)
-        self._crew: Any = crew or Crew(wishes.jobs, divided(template, wishes.jobs), self._fingerprints)
+        if crew is not None and "," in template.engine.device:
+            given = template.engine.device
+            raise UsageError(f"--cluster gives each worker a GPU of its own: --device cuda:0 in place of {given}")
+        self._crew: Any = crew or Crew(templates(template, wishes.jobs), self._fingerprints)
         self._undecided = deque(items)
         self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
         self._unseen: deque[Item] = deque()  # for the scout
@@ -215,6 +208,8 @@ class Batch:
             self._view.show(Event("progress", item, worker.number, data))
         elif item is not None and isinstance(message, Ended):
             self._ended(worker, item, message)
+            if message.lost:
+                self._crew.bury(worker)  # it has ended: before it is given another video
         elif item is not None and isinstance(message, Seen):
             worker.item = None
             self._seen(item, message)

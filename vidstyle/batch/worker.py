@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from vidstyle.batch.decide import Fingerprints, exists
 from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
-from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.errors import DeviceLostError, SinkError, VidstyleError
 from vidstyle.job import FileJob, Progress, stylize_file
 from vidstyle.report import Report
 from vidstyle.source import VideoSource
@@ -31,6 +31,7 @@ from vidstyle.stylizer import Stylizer
 from vidstyle.workfolder import work_path
 
 STEP_SECONDS = 0.5  # between two reports of progress
+LOST = 6  # exit code of a worker whose device was lost
 GRACE = 10.0  # seconds that a video may take to stop once the batch is gone
 
 
@@ -86,15 +87,18 @@ def work(connection: Connection, template: FileJob, fingerprints: Fingerprints, 
         with suppress(OSError):  # the batch is gone: the inbox sees it too
             connection.send(message)
 
-    options = template.engine
+    options = template.engine.settled()
     runtime = (options.engine, options.device, options.precision, options.threads)
-    with Inbox(connection) as inbox, Stylizer(template.recipe, *runtime, in_flight=0) as stylizer:
+    with Inbox(connection) as inbox, Stylizer(template.recipe, *runtime, in_flight=0, batch=0) as stylizer:
         tools = Tools(template, fingerprints, stylizer, inbox.stopping, say)
         gc.freeze()  # what is here stays: only what a video brought is searched below
         say(Ready())
         while (task := inbox.tasks.get()) is not None:
             os.ftruncate(terminal, 0)
-            say(look(task, template) if isinstance(task, Look) else style(task, tools))
+            said = look(task, template) if isinstance(task, Look) else style(task, tools)
+            say(said)
+            if isinstance(said, Ended) and said.lost:
+                os._exit(LOST)  # nothing more can be done in this process, not even closing; another takes its place
             gc.collect()  # Python counts objects, not the decoder's memory that one of them may hold
 
 
@@ -126,6 +130,8 @@ def style(task: Task, tools: Tools) -> Ended:
         return _styled(task, tools)
     except KeyboardInterrupt:
         return Ended("stopped")
+    except DeviceLostError as error:
+        return replace(ended_with(error), lost=True)
     except Exception as error:
         tools.stylizer.close()  # pictures may be under way in it; the next video loads it again
         return ended_with(error)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from vidstyle.cli import batch, doctor, file, image, live, styles, train, ui
+from vidstyle.cli import batch, build_engine, doctor, file, image, live, styles, train, ui
 from vidstyle.errors import INTERRUPTED, TERMINATED, Interrupted, UsageError, VidstyleError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("preview")(image.preview)
 app.command("live")(live.live)
 app.command("ui")(ui.ui)
 app.command("train")(train.train)
+app.command("build-engine")(build_engine.build_engine)
 app.command("doctor")(doctor.doctor)
 app.add_typer(styles.app, name="styles")
 

@@ -47,7 +47,7 @@ def batch(
             "-j",
             min=1,
             metavar="N",
-            help="Videos at one time, sharing the cores; with --cluster: workers.",
+            help="Videos at one time, sharing the cores, or on each of several GPUs; with --cluster: workers.",
         ),
     ] = None,
     cluster: Annotated[
@@ -72,7 +72,8 @@ def batch(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
     json: opt.Json = False,
 ) -> int:
     """Style many videos: vidstyle batch videos/ -o drawn/
@@ -108,7 +109,11 @@ def batch(
     )
     wishes = Wishes(jobs or 1, overwrite, retry)
     if gpus and cluster is None:
-        raise UsageError("--gpus is of --cluster: this machine's GPU is --device gpu")
+        raise UsageError("--gpus is of --cluster: this machine's GPUs are --device cuda, or cuda:0,cuda:1")
+    if cluster is not None and device.startswith("cuda") and not gpus:
+        raise UsageError(
+            "with --cluster and --device cuda add --gpus 1: Ray hides GPUs from workers that asked for none"
+        )
     if dry_run and watch:
         raise UsageError("--dry-run looks once: leave out --watch")
     if remote := [text for text in (*inputs, output) if "://" in text]:

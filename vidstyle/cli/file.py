@@ -48,7 +48,8 @@ def file(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
     json: opt.Json = False,
 ) -> int:
     """Style a video: vidstyle file in.mp4 --style anime

@@ -32,7 +32,8 @@ def image(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
     json: opt.Json = False,
 ) -> int:
     """Style pictures: vidstyle image photo.jpg --style anime
@@ -42,6 +43,7 @@ def image(
     Of several pictures one that fails does not stop the others; the exit code is 3 then.
     """
     from vidstyle.catalog import parse_recipe
+    from vidstyle.choice import choose
     from vidstyle.images import check_target, output_folder, stylize_image, targets
     from vidstyle.stylizer import Stylizer
 
@@ -49,6 +51,7 @@ def image(
     recipe = parse_recipe(style, strength)
     outputs = targets(sources, output, recipe.name)
     folder = output_folder(output, len(sources) > 1)
+    engine, device = choose(engine, device, builds=False)  # stills come in many sizes
     with Stylizer(recipe, engine, device, precision, threads) as stylizer:
 
         def run(source: Path, target: Path) -> PictureReport:
@@ -103,10 +106,12 @@ def preview(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
     json: opt.Json = False,
 ) -> int:
     """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
+    from vidstyle.choice import choose
     from vidstyle.cli.console import event, human
     from vidstyle.images import check_target, output_folder, targets, write_picture
     from vidstyle.job import EngineOptions
@@ -117,6 +122,7 @@ def preview(
     target = targets([source], output, "preview", ".png")[0]
     check_target(target, [source], overwrite, output_folder(output, False))
     styles, left_out = usable_styles()
+    engine, device = choose(engine, device, builds=False)
     picture = sample_picture(source, time, short_side)
     sheet = contact_sheet(list(looks(picture, styles, EngineOptions(engine, device, precision, threads))))
     write_picture(target, encode_picture(Picture(sheet), target.suffix))

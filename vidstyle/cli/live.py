@@ -59,7 +59,8 @@ def live(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
     json: opt.Json = False,
 ) -> int:
     """Give the camera's picture a look and pass it on: vidstyle live --camera 0
@@ -68,11 +69,13 @@ def live(
     """
     if list_:
         return _list(json)
+    from vidstyle.choice import choose
     from vidstyle.job import EngineOptions
     from vidstyle.live.devices import Wish
     from vidstyle.live.pixels import Fit
     from vidstyle.live.run import LiveJob
 
+    engine, device = choose(engine, device, builds=size != "auto")  # which changes as it runs
     asked = None if camera_size is None else _parse_pair(camera_size, "--camera-size")
     job = LiveJob(
         camera,

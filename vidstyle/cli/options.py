@@ -10,6 +10,17 @@ import typer
 
 from vidstyle.errors import UsageError
 
+
+def _no_build(wanted: bool) -> None:
+    """Told through the environment: engines are loaded by workers, too."""
+    if wanted:
+        import os
+
+        from vidstyle.built import NO_BUILD
+
+        os.environ[NO_BUILD] = "1"
+
+
 Style = Annotated[
     str, typer.Option("--style", "-s", metavar="NAME", help="The look: a name, a file, or a mix as anime:0.6+3d:0.4.")
 ]
@@ -24,10 +35,27 @@ Steady = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, gpu (Intel) ...: never replaced by another.")]
-Precision = Annotated[str, typer.Option(help="auto, f32 or bf16.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0 (NVIDIA), gpu (Intel) ...: never replaced by another.")]
+Precision = Annotated[
+    str,
+    typer.Option(help="auto, f32, bf16 or f16.", callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text)),
+]
 Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 for all cores.")]
-EngineName = Annotated[str, typer.Option("--engine", help="openvino, or torch (the reference; extra torch).")]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="openvino (CPU, Intel), tensorrt or cuda (NVIDIA), torch (the reference); auto: the fastest."
+    ),
+]
+NoBuild = Annotated[
+    bool,
+    typer.Option(
+        "--no-build",
+        help="Never wait for a TensorRT engine to be built: one that is not is an error.",
+        callback=_no_build,
+        expose_value=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
 
 

@@ -24,15 +24,18 @@ def ui(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     threads: opt.Threads = 0,
-    engine: opt.EngineName = "openvino",
+    engine: opt.EngineName = "auto",
+    no_build: opt.NoBuild = False,  # noqa: ARG001 - its callback tells it
 ) -> int:
     """Drop a video, pick a look, see it, keep it: a page in the browser.
 
     Ctrl-C ends it; what was dropped is removed then, the folder's queue is kept.
     """
+    from vidstyle.choice import choose
     from vidstyle.job import EngineOptions
     from vidstyle.ui.house import GIB, HouseOptions
 
+    engine, device = choose(engine, device, builds=False)  # previews come in many sizes, and somebody waits
     options = EngineOptions(engine, device, precision, threads)
     return _serve(HouseOptions(host, port, share, int(max_upload * GIB), options), browser)
 

@@ -20,10 +20,10 @@ import av
 
 from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
-from vidstyle.batch.worker import Tools, begin, can_go_on, ended_with, finished, look, style
+from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
-from vidstyle.errors import VidstyleError
-from vidstyle.job import FileJob, describe_run
+from vidstyle.errors import DeviceLostError, VidstyleError
+from vidstyle.job import FileJob, describe_run, open_source
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
@@ -39,9 +39,9 @@ class StyleWorker:
 
     def __init__(self, template: FileJob, fingerprints: Fingerprints, visible: Mapping[str, str] | None = None) -> None:
         av.logging.set_level(None)
-        options = template.engine
+        options = template.engine.settled()
         runtime = (options.engine, options.device, options.precision, options.threads)
-        self._stylizer = Stylizer(template.recipe, *runtime, in_flight=0)
+        self._stylizer = Stylizer(template.recipe, *runtime, in_flight=0, batch=0)
         self._tools = Tools(template, fingerprints, self._stylizer, threading.Event(), lambda _: None)
         self._template, self._visible = template, visible or {}
 
@@ -55,6 +55,8 @@ class StyleWorker:
     def whole(self, task: Task) -> Ended:
         """All of a video, as one machine does it."""
         ended = style(task, self._tools)
+        if ended.lost:
+            os._exit(LOST)
         gc.collect()
         return ended
 
@@ -96,6 +98,8 @@ class StyleWorker:
         started, reused = time.perf_counter(), self._stylizer.reused
         try:
             done, engine = self._styled(order)
+        except DeviceLostError:
+            os._exit(LOST)  # another worker takes the segment: nothing more can be done in this process
         except Exception as error:
             self._stylizer.close()  # pictures may be under way in it; the next call loads it again
             ended = ended_with(error)
@@ -108,8 +112,10 @@ class StyleWorker:
         job, made = self._job(order.task, order.output), list[Segment]()
         folder, plan = work_path(order.output), order.plan
         unit = replace(order.unit, warm=warm_for(job.steady))
-        with VideoSource(job.input, job.reading) as source:
-            engine = self._stylizer.engine_for(*source.info.working).description
+        with open_source(job) as source:
+            engine = self._stylizer.engine_for(*source.info.working)
+            if source.device is not None:
+                source.device.check(engine)
             sink = SegmentSink(order.output, source, job.writing, Report("", ""), folder, plan, made, unit.first)
             try:
                 pump(source, unit_frames(source, plan, unit), self._stylizer, sink.write, job.steady)
@@ -117,7 +123,7 @@ class StyleWorker:
             except BaseException:
                 sink.discard()
                 raise
-        return [Done(segment.number, len(segment.pts)) for segment in made], engine
+        return [Done(segment.number, len(segment.pts)) for segment in made], engine.description
 
     def assemble(self, join: Join) -> Ended | Broken:
         """Check every segment, join them with the source's other streams, and put the file in place."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from vidstyle.choice import choose
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.live.area import Area
 from vidstyle.live.change import Changes, Rect, bounds
@@ -47,7 +48,7 @@ class RegionStylizer:
         height: int,
         width: int,
         *,
-        runtime: str = "openvino",
+        runtime: str = "auto",
         precision: str = "auto",
         device: str = "auto",
         threads: int = 0,
@@ -55,6 +56,7 @@ class RegionStylizer:
         refresh: int = REFRESH,
         waits: bool = False,
     ) -> None:
+        runtime, device = choose(runtime, device)
         partial = can_be_partial(recipe, runtime)
         block = recipe.parts[0][0].card.architecture.multiple if partial else PLAIN_BLOCK
         self._height, self._width = height, width

@@ -1,0 +1,62 @@
+"""What torch, cuDNN and Triton raise on a device, as this program's errors."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
+
+_FULL = ("out of memory", "alloc_failed")
+_LOST = (
+    "illegal memory access",
+    "illegal address",
+    "illegal instruction",
+    "misaligned address",
+    "launch failure",
+    "launch failed",
+    "launch timed out",
+    "device-side assert",
+    "uncorrectable",
+    "devices are unavailable",
+    "device is unavailable",
+    "gpu is lost",
+    "unknown error",
+    "hardware stack error",
+    "nvlink",
+)
+
+
+@contextmanager
+def device_errors(device: torch.device) -> Iterator[None]:
+    """Turn what torch, cuDNN and Triton raise into this program's errors.
+
+    Raises:
+        OutOfMemoryError: the device's memory is full; what the failed call had of it is free again.
+        DeviceLostError: the device stopped answering, or its context is spoilt: no later call can succeed.
+        EngineError: anything else.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, RuntimeError) and type(error).__module__.partition(".")[0] != "triton":
+            raise
+        # The frames that failed hold tensors, and an error holds its frames: less would not fit beside them.
+        traceback.clear_frames(error.__traceback__)
+        raise _named(error, device) from None
+
+
+def _named(error: Exception, device: torch.device) -> EngineError:
+    text, reason = str(error).lower(), _reason(error)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _FULL):
+        return OutOfMemoryError(f"{device} has too little memory: {reason}")
+    if any(words in text for words in _LOST):
+        return DeviceLostError(f"{device} stopped answering ({reason}): start again; if it recurs, restart the machine")
+    return EngineError(f"{device} failed on a picture: {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,92 @@
+"""Choosing among exact ways to compute the same: by measuring them on the card, at its size of picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from triton.runtime.errors import OutOfResources
+
+from engines.convolutions import Convolution
+from engines.launches import Mixture
+from engines.steps import Call, Step
+
+CALLS, RUNS = 8, 3
+HEAD_START = 4_000_000  # clock cycles, about 2 ms: the host is ahead of the card when the calls begin
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+class Trial(Protocol):
+    def form(self, found: Sequence[Convolution], shape: Shape) -> Convolution:
+        """One form of a convolution whose input has ``shape``; the plain one comes first."""
+
+    def way(self, ways: Sequence[list[Step]], inputs: dict[int, Shape], same: Hashable) -> int:
+        """Number of one of ``ways``, which read ``inputs``; ``same``: equal for ways that cost the same."""
+
+
+class First:
+    """Measures nothing: cuDNN's convolution in its plain form."""
+
+    def form(self, found: Sequence[Convolution], shape: Shape) -> Convolution:  # noqa: ARG002
+        return found[0]
+
+    def way(self, ways: Sequence[list[Step]], inputs: dict[int, Shape], same: Hashable) -> int:  # noqa: ARG002
+        return 0
+
+
+class Measured:
+    """What takes least time on a CUDA device, for ``batch`` pictures."""
+
+    def __init__(self, batch: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._batch, self._device, self._dtype = batch, device, dtype
+        self._ways: dict[Hashable, int] = {}
+
+    def form(self, found: Sequence[Convolution], shape: Shape) -> Convolution:
+        if len(found) == 1:
+            return found[0]
+        x = self._random(shape)
+        times = [milliseconds(partial(one.to(self._device, self._dtype), x)) for one in found]
+        return found[times.index(min(times))]
+
+    def way(self, ways: Sequence[list[Step]], inputs: dict[int, Shape], same: Hashable) -> int:
+        if same not in self._ways:
+            nothing = torch.empty((self._batch, 0, 0, 3), dtype=torch.uint8, device=self._device)
+            call = Call(nothing, nothing, Mixture(), {i: self._random(shape) for i, shape in inputs.items()})
+            times = [_milliseconds_of(way, call) for way in ways]
+            self._ways[same] = times.index(min(times))
+        return self._ways[same]
+
+    def _random(self, shape: Shape) -> torch.Tensor:
+        channels, height, width = shape
+        return torch.randn((self._batch, height, width, channels), device=self._device, dtype=self._dtype)
+
+
+def _milliseconds_of(way: list[Step], call: Call) -> float:
+    def run() -> None:
+        for step in way:
+            step.run(call)
+
+    try:
+        return milliseconds(run)
+    except OutOfResources:  # this card has less shared memory than the kernel wants
+        return float("inf")
+
+
+def milliseconds(function: Callable[[], Any]) -> float:
+    """Of some calls one after the other, the least of some runs, on the current stream."""
+    for _ in range(2):  # compiles, and lets cuDNN choose
+        function()
+    times = []
+    for _ in range(RUNS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda._sleep(HEAD_START)
+        begin.record()
+        for _ in range(CALLS):
+            function()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end))
+    return min(times)

@@ -1,0 +1,56 @@
+"""Every Triton kernel against float64, by Triton's interpreter: the cases of scripts/gpu_check at small sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from interpreted import interpreter, launches  # before the module that imports the kernels
+
+import gpu_check_kernels  # isort: skip
+
+__all__ = ["interpreter"]
+pytestmark = pytest.mark.usefixtures("interpreter")
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "dtype"),
+    [
+        (1, (1, 1), torch.float32),
+        (1, (2, 3), torch.float16),
+        pytest.param(2, (5, 9), torch.float32, marks=pytest.mark.slow),
+        pytest.param(2, (5, 9), torch.float16, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_every_kernel_gives_what_float64_gives(n: int, size: tuple[int, int], dtype: torch.dtype) -> None:
+    results = list(gpu_check_kernels.Cases(n, size, dtype, CPU, seed=n).run())
+    assert len(results) == (25 if dtype == torch.float32 else 37)
+    assert not [result for result in results if not result.error <= result.limit]
+
+
+def test_the_cases_find_a_kernel_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers slightly off, and one of two bilinear neighbours for the other, are beyond the limits."""
+    monkeypatch.setattr(launches, "LEAKY_SLOPE", 0.2002)
+    monkeypatch.setattr(launches, "GUIDED_EPS", 0.0102)
+    results = list(gpu_check_kernels.Cases(1, (3, 5), torch.float32, CPU, seed=0).run())
+    wrong = {result.name for result in results if result.error > result.limit}
+    assert {"guided", "combine plain, leaky", "combine upsample + window"} <= wrong
+    assert not wrong & {"from_pixels by 1", "finish", "combine window"}
+
+
+def test_levels_between_two_are_rounded_to_the_even_one() -> None:
+    levels = torch.arange(0, 256).float()[None, None, :, None].expand(1, 1, 256, 3)
+    frames, out = torch.zeros(1, 1, 256, 3, dtype=torch.uint8), torch.zeros(1, 1, 256, 3, dtype=torch.uint8)
+    for offset in (0.5, -0.5, 0.25, 300.0, -300.0):
+        # Of these, (x + 1) * 127.5 gives the halves back exactly or not at all; the expression is the kernel's.
+        x = ((levels + offset).double() / 127.5 - 1).float().contiguous()
+        launches.finish_look(frames, out, launches.Term(x), None, 1, launches.Mixture())
+        want = ((x + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+        assert out.equal(want)
+
+
+def test_programs_never_hold_more_than_the_row_needs() -> None:
+    assert launches._blocks(8, 1) == (1, 8)
+    assert launches._blocks(96, 480) == (32, 128)
+    assert launches._blocks(32, 1920) == (128, 32)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from engines.cuda import DTYPES
-from engines.fused import Plan
-from engines.launches import Mixture
-from engines.steps import Call
-from engines.trials import Measured
+from engines.cuda.fused import Plan
+from engines.cuda.launches import Mixture
+from engines.cuda.steps import Call
+from engines.cuda.trials import Measured
 from vidstyle.network import prepare
 from vidstyle.style import Style
 

@@ -1,4 +1,4 @@
-"""What each launch of `engines.launches` is to compute, in float64 by torch, and random cases to hold it to.
+"""What each launch of `engines.cuda.launches` is to compute, in float64 by torch, and random cases to hold it to.
 
 The functions `combine`, `from_pixels`, `finish_look` and `finish_guided` take what those of the same name take, and
 write to ``out``: so a whole network can be run by them too.
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines import launches
-from engines.convolutions import Filters
-from engines.convolve import FusedConvolution, tiles
-from engines.launches import PLAIN, SHUFFLE, UPSAMPLE, Mixture, Term
+from engines.cuda import launches
+from engines.cuda.convolutions import Filters
+from engines.cuda.convolve import FusedConvolution, tiles
+from engines.cuda.launches import PLAIN, SHUFFLE, UPSAMPLE, Mixture, Term
 from engines.torch import TorchOps
 from vidstyle.network import LEAKY_SLOPE, guided_filter
 

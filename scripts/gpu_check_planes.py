@@ -9,9 +9,9 @@ import torch
 from gpu_check_kernels import PIXEL_LIMIT, Result
 from torch import Tensor
 
-from engines.device_memory import DeviceMemory
-from engines.grid import Size, Taps, in_pairs, taps
-from engines.planes import FORMS, Colours, Form, ToPlanes, ToRgb
+from engines.device.grid import Size, Taps, in_pairs, taps
+from engines.device.memory import DeviceMemory
+from engines.device.planes import FORMS, Colours, Form, ToPlanes, ToRgb
 
 SITING = (0.25, 0.5)
 #: pixel format, matrix, full range, size of the planes, size of the picture
@@ -28,7 +28,7 @@ TINY = [(name, matrix, full, (6, 18), (4, 12)) for name, matrix, full, *_ in CAS
 
 
 def dense(way: Taps | None, source: int) -> np.ndarray:
-    """float64 [target, source] of `engines.grid.taps`."""
+    """float64 [target, source] of `engines.device.grid.taps`."""
     if way is None:
         return np.eye(source)
     matrix = np.zeros((len(way.places), source))

@@ -105,7 +105,7 @@ def _run(setup: Setup) -> Run:
 @contextmanager
 def _counting() -> Iterator[list[Any]]:
     """The `DeviceMemory` of every run inside."""
-    from engines import device_memory
+    from engines.device import memory as device_memory
 
     plain, made = device_memory.DeviceMemory, []
 

@@ -1,4 +1,4 @@
-"""The GPU's kernels under Triton's interpreter: import this before `engines.fused`, `engines.launches` or a kernel.
+"""The GPU's kernels under Triton's interpreter: import this before `engines.cuda` has loaded one.
 
 The interpreter is chosen where a kernel is defined, by a variable of the environment that no other test shall see.
 Where triton is not installed, the tests that need it are skipped.
@@ -14,7 +14,7 @@ pytest.importorskip("triton")
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setenv("TRITON_INTERPRET", "1")
-    from engines import fused, kernels, kernels_convolve, kernels_guided, kernels_pixels, launches
+    from engines.cuda import fused, kernels, kernels_convolve, kernels_guided, kernels_pixels, launches
 
 assert type(kernels.combine).__name__ == "InterpretedFunction", "a kernel was imported before tests/interpreted.py"
 

@@ -23,7 +23,9 @@ GPU = Machine(gpus=1, driver=580, torch="2.13.0+cu130", cuda="13.0", triton=True
 @pytest.fixture
 def behaviour(home: Path, monkeypatch: pytest.MonkeyPatch) -> Behaviour:  # noqa: ARG001 - an empty cache
     """The fakes in place of the packages, and the CPU in place of a GPU; a home of this test alone."""
-    from engines import tensorrt, tensorrt_build, tensorrt_runtime
+    from engines import tensorrt
+    from engines.tensorrt import builder as tensorrt_build
+    from engines.tensorrt import runtime as tensorrt_runtime
 
     behaviour = Behaviour()
     monkeypatch.setattr(choice, "this_machine", lambda: GPU)

@@ -21,9 +21,9 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
-from engines.fused import Plan
-from engines.launches import Mixture
-from engines.trials import First
+from engines.cuda.fused import Plan
+from engines.cuda.launches import Mixture
+from engines.cuda.trials import First
 from style_files import random_weights
 from vidstyle.network import Architecture, prepare
 

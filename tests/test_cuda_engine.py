@@ -178,6 +178,6 @@ def test_triton_that_is_missing(card: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_refusals_need_no_triton() -> None:
-    code = "import sys; sys.modules['triton'] = None; import engines.cuda, engines.lanes"
+    code = "import sys; sys.modules['triton'] = None; import engines.cuda, engines.device.lanes"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

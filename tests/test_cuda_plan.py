@@ -12,12 +12,12 @@ from interpreted import by_torch, fused, interpreter, launches
 from style_files import random_weights
 from test_engines import ARCHITECTURES, pictures
 
-from engines import convolutions, trials
-from engines.convolutions import Filters
-from engines.fusing import LazyOps, Node, as_gated, as_guided, graph, in_order
-from engines.steps import Step
+from engines.cuda import convolutions, trials
+from engines.cuda.convolutions import Filters
+from engines.cuda.fusing import LazyOps, Node, as_gated, as_guided, graph, in_order
+from engines.cuda.steps import Step
+from engines.cuda.trials import First
 from engines.torch import Network
-from engines.trials import First
 from vidstyle.importer import import_published
 from vidstyle.network import Architecture, Weights, guided_filter, prepare
 

@@ -17,7 +17,7 @@ from test_engines import plain, style
 
 import gpu_check_costs  # isort: skip
 import gpu_check_engines  # isort: skip
-from engines.fused import Plan
+from engines.cuda.fused import Plan
 from vidstyle.network import prepare
 
 __all__ = ["by_torch"]

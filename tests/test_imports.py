@@ -16,12 +16,13 @@ HEAVY = {"torch", "triton", "torchvision", "torch_tensorrt", "openvino", "tensor
 
 
 #: what `vidstyle.engine.load_engine` imports
-ENGINE_FILES = {"openvino", "torch", "cuda", "tensorrt"}
+ENGINES = {"openvino", "torch", "cuda", "tensorrt"}
+SHARED = {"device", "torch"}  # what GPU engines have in common, and the reference that they are checked against
 
 
-def runtime_of(stem: str) -> set[str]:
-    """What a module of the engines may import: OpenVINO, or torch with Triton. TensorRT is imported by its name."""
-    return {"openvino"} if stem.startswith("openvino") else {"torch", "triton"}
+def runtime_of(engine: str) -> set[str]:
+    """What an engine's modules may import: OpenVINO, or torch with Triton. TensorRT is imported by its name."""
+    return {"openvino"} if engine.startswith("openvino") else {"torch", "triton"}
 
 
 def modules(package: str) -> list[Path]:
@@ -69,16 +70,14 @@ def test_the_tool_imports_no_runtime_and_neither_neighbour(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("engines"), ids=name)
 def test_an_engine_imports_its_one_runtime_and_no_other_engine(path: Path) -> None:
-    runtime = runtime_of(path.stem)
+    engine = path.relative_to(ROOT).parts[1].removesuffix(".py")
+    runtime = runtime_of(engine)
     assert tops(path) & HEAVY <= runtime
     others = tops(path) - set(sys.stdlib_module_names) - runtime - {"engines"}
     assert others <= {"vidstyle", "numpy"}, "an engine needs the tool and its runtime alone"
     neighbours = {full.split(".")[1] for full in imported(path) if full.startswith("engines.")}
-    assert all(runtime_of(other) <= runtime for other in neighbours), "of the engines, only one of the same runtime"
-    if path.stem in ENGINE_FILES:
-        assert not neighbours & (ENGINE_FILES - {"torch"}), (
-            "an engine can be deleted without another, but the reference"
-        )
+    allowed = {engine.removesuffix("_parts")} | (SHARED if runtime != {"openvino"} else set())
+    assert neighbours <= allowed, "an engine can be deleted without another, but the reference"
 
 
 @pytest.mark.parametrize("path", modules("training"), ids=name)
@@ -128,7 +127,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0 and "| numpy" not in done.stderr and "| av" not in done.stderr, done.stdout
 
 
-@pytest.mark.parametrize("engine", sorted(ENGINE_FILES))
+@pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_an_engine_loads_without_the_other_runtimes(engine: str) -> None:
     others = sorted(HEAVY - runtime_of(engine))
     done = run_python(f"import sys; sys.modules.update(dict.fromkeys({others})); import engines.{engine}")

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines import lane as lane_module
-from engines import lanes as lanes_module
-from engines.device_errors import device_errors
-from engines.lanes import Lanes
+from engines.device import lane as lane_module
+from engines.device import lanes as lanes_module
+from engines.device.errors import device_errors
+from engines.device.lanes import Lanes
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from media import make_clip, packets, save_tiny, video_times
 
-from engines.device_memory import DeviceMemory
+from engines.device.memory import DeviceMemory
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.convert import Converter

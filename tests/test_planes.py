@@ -15,8 +15,8 @@ import pytest
 import torch
 from media import make_clip
 
-from engines.grid import taps
-from engines.planes import FORMS, Colours, Form, ToPlanes, ToRgb, upright
+from engines.device.grid import taps
+from engines.device.planes import FORMS, Colours, Form, ToPlanes, ToRgb, upright
 from vidstyle import orientation
 from vidstyle.codecs import EncoderChoice
 from vidstyle.encoder import Encoder, Encoding
@@ -211,8 +211,8 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's, which runs a kernel in Python; it is chosen where the kernel is defined."""
     pytest.importorskip("triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.delitem(sys.modules, "engines.planes_kernels", raising=False)
-    monkeypatch.setattr("engines.planes.BLOCK", 16)  # several programs a row
+    monkeypatch.delitem(sys.modules, "engines.device.planes_kernels", raising=False)
+    monkeypatch.setattr("engines.device.planes.BLOCK", 16)  # several programs a row
 
 
 @pytest.mark.usefixtures("interpreter")

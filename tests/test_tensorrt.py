@@ -236,7 +236,7 @@ def test_tensorrt_without_its_libraries_is_named(monkeypatch: pytest.MonkeyPatch
     def missing(_: str) -> None:
         raise ImportError("libnvinfer.so.10: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr("engines.tensorrt_runtime.import_module", missing)
+    monkeypatch.setattr("engines.tensorrt.runtime.import_module", missing)
     with pytest.raises(EngineError, match=r"libraries are missing .*pypi\.nvidia\.com"):
         load()
 
@@ -267,7 +267,7 @@ def test_nothing_of_torch_tensorrt_reaches_standard_output(
     behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It may be a video."""
-    from engines import tensorrt_build
+    from engines.tensorrt import builder as tensorrt_build
 
     found = sys.modules["torch_tensorrt"]
 
@@ -287,7 +287,8 @@ def test_nothing_of_torch_tensorrt_reaches_standard_output(
 
 @pytest.mark.usefixtures("behaviour")
 def test_a_machine_without_a_gpu_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from engines import tensorrt, tensorrt_runtime
+    from engines import tensorrt
+    from engines.tensorrt import runtime as tensorrt_runtime
     from vidstyle.choice import Machine
 
     monkeypatch.setattr("vidstyle.choice.this_machine", lambda: Machine())

@@ -24,7 +24,7 @@ from vidstyle.frame import RANGE_FULL, Colour, Frame, VideoInfo
 from vidstyle.siting import siting_of
 from vidstyle.tags import carries_alpha, colour_of, is_ycgco
 
-_MEMORY, _PLANES = "engines.device_memory", "engines.planes"
+_MEMORY, _PLANES = "engines.device.memory", "engines.device.planes"
 SURFACES = ("nv12", "p010le", "p016le")  # what of a decoder's memory on the GPU can be handed over (PyAV 18.1)
 
 
@@ -49,7 +49,7 @@ class Device:
     """One device for one run.
 
     Attributes:
-        memory: `engines.device_memory.DeviceMemory`: all copies.
+        memory: `engines.device.memory.DeviceMemory`: all copies.
         route: what is done where, so far.
         encodes: the encoder reads pictures in this GPU's memory.
     """
@@ -99,7 +99,7 @@ class Device:
 
 
 def planes() -> Any:
-    """The module of the conversions, `engines.planes`."""
+    """The module of the conversions, `engines.device.planes`."""
     return importlib.import_module(_PLANES)
 
 
@@ -201,7 +201,7 @@ class DeviceConverter:
         return Frame(image, frame.pts, self._info.time_base, frame.duration or 0)
 
     def _colours_of(self, frame: Any) -> Any:
-        """`engines.planes.Colours`; None for what the host converts."""
+        """`engines.device.planes.Colours`; None for what the host converts."""
         form = frame.format.name
         tags = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
         key = (form, frame.width, frame.height, *tags)

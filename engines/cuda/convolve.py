@@ -1,4 +1,4 @@
-"""Convolutions by Triton, with all up to the next value in the same launch: see `engines.kernels_convolve`."""
+"""Convolutions by Triton, with all up to the next value in the same launch: see `engines.cuda.kernels_convolve`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 import triton
 from torch import Tensor
 
-from engines.convolutions import Filters
-from engines.kernels_convolve import convolve
-from engines.launches import OPTIONS
+from engines.cuda.convolutions import Filters
+from engines.cuda.kernels_convolve import convolve
+from engines.cuda.launches import OPTIONS
 from vidstyle.network import LEAKY_SLOPE, Pad
 
 

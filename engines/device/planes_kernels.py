@@ -1,4 +1,4 @@
-"""Triton kernels of `engines.planes`: a whole conversion in one or two launches, each value read once from memory.
+"""Triton kernels of `engines.device.planes`: a whole conversion in one or two launches, each value read once.
 
 A grid's tables are [k, samples]: target sample i is the sum over k of weight[k, i] times source sample place[k, i].
 One program does a piece of one row; arithmetic is float32.

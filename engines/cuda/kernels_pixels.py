@@ -7,7 +7,7 @@ Along a row a program has colours side by side, as pictures lie: place ``i`` is 
 import triton
 import triton.language as tl
 
-from engines.kernels import NONE, jit, term
+from engines.cuda.kernels import NONE, jit, term
 
 ROUND = tl.constexpr(12582912.0)  # 1.5 * 2**23: added to a small float32 and taken off again, it rounds half to even
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.device_errors import device_errors
-from engines.planes import FORMS, Colours, Size, ToPlanes, ToRgb
+from engines.device.errors import device_errors
+from engines.device.planes import FORMS, Colours, Size, ToPlanes, ToRgb
 from vidstyle.errors import EngineError
 
 
@@ -57,7 +57,7 @@ class DeviceMemory:
         siting: tuple[float, float],
         there: bool,
     ) -> Tensor:
-        """uint8 [H, W, 3] of a decoded picture, complete; see `engines.planes.ToRgb`.
+        """uint8 [H, W, 3] of a decoded picture, complete; see `engines.device.planes.ToRgb`.
 
         Args:
             planes: PyAV's.

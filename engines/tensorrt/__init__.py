@@ -2,7 +2,7 @@
 
     frames, uint8 ─▶ levels less 127.5, NCHW ─▶ one TensorRT engine a style ─▶ levels ─▶ mixed, uint8 NHWC
 
-One `ICudaEngine` a style serves every lane of `engines.lanes`, with an execution context in each. A mix is made
+One `ICudaEngine` a style serves every lane of `engines.device.lanes`, with an execution context in each. A mix is made
 outside of TensorRT from whole looks: so changed shares, and other mixes of the same styles, need no build.
 
 The names used of TensorRT are the same from 10.1 to 11.x, and in TensorRT for RTX cards:
@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.device_errors import device_errors
-from engines.lanes import IN_FLIGHT, Lanes
-from engines.tensorrt_build import CODE, build
-from engines.tensorrt_runtime import (
+from engines.device.errors import device_errors
+from engines.device.lanes import IN_FLIGHT, Lanes
+from engines.tensorrt.builder import CODE, build
+from engines.tensorrt.runtime import (
     Plan,
     RefusedError,
     Run,

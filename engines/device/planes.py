@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.grid import Grid, Size, in_pairs, taps
+from engines.device.grid import Grid, Size, in_pairs, taps
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class ToRgb:
             rgb[..., index] = value.clamp_(0, 255).round_()
 
     def _by_kernel(self, luma: Tensor, cb: Tensor, cr: Tensor, rgb: Tensor) -> None:
-        from engines.planes_kernels import to_rgb
+        from engines.device.planes_kernels import to_rgb
 
         (luma_tables, luma_down, luma_across), (tables, down, across) = self._luma.tables, self._chroma.tables
         (y, _, red), (_, green_cb, green_cr), (_, blue, _) = self._factors
@@ -253,7 +253,7 @@ class ToPlanes:
         return channels[0].mul(red).add_(channels[1], alpha=green).add_(channels[2], alpha=blue)
 
     def _by_kernel(self, image: Tensor, *places: Tensor) -> None:
-        from engines.planes_kernels import to_plane
+        from engines.device.planes_kernels import to_plane
 
         image = image.contiguous()
         grids = (self._luma, self._chroma, self._chroma)

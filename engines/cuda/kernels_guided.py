@@ -9,8 +9,8 @@ own again, so that programs need nothing of each other.
 import triton
 import triton.language as tl
 
-from engines.kernels import jit, term
-from engines.kernels_pixels import emit, source_at
+from engines.cuda.kernels import jit, term
+from engines.cuda.kernels_pixels import emit, source_at
 
 
 @triton.jit

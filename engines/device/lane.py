@@ -1,4 +1,4 @@
-"""One call at a time on a device: its stream, its memory and its network, as `engines.lanes` has several of."""
+"""One call at a time on a device: its stream, its memory and its network, as `engines.device.lanes` has several of."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.device_errors import device_errors
-from engines.lane import CudaLane, Function, Lane
+from engines.device.errors import device_errors
+from engines.device.lane import CudaLane, Function, Lane
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import EngineError
 

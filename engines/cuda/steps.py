@@ -1,4 +1,4 @@
-"""The steps of a `engines.fused.Plan`, and what they pass on to each other."""
+"""The steps of a `engines.cuda.fused.Plan`, and what they pass on to each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from engines.launches import PLAIN, Mixture, Term
+from engines.cuda.launches import PLAIN, Mixture, Term
 
 
 @dataclass

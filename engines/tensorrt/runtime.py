@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.device_errors import device_errors
-from engines.tensorrt_build import IO_TYPES, MIDDLE
+from engines.device.errors import device_errors
+from engines.tensorrt.builder import IO_TYPES, MIDDLE
 from vidstyle.built import Record
 from vidstyle.choice import INSTALL_TENSORRT, TENSORRT_LIBRARIES, choose, tensorrt_module
 from vidstyle.engine import EngineSpec

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import torch
 from triton.runtime.errors import OutOfResources
 
-from engines.convolutions import Convolution
-from engines.launches import Mixture
-from engines.steps import Call, Step
+from engines.cuda.convolutions import Convolution
+from engines.cuda.launches import Mixture
+from engines.cuda.steps import Call, Step
 
 CALLS, RUNS = 8, 3
 HEAD_START = 4_000_000  # clock cycles, about 2 ms: the host is ahead of the card when the calls begin

@@ -1,9 +1,9 @@
-"""The Triton kernel of a convolution that ends as `engines.kernels.combine` does: its sums never go to memory."""
+"""The Triton kernel of a convolution that ends as `engines.cuda.kernels.combine` does: its sums never go to memory."""
 
 # ruff: noqa: N803 - Triton's constants are capitals; and no postponed annotations: Triton reads them
 import triton.language as tl
 
-from engines.kernels import jit, leaky
+from engines.cuda.kernels import jit, leaky
 
 
 @jit

@@ -9,9 +9,9 @@ import torch
 import triton
 from torch import Tensor
 
-from engines import kernels
-from engines.kernels_guided import guided
-from engines.kernels_pixels import finish
+from engines.cuda import kernels
+from engines.cuda.kernels_guided import guided
+from engines.cuda.kernels_pixels import finish
 from vidstyle.network import GUIDED_EPS, LEAKY_SLOPE
 
 NONE, PLAIN, UPSAMPLE, SHUFFLE = (
@@ -26,7 +26,7 @@ OPTIONS = {"enable_fp_fusion": True}
 
 @dataclass(frozen=True)
 class Term:
-    """What a kernel reads: see `engines.kernels`.
+    """What a kernel reads: see `engines.cuda.kernels`.
 
     Attributes:
         x: [n, height, width, channels]; channels side by side.

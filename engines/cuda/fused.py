@@ -1,7 +1,7 @@
 """A network as a list of launches: convolutions by cuDNN, and all between them in a few Triton kernels.
 
-`Plan` walks the graph of `engines.fusing` from its end. A convolution leaves its bare sums in memory; the kernel that
-reads them adds the bias and does what follows, up to the next convolution's input. Exact rewrites save copies and
+`Plan` walks the graph of `engines.cuda.fusing` from its end. A convolution leaves its bare sums in memory; the kernel
+that reads them adds the bias and does what follows, up to the next convolution's input. Exact rewrites save copies and
 odd shapes: channels are put in the order in which a shuffle reads them, or padded to eights; convolutions of one
 input become one; and padding of one side becomes padding of both, with the surplus left out.
 """
@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines import launches
-from engines.convolutions import EIGHT, Filters, blocks_first, eights, forms
-from engines.convolve import FusedConvolution, Tiles, fits, tiles
-from engines.fusing import SOURCE, Node, as_gated, as_guided, graph, in_order, uses
-from engines.launches import PLAIN, SHUFFLE, UPSAMPLE, Mixture
-from engines.steps import Call, Raw, Read, Step
+from engines.cuda import launches
+from engines.cuda.convolutions import EIGHT, Filters, blocks_first, eights, forms
+from engines.cuda.convolve import FusedConvolution, Tiles, fits, tiles
+from engines.cuda.fusing import SOURCE, Node, as_gated, as_guided, graph, in_order, uses
+from engines.cuda.launches import PLAIN, SHUFFLE, UPSAMPLE, Mixture
+from engines.cuda.steps import Call, Raw, Read, Step
+from engines.cuda.trials import First, Shape, Trial
 from engines.torch import TorchOps
-from engines.trials import First, Shape, Trial
 from vidstyle.network import Architecture, Weights
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.device_errors import device_errors
-from engines.lanes import IN_FLIGHT, Lanes
+from engines.device.errors import device_errors
+from engines.device.lanes import IN_FLIGHT, Lanes
 from vidstyle.choice import MATCHING_TORCH, choose
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
@@ -36,8 +36,8 @@ class CudaEngine:
     """
 
     def __init__(self, recipe: Recipe, spec: EngineSpec, device: torch.device) -> None:
-        from engines.fused import Plan  # imports triton, whose absence `load` has named by now
-        from engines.trials import Measured
+        from engines.cuda.fused import Plan  # imports triton, whose absence `load` has named by now
+        from engines.cuda.trials import Measured
 
         precision = "f16" if spec.precision == "auto" else spec.precision
         in_flight = spec.in_flight or IN_FLIGHT
@@ -58,7 +58,7 @@ class CudaEngine:
     @torch.inference_mode()
     def _translate(self, frames: Tensor, shares: Tensor | None) -> Tensor:
         """uint8 [n, height, width, 3] to the same, on the current stream."""
-        from engines.launches import Mixture
+        from engines.cuda.launches import Mixture
 
         out, several = torch.empty_like(frames), len(self._plans) > 1
         total = torch.empty(frames.shape, dtype=torch.float32, device=frames.device) if several else None

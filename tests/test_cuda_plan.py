@@ -20,6 +20,7 @@ from engines.cuda.trials import First
 from engines.torch import Network
 from vidstyle.importer import import_published
 from vidstyle.network import Architecture, Weights, guided_filter, prepare
+from vidstyle.paths import cache_dir
 
 __all__ = ["by_torch", "interpreter"]
 CPU = torch.device("cpu")
@@ -280,3 +281,37 @@ def test_the_published_networks_hold_in_half_precision(shared: Any, name: str) -
     difference = got.astype(int) - levels(TTN, style.weights, batch).round()
     assert np.abs(difference).max() <= 2
     assert 10 * np.log10(255**2 / np.square(difference).mean()) >= 45
+
+
+class Counting(OneLaunch):
+    """Takes the last form and a launch of one; counts how often it is asked."""
+
+    forms = 0
+
+    def form(self, found: Any, shape: Any) -> Any:  # noqa: ARG002
+        self.forms += 1
+        return found[-1]
+
+
+@pytest.mark.usefixtures("home")
+def test_choices_are_kept_for_the_next_engine_of_the_kind() -> None:
+    weights = soft(TTN)
+
+    def steps_of(trial: Any) -> list[str]:
+        return [s.name for s in fused.Plan(TTN, prepare(TTN, weights), 12, 20, torch.float16, CPU, trial).steps]
+
+    first = Counting(2)
+    kept = trials.Remembered("a card and a size", first)
+    made = steps_of(kept)
+    kept.keep()
+    assert first.asked and first.forms and made != steps_of(None)
+    again = Counting(1)
+    assert steps_of(trials.Remembered("a card and a size", again)) == made
+    assert not again.asked and not again.forms
+    other = Counting(2)
+    assert steps_of(trials.Remembered("another card", other)) == made and other.asked
+    # A file that was damaged is measured again.
+    for path in (cache_dir() / "cuda").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    steps_of(trials.Remembered("a card and a size", again))
+    assert again.asked

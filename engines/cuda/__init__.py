@@ -6,10 +6,12 @@ graph. Convolutions take and give f16 (or bf16, f32) and sum in float32; what is
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,11 @@ from torch import Tensor
 
 from engines.device.errors import device_errors
 from engines.device.lanes import IN_FLIGHT, Lanes
+from vidstyle import network
 from vidstyle.choice import MATCHING_TORCH, choose
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
-from vidstyle.network import prepare
+from vidstyle.network import Architecture, Weights, prepare
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 #: compute capability from which a card has the arithmetic
@@ -37,7 +40,7 @@ class CudaEngine:
 
     def __init__(self, recipe: Recipe, spec: EngineSpec, device: torch.device) -> None:
         from engines.cuda.fused import Plan  # imports triton, whose absence `load` has named by now
-        from engines.cuda.trials import Measured
+        from engines.cuda.trials import Measured, Remembered
 
         precision = "f16" if spec.precision == "auto" else spec.precision
         in_flight = spec.in_flight or IN_FLIGHT
@@ -45,15 +48,27 @@ class CudaEngine:
         self._device, self._shares = device, None if recipe.is_plain else recipe.shares
         cards = [(style.card.architecture, style.weights) for style, _ in recipe.parts]
         dtype = DTYPES[precision]
-        trial = Measured(spec.max_batch, device, dtype) if device.type == "cuda" else None
+        trial = None
+        if device.type == "cuda":
+            trial = Remembered(self._key(cards), Measured(spec.max_batch, device, dtype))
         with device_errors(device), torch.inference_mode(), _convolving():
             self._plans = [
                 Plan(arch, prepare(arch, weights), spec.height, spec.width, dtype, device, trial)
                 for arch, weights in cards
             ]
+        if trial is not None:
+            trial.keep()
         styles = 0 if self._shares is None else len(self._plans)
         self._lanes = Lanes(device, self.spec, lambda _: self._translate, graph=True, styles=styles)
         self.description = f"{_versions()} on {_name(device)}, {precision}, {in_flight} in flight"
+
+    def _key(self, cards: Sequence[tuple[Architecture, Weights]]) -> str:
+        """What the quickest way of each convolution depends on."""
+        spec = self.spec
+        size = spec.height, spec.width, spec.max_batch, spec.precision
+        code = [path.read_bytes() for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(network.__file__))]
+        card = torch.cuda.get_device_name(self._device), torch.version.cuda, torch.__version__, _versions()
+        return repr(([arch for arch, _ in cards], size, card, hashlib.sha256(b"".join(code)).hexdigest()))
 
     @torch.inference_mode()
     def _translate(self, frames: Tensor, shares: Tensor | None) -> Tensor:

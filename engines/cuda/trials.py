@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from triton.runtime.errors import OutOfResources
 from engines.cuda.convolutions import Convolution
 from engines.cuda.launches import Mixture
 from engines.cuda.steps import Call, Step
+from vidstyle import compiled
 
 CALLS, RUNS = 8, 3
 HEAD_START = 4_000_000  # clock cycles, about 2 ms: the host is ahead of the card when the calls begin
@@ -62,6 +64,39 @@ class Measured:
     def _random(self, shape: Shape) -> torch.Tensor:
         channels, height, width = shape
         return torch.randn((self._batch, height, width, channels), device=self._device, dtype=self._dtype)
+
+
+class Remembered:
+    """Another trial's choices, kept in the user's cache: the next engine of the same kind takes them at once.
+
+    Measuring takes seconds, and may fall out differently the next time: a resumed run would round otherwise.
+    """
+
+    def __init__(self, key: str, trial: Trial) -> None:
+        """``key`` names all that the plan and the times depend on: networks, sizes, precision, card, versions, code."""
+        self._key, self._trial = key, trial
+        self._known: list[int] = json.loads(compiled.fetch("cuda", key) or b"[]")
+        self._made: list[int] = []
+
+    def form(self, found: Sequence[Convolution], shape: Shape) -> Convolution:
+        def measured() -> int:
+            chosen = self._trial.form(found, shape)
+            return next(i for i, one in enumerate(found) if one is chosen)
+
+        return found[self._next(measured)]
+
+    def way(self, ways: Sequence[list[Step]], inputs: dict[int, Shape], same: Hashable) -> int:
+        return self._next(lambda: self._trial.way(ways, inputs, same))
+
+    def _next(self, measured: Callable[[], int]) -> int:
+        number = len(self._made)
+        self._made.append(self._known[number] if number < len(self._known) else measured())
+        return self._made[-1]
+
+    def keep(self) -> None:
+        """Once the plan is made."""
+        if self._made != self._known:
+            compiled.store("cuda", self._key, json.dumps(self._made).encode())
 
 
 def _milliseconds_of(way: list[Step], call: Call) -> float:

@@ -51,3 +51,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("VIDSTYLE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def kept_threads() -> Iterator[None]:
+    """Torch's number of threads, which is the whole process's, as it was."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

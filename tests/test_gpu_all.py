@@ -29,12 +29,7 @@ from vidstyle.errors import OutOfMemoryError
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    """The trial on the CPU sets torch's threads."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("kept_threads")  # the trial on the CPU sets them
 
 
 # --- the loop of others

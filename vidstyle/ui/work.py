@@ -62,6 +62,8 @@ class Work:
     def _finish(self, outcome: Done | Failed | None) -> None:
         self._process.kill()  # it has said all, or it is dead
         self._process.join()
+        if not isinstance(outcome, Done):  # before anyone sees that it is over
+            shutil.rmtree(self.folder, ignore_errors=True)
         with self._lock:
             if isinstance(outcome, Done) and self.status != "cancelled":
                 self.status, self.result = "done", outcome
@@ -69,7 +71,7 @@ class Work:
                 failure = outcome if isinstance(outcome, Failed) else Failed(_death(self._process.exitcode))
                 self.status, self.reason, self.code = "failed", failure.reason, failure.code
             self.ended = time.time()
-        if self.status != "done":
+        if self.status == "cancelled":
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _send(self, message: str) -> None:

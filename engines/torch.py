@@ -158,9 +158,9 @@ class TorchEngine:
         try:
             return self._translate(frames)
         except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(f"{self._device} has too little memory: {_reason(error)}") from error
+            raise OutOfMemoryError(f"{self._device} has too little memory: {reason(error)}") from error
         except RuntimeError as error:
-            raise EngineError(f"torch failed on a picture: {_reason(error)}") from error
+            raise EngineError(f"torch failed on a picture: {reason(error)}") from error
 
     @torch.inference_mode()
     def _translate(self, frames: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def _device(name: str, dtype: torch.dtype) -> torch.device:
         F.conv2d(one, one).cpu()
     except (RuntimeError, AssertionError) as error:
         what = f"no device {name!r}" + (f" with {dtype} arithmetic" if dtype != torch.float32 else "")
-        raise EngineError(f"torch has {what} here: {_reason(error)}") from error
+        raise EngineError(f"torch has {what} here: {reason(error)}") from error
     return device
 
 
@@ -220,5 +220,6 @@ def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """The first line of what torch says, which holds the cause; its type's name where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from engines.cuda import DTYPES
 from engines.cuda.fused import Plan
 from engines.cuda.launches import Mixture
 from engines.cuda.steps import Call
 from engines.cuda.trials import Measured
+from engines.torch import DTYPES
 from vidstyle.network import prepare
 from vidstyle.style import Style
 

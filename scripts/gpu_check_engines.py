@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.cuda import DTYPES, CudaEngine
-from engines.torch import Network
+from engines.cuda import CudaEngine
+from engines.torch import DTYPES, Network
 from vidstyle.engine import DeviceEngine, EngineSpec, Recipe, load_engine
 from vidstyle.style import Style, load_style
 

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from engines.device.errors import device_errors
 from engines.device.lanes import IN_FLIGHT, Lanes
+from engines.torch import DTYPES, reason
 from vidstyle import network
 from vidstyle.choice import MATCHING_TORCH, choose
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
 from vidstyle.network import Architecture, Weights, prepare
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 #: compute capability from which a card has the arithmetic
 CAPABILITY = {"f32": (7, 0), "f16": (7, 0), "bf16": (8, 0)}
 
@@ -150,9 +150,8 @@ def usable_device(name: str, precision: str) -> torch.device:
         device = torch.device(name)
         capability = torch.cuda.get_device_capability(device)
     except (RuntimeError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         remedy = f"update NVIDIA's driver, or fit torch to it: {MATCHING_TORCH}"
-        raise EngineError(f"torch has no device {name!r} here: {reason}: {remedy}") from error
+        raise EngineError(f"torch has no device {name!r} here: {reason(error)}: {remedy}") from error
     _check_capability(device, capability, "f16" if precision == "auto" else precision)
     return device
 

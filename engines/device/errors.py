@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from engines.torch import reason
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 
 _FULL = ("out of memory", "alloc_failed")
@@ -50,13 +51,9 @@ def device_errors(device: torch.device) -> Iterator[None]:
 
 
 def _named(error: Exception, device: torch.device) -> EngineError:
-    text, reason = str(error).lower(), _reason(error)
+    text, said = str(error).lower(), reason(error)
     if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _FULL):
-        return OutOfMemoryError(f"{device} has too little memory: {reason}")
+        return OutOfMemoryError(f"{device} has too little memory: {said}")
     if any(words in text for words in _LOST):
-        return DeviceLostError(f"{device} stopped answering ({reason}): start again; if it recurs, restart the machine")
-    return EngineError(f"{device} failed on a picture: {reason}")
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return DeviceLostError(f"{device} stopped answering ({said}): start again; if it recurs, restart the machine")
+    return EngineError(f"{device} failed on a picture: {said}")

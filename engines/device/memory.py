@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engines.device.errors import device_errors
 from engines.device.planes import FORMS, Colours, Size, ToPlanes, ToRgb
+from engines.torch import reason
 from vidstyle.errors import EngineError
 
 
@@ -37,7 +38,7 @@ class DeviceMemory:
         try:
             self._device = torch.empty(1, device=name).device
         except (RuntimeError, AssertionError) as error:
-            raise EngineError(f"there is no device {name!r}: {_reason(error)}") from error
+            raise EngineError(f"there is no device {name!r}: {reason(error)}") from error
         self.name = str(self._device)
         self.uploaded = self.downloaded = 0
         self._is_cuda = self._device.type == "cuda"
@@ -165,7 +166,3 @@ class DeviceMemory:
             else:
                 with torch.cuda.stream(stream):
                     yield
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from engines import torch as reference
-from engines.torch import DTYPES, TorchOps
+from engines.torch import DTYPES, TorchOps, reason
 from vidstyle import network
 from vidstyle.built import timing_cache
 from vidstyle.choice import no_tensorrt
@@ -132,21 +132,20 @@ def _converter() -> Any:
         with _native_stdout_to_stderr():
             torch_tensorrt = importlib.import_module("torch_tensorrt")
     except Exception as error:  # it raises Exception itself where TensorRT's libraries are missing
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EngineError(
-            f"torch-tensorrt cannot be loaded ({reason}): use --engine cuda, or install it anew"
+            f"torch-tensorrt cannot be loaded ({reason(error)}): use --engine cuda, or install it anew"
         ) from error
     return torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
 
 
 def _failure(error: Exception, complaints: list[str], style: Style, spec: EngineSpec) -> EngineError:
     """TensorRT says the reason to its log alone; the last error there is the reason, else what was raised."""
-    reason = (complaints[-1:] or str(error).strip().splitlines() or [type(error).__name__])[0]
+    cause = complaints[-1] if complaints else reason(error)
     said = " ".join([*complaints, str(error)]).lower().replace(" ", "")
     what = f"the engine of {style.name} at {spec.width}x{spec.height}, batch {spec.max_batch}"
     if isinstance(error, torch.OutOfMemoryError) or "outofmemory" in said:
-        return OutOfMemoryError(f"the GPU has too little memory to build {what}: {reason}")
-    return EngineError(f"TensorRT cannot build {what}: {reason}; --engine cuda needs no build")
+        return OutOfMemoryError(f"the GPU has too little memory to build {what}: {cause}")
+    return EngineError(f"TensorRT cannot build {what}: {cause}; --engine cuda needs no build")
 
 
 @contextlib.contextmanager

@@ -23,7 +23,8 @@ class CropOptions:
     near_share: float = 0.78
     turn: float = 60.0  # degrees either way
     upright: float = 0.8  # share turned by at most 15 degrees
-    gain: float = 0.1  # of each colour channel, in source and target alike
+    coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
+    gain: float = 0.0  # of each colour channel, in source and target alike: for looks that keep a source's colours
     offset: int = 7  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
 
@@ -60,6 +61,11 @@ class Cropper:
         target = torch.from_numpy(canvases.target).permute(0, 3, 1, 2)
         self._sources = [level.to(device) for level in _pyramid(source, 4)]
         self._targets = [level.to(device) for level in _pyramid(target, 3)]
+        self._matrices, self._coloured = None, self._targets
+        if canvases.coloured is not None:
+            target = torch.from_numpy(canvases.coloured.target).permute(0, 3, 1, 2)
+            self._coloured = [level.to(device) for level in _pyramid(target, 3)]
+            self._matrices = torch.from_numpy(canvases.coloured.matrix).to(device)
         kind = torch.from_numpy(canvases.kind)
         self._faces = torch.nonzero(kind == 0).flatten()
         self._empty = torch.nonzero(kind == 1).flatten()
@@ -86,8 +92,11 @@ class Cropper:
         at = (_uniform(rng, -reach, reach), _uniform(rng, -reach, reach))  # the face, from the middle
         if exact:
             at = (round(at[0]), round(at[1]))
+        coloured = _uniform(rng) < options.coloured and self._matrices is not None
         source = _cut(self._sources, index, eyes / (2 * EYES), angle, flip, at, size)
-        target = _cut(self._targets, index, eyes / EYES, angle, flip, at, size)
+        target = _cut(self._coloured if coloured else self._targets, index, eyes / EYES, angle, flip, at, size)
+        if coloured and self._matrices is not None:
+            source = _recoloured(source, self._matrices[index])
         eyes = 0.0 if empty else eyes
         return source, target, _face_weight(size, at, eyes, self.device), eyes
 
@@ -156,9 +165,29 @@ def _cut(
     xy = torch.arange(size, device=image.device, dtype=torch.float32) - size // 2
     x, y = xy[None, :] - at[0], xy[:, None] - at[1]
     u, v = cos * x - sin * y, sin * x + cos * y
-    grid = torch.stack([-u if flip else u, v], -1) * (2 / side)
-    picked = F.grid_sample(image[None].float() / 127.5 - 1, grid[None], "bicubic", "reflection", align_corners=False)
+    u, v = (-u if flip else u) + side / 2, v + side / 2  # from the canvas's corner
+    corners = [(x - size // 2 - at[0], y - size // 2 - at[1]) for x in (0, size) for y in (0, size)]
+    across = [(-1 if flip else 1) * (cos * x - sin * y) + side / 2 for x, y in corners]
+    window, left, top = _window(image, across, [sin * x + cos * y + side / 2 for x, y in corners])
+    size_x, size_y = window.shape[2], window.shape[1]
+    grid = torch.stack([(u - left) * (2 / size_x) - 1, (v - top) * (2 / size_y) - 1], -1)
+    picked = F.grid_sample(window[None].float() / 127.5 - 1, grid[None], "bicubic", "reflection", align_corners=False)
     return picked[0].clamp(-1, 1)
+
+
+def _window(image: Tensor, across: list[float], down: list[float]) -> tuple[Tensor, int, int]:
+    """What bicubic sampling inside these corners reads of ``image``, and where it begins; all of it at a border."""
+    side = image.shape[-1]
+    (left, right), (top, bottom) = ((math.floor(min(x)) - 3, math.ceil(max(x)) + 3) for x in (across, down))
+    if min(left, top) < 0 or max(right, bottom) > side:
+        return image, 0, 0
+    return image[:, top:bottom, left:right], left, top
+
+
+def _recoloured(x: Tensor, matrix: Tensor) -> Tensor:
+    """[3, H, W] in -1..1 in the colours of one of `training.colours.draw`'s matrices."""
+    mixed = torch.einsum("ck,khw->chw", matrix[:, :3], x + 1)
+    return (mixed + matrix[:, 3, None, None] / 127.5).clamp(0, 2) - 1
 
 
 def _reflect(index: Tensor, side: int) -> Tensor:

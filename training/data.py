@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from training import colours
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.style import Style
 
@@ -28,6 +29,14 @@ FRAME_STEP = 12  # one frame of a clip in so many
 
 
 @dataclass(frozen=True)
+class Coloured:
+    """``matrix`` [N, 3, 4], see `training.colours.draw`; ``target``: the teacher's results for the coloured sources."""
+
+    matrix: np.ndarray
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
 class Canvases:
     """Sources and the teacher's results; ``kind`` 0: a face in the middle, 1: none wanted.
 
@@ -35,11 +44,13 @@ class Canvases:
         source: uint8 [N, 2*SIDE, 2*SIDE, 3] RGB.
         target: uint8 [N, SIDE, SIDE, 3] RGB, the teacher's result for the source at half size.
         kind: uint8 [N].
+        coloured: the same sources in other colours, where the teacher was asked about those too.
     """
 
     source: np.ndarray
     target: np.ndarray
     kind: np.ndarray
+    coloured: Coloured | None = None
 
 
 def held_out(name: str, share: float = 0.06) -> bool:
@@ -127,14 +138,22 @@ def sources(folder: Path, clips: list[Path], detector: Path | None) -> tuple[np.
     return pictures, kinds
 
 
-def teach(sources: np.ndarray, teacher: Style, engine: str = "openvino", device: str = "auto") -> np.ndarray:
-    """The teacher's result for every source at half size: uint8 [N, SIDE, SIDE, 3]."""
+def teach(
+    sources: np.ndarray,
+    teacher: Style,
+    engine: str = "openvino",
+    device: str = "auto",
+    matrices: np.ndarray | None = None,
+) -> np.ndarray:
+    """The teacher's result for every source, coloured by ``matrices``, at half size: uint8 [N, SIDE, SIDE, 3]."""
     targets = np.empty((len(sources), SIDE, SIDE, 3), np.uint8)
     spec = EngineSpec(SIDE, SIDE, device=device, in_flight=0)
     waiting = []
     with load_engine(Recipe(((teacher, 1.0),)), spec, engine) as network:
         for index, source in enumerate(sources):
             half = cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            if matrices is not None:
+                half = colours.apply(half, matrices[index])
             waiting.append((index, network.submit(half[None])))
             if len(waiting) == network.spec.in_flight:
                 done, result = waiting.pop(0)
@@ -165,11 +184,21 @@ def build(
         np.save(inputs, source)
         np.save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
-    outputs = cache / f"{teacher.card.sha256[:16]}{f'-{limit}' if limit else ''}.npy"
+    outputs = f"{teacher.card.sha256[:16]}{f'-{limit}' if limit else ''}"
     if limit and limit < len(source):
         chosen = np.linspace(0, len(source) - 1, limit).round().astype(int)
         source, kind = source[chosen], kind[chosen]
-    if not outputs.exists():
-        log.info("running the teacher on %d canvases", len(source))
-        np.save(outputs, teach(source, teacher, engine))
-    return Canvases(source, np.load(outputs), kind)
+    matrices = colours.draw(kind)
+    target = _kept(cache / f"{outputs}.npy", lambda: teach(source, teacher, engine))
+    coloured = _kept(cache / f"{outputs}-coloured.npy", lambda: teach(source, teacher, engine, matrices=matrices))
+    return Canvases(source, target, kind, Coloured(matrices, coloured))
+
+
+def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """What ``make`` gives, from its file where it was made before."""
+    if path.exists():
+        return np.load(path)
+    log.info("running the teacher for %s", path)
+    made = make()
+    np.save(path, made)
+    return made

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from engines.torch import Network
-from training import curves, data, pack
+from training import colours, curves, data, pack
 from training.crops import CropOptions, Cropper
-from training.data import Canvases
+from training.data import Canvases, Coloured
 from training.losses import (
     TeacherFeatures,
     discriminator_loss,
@@ -84,8 +84,9 @@ def train(
             "l1": weighted_l1(out, crops.target, crops.weight),
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
         }
+        some = slice(0, len(a), options.feature_every)
         with autocast:
-            terms["features"] = options.features * features(out, crops.target)
+            terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
         if weight_shift:
             terms["shift"] = weight_shift * shift_consistency(a, b, crops.shift)
         if len(faces):
@@ -196,7 +197,9 @@ def _materials(
         )
     teacher = load_style(args.pack / f"{name}.safetensors")
     source, kind = packed
-    return teacher, Canvases(source, data.teach(source, teacher, "torch", device), kind)
+    matrices = colours.draw(kind)
+    plain, coloured = (data.teach(source, teacher, "torch", device, colouring) for colouring in (None, matrices))
+    return teacher, Canvases(source, plain, kind, Coloured(matrices, coloured))
 
 
 def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, world: World) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training import contact, data, measures, sweeps
+from training import colours, contact, data, measures, people, sweeps
 from training.data import SIDE
 from training.sweeps import SWEEP, TURNS, Look, at_scale, middle, psnr
 from vidstyle.engine import EngineSpec, Recipe, load_engine
@@ -28,12 +28,10 @@ FACE = slice(SIDE // 2 - 96, SIDE // 2 + 96)  # the face of a canvas
 
 
 def held_out_canvases(folder: Path, limit: int) -> list[np.ndarray]:
-    """uint8 [2*SIDE, 2*SIDE, 3] of at most ``limit`` photos that no training has seen."""
-    found: list[np.ndarray] = []
-    for image, faces in data.photos(folder, training=False):
-        if len(found) < limit and faces:
-            found.append(data.face_canvas(image, faces[0][4:14].reshape(5, 2)))
-    return found
+    """uint8 [2*SIDE, 2*SIDE, 3] of ``limit`` photos of people no training has seen, evenly from all of them."""
+    found = people.strangers(folder)
+    chosen = found if limit >= len(found) else [found[round(i)] for i in np.linspace(0, len(found) - 1, limit)]
+    return [data.face_canvas(image, points) for image, points in chosen]
 
 
 def look(style: Style) -> Look:
@@ -128,7 +126,9 @@ def measure(
     ours, theirs = [run(image) for image in halves], [wanted(image) for image in halves]
     pairs = list(zip(ours, theirs, strict=True))
     some = halves[:8]
-    people, drawn, wanted_people = (np.stack([sweeps.aligned(x) for x in stack]) for stack in (halves, ours, theirs))
+    matrices = colours.draw(np.zeros(len(halves), np.uint8), 1)
+    other = [colours.apply(*pair) for pair in zip(halves, matrices, strict=True)]
+    faces, drawn, wanted_faces = (np.stack([sweeps.aligned(x) for x in stack]) for stack in (halves, ours, theirs))
 
     def mean(function: Callable[..., float], *columns: Sequence) -> float:
         return round(statistics.fmean(function(*row) for row in zip(*columns, strict=True)), 3)
@@ -146,13 +146,14 @@ def measure(
         "pictures": len(canvases),
         "psnr": mean(psnr, ours, theirs),
         "psnr_face": mean(lambda a, b: psnr(a[FACE, FACE].copy(), b[FACE, FACE].copy()), ours, theirs),
+        "psnr_other_colours": mean(lambda x: psnr(run(x), wanted(x)), other),
         "psnr_of_source": mean(psnr, halves, theirs),
         "ssim": mean(ssim, ours, theirs),
         "gradient_similarity": mean(gradient_similarity, ours, theirs),
         "colour_distance": mean(colour_distance, ours, theirs),
         "sharpness_ratio": round(statistics.median(sharpness(a) / sharpness(b) for a, b in pairs), 3),
-        "identity": measures.identity(people, drawn, identity),
-        "identity_teacher": measures.identity(people, wanted_people, identity),
+        "identity": measures.identity(faces, drawn, identity),
+        "identity_teacher": measures.identity(faces, wanted_faces, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],
         "shift_teacher": [round(statistics.fmean(shift_response(wanted, x, s) for x in some), 2) for s in SHIFTS],
         "noise": mean(lambda x: noise_response(run, x), some),

@@ -13,6 +13,7 @@ import torch
 from engines.torch import Network
 from training.crops import CropOptions
 from training.losses import PatchGAN
+from training.muon import MuonAdam
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, save_style
 
@@ -32,6 +33,7 @@ class Options:
     ema: float = 0.998
     gradient: float = 0.4
     features: float = 0.3
+    feature_every: int = 2  # one crop of a in so many: the teacher's encoder costs three times the student
     shift: float = 0.7  # reached at half of the steps
     shift_from: float = 0.2  # share of the steps
     adversarial: float = 0.012
@@ -83,8 +85,7 @@ class Run:
         self.critic = PatchGAN()
         for module in (self.student, self.average, self.critic):
             module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        weights = self.student.parameters()
-        self.opt_student = torch.optim.AdamW(weights, lr=options.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.opt_student = MuonAdam(self.student.parameters(), options.lr)
         self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
         self.step = 0
         self.started_from = ""  # sha256 of the style whose weights these were at first
@@ -95,7 +96,7 @@ class Run:
             network.load(style.weights)
         self.started_from = style.card.sha256
 
-    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer | MuonAdam]:
         names = ("student", "average", "critic", "opt_student", "opt_critic")
         return {name: getattr(self, name) for name in names}
 

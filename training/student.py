@@ -44,7 +44,7 @@ class Options(runs.Options):
     adversarial_from: float = 0.4
     crops: CropOptions = field(
         default_factory=lambda: CropOptions(
-            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3
+            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3, gain=0.1
         )
     )
     widths: tuple[int, ...] = (32, 64, 96)

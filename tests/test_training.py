@@ -19,8 +19,10 @@ from training import losses, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
 from training.distill import train
-from training.run import Options, Run, finish, learning_rate, ramp, set_options
+from training.options import set_options
+from training.run import Options, Run, finish, learning_rate, ramp
 from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.errors import UsageError
 from vidstyle.network import Architecture
 from vidstyle.style import load_style
 
@@ -28,7 +30,15 @@ CPU = torch.device("cpu")
 TTN = Architecture("ttn")
 SMALL = CropOptions(side=32, pairs=2, offset=3)
 OPTIONS = Options(
-    steps=6, shift_from=0.2, adversarial_from=0.3, adversarial_eyes=(0.1, 1000.0), crops=SMALL, lr=1e-2, seed=7
+    steps=6,
+    shift=0.7,
+    shift_from=0.2,
+    costly_every=1,
+    adversarial_from=0.3,
+    adversarial_eyes=(0.1, 1000.0),
+    crops=SMALL,
+    lr=1e-2,
+    seed=7,
 )
 
 
@@ -329,7 +339,7 @@ def test_options_are_set_by_name() -> None:
     options = set_options(OPTIONS, ["lr=0.5", "crops.turn=12", "crops.near=(1.0, 2.0)"])
     assert (options.lr, options.crops.turn, options.crops.near, options.seed) == (0.5, 12, (1.0, 2.0), OPTIONS.seed)
     for wrong in ("speed=1", "crops.speed=1", "a.b=1"):
-        with pytest.raises(ValueError, match="no option"):
+        with pytest.raises(UsageError, match=r"no option|has no parts"):
             set_options(OPTIONS, [wrong])
 
 

@@ -33,8 +33,10 @@ from training.losses import (
     texture,
     weighted_l1,
 )
-from training.run import SHAPES, Options, Run, finish, learning_rate, ramp, set_options
-from training.world import World, join
+from training.options import run_command, set_options
+from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
+from training.world import TrainingError, World, join
+from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
 
@@ -73,7 +75,8 @@ def train(
         critic_on = run.step >= options.adversarial_from * options.steps
         low, high = options.adversarial_eyes
         eyes = crops.eyes[: len(crops.source) // 2]
-        faces = torch.nonzero((eyes >= low) & (eyes <= high)).flatten() if critic_on else eyes[:0]
+        faces = torch.nonzero((eyes >= low) & (eyes <= high)).flatten()[:: options.costly_every]
+        faces = faces if critic_on else faces[:0]
 
         # Student
         with autocast:
@@ -84,7 +87,7 @@ def train(
             "l1": weighted_l1(out, crops.target, crops.weight),
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
         }
-        some = slice(0, len(a), options.feature_every)
+        some = slice(0, len(a), options.costly_every)
         with autocast:
             terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
         if weight_shift:
@@ -97,7 +100,7 @@ def train(
         loss = sum(terms.values(), start=torch.zeros((), device=device))
         if not torch.isfinite(loss):
             values = {name: float(value.detach()) for name, value in terms.items()}
-            raise FloatingPointError(f"the loss of step {run.step} is not finite: {values}")
+            raise TrainingError(f"the loss of step {run.step} is not finite: {values}")
         run.opt_student.zero_grad(set_to_none=True)
         loss.backward()
         world.average_gradients(run.student.parameters())
@@ -237,11 +240,16 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
 
 
 def main() -> None:
+    run_command(_command)
+
+
+def _command() -> None:
     args = _arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     packed = None if args.pack is None or args.finish else pack.read(args.pack)
     names = [args.style]
     if args.style == "all":
+        if args.pack is None:
+            raise UsageError("all looks at once need --pack: make one with training.pack, or name one look")
         names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
     world = join(args.device)
     for name in names:

@@ -40,8 +40,12 @@ class Options(runs.Options):
 
     steps: int = 4000
     lr: float = 2e-3
+    gradient: float = 0.4
+    features: float = 0.3
+    shift: float = 0.7
     adversarial: float = 0.03
     adversarial_from: float = 0.4
+    adversarial_eyes: tuple[float, float] = (45.0, 130.0)
     crops: CropOptions = field(
         default_factory=lambda: CropOptions(
             side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3, gain=0.1
@@ -133,7 +137,7 @@ def _train(
     cropper = Cropper(data, options.crops, device)
     try:
         distill.train(state, cropper, network.to(device), options, run, on_step=on_step)
-    except FloatingPointError as error:
+    except TrainingError as error:
         kept = f"; {checkpoint} is kept" if checkpoint.exists() else ""
         raise TrainingError(f"{error}{kept}: set student.lr lower") from error
     except Interrupted:  # raised between two steps: nothing of what was learned is lost

@@ -1,0 +1,40 @@
+"""A photo in every bundled look on one sheet; without a photo, a public-domain portrait's head (NASA's of Eileen Collins)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidstyle import preview
+from vidstyle.catalog import list_styles, load_found
+from vidstyle.job import EngineOptions
+
+HEAD = slice(0, 290), slice(75, 375)  # of the portrait's 512x512; the eyes are 42 pixels apart
+LARGER = 1.7  # times: where the looks are at their best
+
+
+def portrait() -> np.ndarray:
+    """uint8 [493, 510, 3] RGB."""
+    import skimage  # only for its picture
+
+    image = preview.sample_picture(Path(skimage.__file__).parent / "data" / "astronaut.png", size=None)
+    return cv2.resize(image[HEAD], None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=Path, nargs="?", help="a picture, or a video (default: the portrait)")
+    parser.add_argument("out", type=Path, nargs="?", default=Path("scripts/gallery.jpg"), help="sheet to write")
+    args = parser.parse_args()
+    image = preview.sample_picture(args.photo) if args.photo else portrait()
+    styles = [(found.name, load_found(found)) for found in list_styles() if found.origin == "package"]
+    sheet = preview.contact_sheet(list(preview.looks(image, styles, EngineOptions())))
+    small = cv2.resize(sheet, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(args.out), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()

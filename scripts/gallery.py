@@ -1,4 +1,4 @@
-"""A photo in every bundled look on one sheet; without a photo, a public-domain portrait's head (NASA's of Eileen Collins)."""
+"""A photo in every bundled look on one sheet; without one, a public-domain portrait (NASA's of Eileen Collins)."""
 
 from __future__ import annotations
 

@@ -60,6 +60,22 @@ def test_it_draws_a_face_as_its_teacher_does(portrait: np.ndarray, shared, look:
     assert near > 19 and near > far + 3, (near, far)
 
 
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("light", [(1.0, 0.9, 0.7), (0.75, 0.95, 1.0)], ids=["warm", "cold"])
+def test_under_another_lamp_it_draws_what_its_teacher_does(
+    portrait: np.ndarray, shared, look: str, light: tuple[float, ...]
+) -> None:
+    """A cast of the source is kept, or not, as by the teacher: mean difference in Lab over the head."""
+    teacher = import_published(shared(f"teachers/{look}.tflite"), "teacher")
+    tinted = (portrait * np.array(light)).round().astype(np.uint8)
+    wanted, found = (lab(styled(style, tinted)[HEAD]) for style in (teacher, find_style(look)))
+    assert np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max() < 3
+
+
+def lab(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+
+
 def test_a_sketch_has_no_colour(portrait: np.ndarray) -> None:
     found = styled(find_style("sketch"), portrait).astype(int)
     assert np.abs(found.max(-1) - found.min(-1)).mean() < 8  # of 255; the portrait's own is 28

@@ -15,7 +15,7 @@ from style_files import TINY, published_pb, random_weights
 from torch.nn import functional as F
 
 from engines.torch import Network
-from training import losses, pack
+from training import distill, losses, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
 from training.distill import train
@@ -341,6 +341,31 @@ def test_options_are_set_by_name() -> None:
     for wrong in ("speed=1", "crops.speed=1", "a.b=1"):
         with pytest.raises(UsageError, match=r"no option|has no parts"):
             set_options(OPTIONS, [wrong])
+
+
+def test_all_looks_at_once_need_a_pack(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["distill", "all", "--teacher", "a.pb", "--photos", "b"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: all looks at once need --pack: make one with training.pack, or name one look\n"
+    )
+
+
+def test_costly_losses_see_only_a_share_of_the_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    before = losses.TeacherFeatures.forward
+
+    def counting(self: losses.TeacherFeatures, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return before(self, x, y)
+
+    monkeypatch.setattr(losses.TeacherFeatures, "forward", counting)
+    options = replace(OPTIONS, costly_every=2, steps=2, crops=replace(SMALL, pairs=4))
+    teacher = Network(TTN, random_weights(TTN))
+    train(Run(TINY, options, CPU), Cropper(canvases(), options.crops, CPU), teacher, options, tmp_path)
+    assert seen == [2, 2]  # of eight
 
 
 def test_a_run_goes_on_from_another_student(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Muon (Jordan et al., 2024) for a network's kernels, AdamW for its biases, behind one optimiser's interface.
 
-Muon makes each update's singular values alike, so no direction of a kernel waits for another: a student gets as far in
-1,200 steps as with AdamW in about 2,500. torch has it for matrices; a kernel [out, in, k, k] is one of out rows.
+Muon makes each update's singular values alike, so no direction of a kernel waits for another: the same 1,200 steps of
+the anime student gave 0.7 dB with it and 0.4 dB with AdamW. torch has it for matrices; a kernel [out, in, k, k] is one
+of out rows.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.options import run_command
 from vidstyle import preview
 from vidstyle.catalog import list_styles, load_found
 from vidstyle.job import EngineOptions
@@ -27,7 +28,7 @@ def portrait() -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photo", type=Path, nargs="?", help="a picture, or a video (default: the portrait)")
-    parser.add_argument("out", type=Path, nargs="?", default=Path("scripts/gallery.jpg"), help="sheet to write")
+    parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).with_suffix(".jpg"), help="sheet")
     args = parser.parse_args()
     image = preview.sample_picture(args.photo) if args.photo else portrait()
     styles = [(found.name, load_found(found)) for found in list_styles() if found.origin == "package"]
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -69,7 +69,7 @@ def test_under_another_lamp_it_draws_what_its_teacher_does(
     teacher = import_published(shared(f"teachers/{look}.tflite"), "teacher")
     tinted = (portrait * np.array(light)).round().astype(np.uint8)
     wanted, found = (lab(styled(style, tinted)[HEAD]) for style in (teacher, find_style(look)))
-    assert np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max() < 3
+    assert np.abs(found.mean((0, 1)) - wanted.mean((0, 1))).max() < 3.5
 
 
 def lab(image: np.ndarray) -> np.ndarray:

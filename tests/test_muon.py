@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.muon import MuonAdam
+from training.world import TrainingError
 
 
 def layer(seed: int = 0) -> nn.Conv2d:
@@ -61,6 +62,13 @@ def test_its_state_goes_on_where_it_was() -> None:
     three.load_state_dict(two.state_dict())
     steps(resumed, three, range(3, 6))
     assert torch.equal(straight.weight, resumed.weight) and torch.equal(straight.bias, resumed.bias)
+
+
+def test_a_run_of_another_optimiser_is_refused() -> None:
+    conv = layer()
+    state = torch.optim.AdamW(conv.parameters()).state_dict()
+    with pytest.raises(TrainingError, match="begin it anew"):
+        MuonAdam(conv.parameters(), 0.01).load_state_dict(state)
 
 
 def test_a_kernel_of_another_layout_is_refused() -> None:

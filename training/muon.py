@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.world import TrainingError
+
 
 class MuonAdam:
     """Steps ``parameters``; those of four dimensions must be channels_last, whose storage the matrices share."""
@@ -45,6 +47,8 @@ class MuonAdam:
         return {"muon": self._muon.state_dict(), "adam": self._adam.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if set(state) != {"muon", "adam"}:
+            raise TrainingError("the run was begun with AdamW alone: begin it anew, with --start and its style file")
         self._muon.load_state_dict(state["muon"])
         self._adam.load_state_dict(state["adam"])
 

@@ -23,7 +23,7 @@ SHAPES = {"default": DEFAULT, "fast": replace(DEFAULT, widths=(16, 32, 64))}
 
 @dataclass(frozen=True)
 class Options:
-    """Saved with the run as options.json, and in the style's card. The defaults made the bundled looks."""
+    """Saved with the run as options.json, and in the style's card."""
 
     steps: int = 8500
     seed: int = 0
@@ -33,7 +33,7 @@ class Options:
     gradient: float = 0.6
     features: float = 0.5
     costly_every: int = 2  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
-    shift: float = 0.0  # reached at half of the steps; steadier results, and softer ones
+    shift: float = 0.5  # reached at half of the steps
     shift_from: float = 0.2  # share of the steps
     adversarial: float = 0.05
     adversarial_from: float = 0.45  # share of the steps

@@ -11,7 +11,9 @@ import numpy as np
 from training.options import run_command
 from vidstyle import preview
 from vidstyle.catalog import list_styles, load_found
+from vidstyle.images import check_target, write_picture
 from vidstyle.job import EngineOptions
+from vidstyle.picture import Picture, encode_picture
 
 HEAD = slice(0, 290), slice(75, 375)  # of the portrait's 512x512; the eyes are 42 pixels apart
 LARGER = 1.7  # times: where the looks are at their best
@@ -30,11 +32,12 @@ def main() -> None:
     parser.add_argument("photo", type=Path, nargs="?", help="a picture, or a video (default: the portrait)")
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).with_suffix(".jpg"), help="sheet")
     args = parser.parse_args()
+    check_target(args.out, [args.photo] if args.photo else [], overwrite=True)
     image = preview.sample_picture(args.photo) if args.photo else portrait()
     styles = [(found.name, load_found(found)) for found in list_styles() if found.origin == "package"]
     sheet = preview.contact_sheet(list(preview.looks(image, styles, EngineOptions())))
     small = cv2.resize(sheet, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(args.out), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    write_picture(args.out, encode_picture(Picture(small), args.out.suffix))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def open_url(url: str, name: str, timeout: float) -> Any:
     began = time.monotonic()
     safe = "".join(map(chr, range(33, 127)))  # spaces and other alphabets are written as %xx, all else stays
     try:
-        return av.open(
+        container = av.open(
             quote(url.partition("#")[0], safe=safe),
             metadata_errors="replace",
             container_options=_options(scheme, timeout),
@@ -45,6 +45,11 @@ def open_url(url: str, name: str, timeout: float) -> Any:
         raise SourceError(f"{name} is not a video that can be read: a page that shows one is none itself") from error
     except (OSError, av.error.FFmpegError) as error:
         raise SourceError(f"cannot read {name}: {reason(error, timeout, url)}") from error
+    if time.monotonic() - began >= PATIENCE * timeout:
+        # FFmpeg was interrupted while it looked for streams, and calls that opened: some formats then seem to end.
+        container.close()
+        raise SourceError(f"cannot read {name}: {_SILENCE.format(timeout)}")
+    return container
 
 
 def _options(scheme: str, timeout: float) -> dict[str, str]:

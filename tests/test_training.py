@@ -87,6 +87,31 @@ def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> 
     assert float(losses.gradient_l1(x, x + 0.5, torch.from_numpy(weight))) < 1e-6  # brightness is L1's
 
 
+def test_lines_are_compared_by_their_contrast_and_not_by_their_place() -> None:
+    x, y, a, b = pair(0, 2, 3, 18, 22)
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 18, 22)).astype(np.float32)
+
+    def rms(image: np.ndarray, top: int, left: int) -> float:
+        luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+        around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
+        return float(np.sqrt((around[top : top + 8, left : left + 8] ** 2).mean() + 1e-4))
+
+    want = [
+        abs(rms(a[n], top, left) - rms(b[n], top, left)) * weight[n, 0, 1 + top : 9 + top, 1 + left : 9 + left].mean()
+        for n in range(2)
+        for top in (0, 4, 8)
+        for left in (0, 4, 8, 12)
+    ]
+    got = float(losses.line_contrast(x, y, torch.from_numpy(weight)))
+    assert got == pytest.approx(np.mean(want), rel=1e-5)
+    line = torch.zeros(1, 3, 34, 34)
+    line[..., 13] = 1
+    even, soft = torch.ones(1, 1, 34, 34), F.avg_pool2d(line, (1, 5), 1, (0, 2))
+    moved = line.roll(1, -1)
+    assert losses.weighted_l1(moved, line, even) >= losses.weighted_l1(soft, line, even)  # a soft line pays off
+    assert float(losses.line_contrast(moved, line, even)) < 0.3 * float(losses.line_contrast(soft, line, even))
+
+
 def test_shift_consistency_is_the_rms_of_what_both_crops_show() -> None:
     x, _, a, _ = pair(0, 2, 3, 20, 20)
     noise = np.random.default_rng(1).normal(0, 0.1, (2, 3, 16, 16))

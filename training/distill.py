@@ -28,6 +28,7 @@ from training.losses import (
     draw_mix,
     generator_loss,
     gradient_l1,
+    line_contrast,
     psnr,
     shift_consistency,
     texture,
@@ -87,6 +88,9 @@ def train(
             "l1": weighted_l1(out, crops.target, crops.weight),
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
         }
+        if options.contrast:
+            late = options.contrast * ramp(options, run.step)
+            terms["contrast"] = late * line_contrast(out, crops.target, crops.weight)
         some = slice(0, len(a), options.costly_every)
         with autocast:
             terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])

@@ -31,6 +31,7 @@ class Options:
     lr: float = 1.5e-3
     ema: float = 0.998
     gradient: float = 0.6
+    contrast: float = 0.0  # of lines; reached as ``shift`` is
     features: float = 0.5
     costly_every: int = 2  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
     shift: float = 0.5  # reached at half of the steps

@@ -24,16 +24,24 @@ KINDS = {"paper": 1.0, "released": 0.1}  # with the weight of the style term
 
 def surface(x: Tensor, radius: int = RADIUS, eps: float = EPS) -> Tensor:
     """Guided filter (He et al., 2010) of each channel by itself; windows at the border are of what is inside."""
-    side = 2 * radius + 1
+    with torch.autocast(x.device.type, enabled=False):  # a variance is a difference of two means
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        down, across = (_means(n, radius, x) for n in x.shape[-2:])
 
-    def box(y: Tensor) -> Tensor:  # down, then across: the same mean from a fifth of the reads
-        y = F.avg_pool2d(y, (side, 1), 1, (radius, 0), count_include_pad=False)
-        return F.avg_pool2d(y, (1, side), 1, (0, radius), count_include_pad=False)
+        def box(y: Tensor) -> Tensor:  # as two products: a third of the time that pooling takes on a CPU
+            return down @ y @ across.mT
 
-    mean = box(x)
-    variance = box(x * x) - mean * mean
-    a = variance / (variance + eps)
-    return box(a) * x + box(mean - a * mean)
+        mean = box(x)
+        variance = box(x * x) - mean * mean
+        a = variance / (variance + eps)
+        return box(a) * x + box(mean - a * mean)
+
+
+def _means(size: int, radius: int, like: Tensor) -> Tensor:
+    """[size, size]: its product with a column is the mean of at most ``radius`` places either way of each."""
+    place = torch.arange(size, device=like.device)
+    near = ((place[:, None] - place).abs() <= radius).to(like.dtype)
+    return near / near.sum(1, keepdim=True)
 
 
 class StyleCritic(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,11 @@ import pytest
 import torch
 from portrait_crops import crops, paired, same_weights
 from processes import launch
-from style_files import TINY
+from style_files import TINY, write_style
 
 from training import expression, ttn
 from training.ttn import Options, Pictures
-from training.world import TrainingError
+from training.world import TrainingError, World
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import Interrupted, SourceError
 from vidstyle.network import Architecture
@@ -94,6 +95,31 @@ def test_pairs_are_learned_first(tmp_path: Path, folders: tuple[Path, Path, Path
     ttn.train(tmp_path / "alone", folders[0], folders[1], None, replace(options, steps=2))
 
 
+def test_the_terms_after_the_pairs_are_not_stepped_by_what_was_remembered_of_them(
+    tmp_path: Path, folders: tuple[Path, Path, Path]
+) -> None:
+    """Gradients become many times larger there: by its memory Adam would step as many times too far."""
+    options = replace(OPTIONS, steps=21, warm=20, warm_lr=1e-3, lr=1e-2, content=1e9)
+    weights = {}
+
+    for stop in (20, 21):
+        with contextlib.suppress(Interrupted):
+            ttn.train(tmp_path / "run", *folders, options, stop_at(stop))  # type: ignore[arg-type]
+        weights[stop] = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["network"]
+    moved = max(float((weights[21][name] - weights[20][name]).abs().max()) for name in weights[20])
+    assert 0 < moved <= 1.001 * options.lr / ttn.RISE
+
+
+def test_a_style_of_the_same_shape_may_be_the_start(tmp_path: Path) -> None:
+    path = write_style(tmp_path / "mine.safetensors", seed=5)
+    begun = ttn.Translation(replace(OPTIONS, start=str(path)), World(torch.device("cpu")))
+    for name, value in load_style(path).weights.items():
+        assert torch.equal(begun.network.named_weights()[name], torch.from_numpy(value).float())
+        assert torch.equal(begun.average.named_weights()[name], torch.from_numpy(value).float())
+    with pytest.raises(TrainingError, match="anime is of another shape"):
+        ttn.Translation(replace(OPTIONS, start="anime"), World(torch.device("cpu")))
+
+
 def test_the_papers_reading_of_the_losses_is_there_too(tmp_path: Path, folders: tuple[Path, Path, Path]) -> None:
     options = replace(OPTIONS, warm=0, steps=1)
     terms = {}
@@ -150,7 +176,7 @@ sys.path[:0] = sys.argv[2:]
 import torch
 from training import ttn
 from training.world import join
-from style_files import TINY
+from style_files import TINY, write_style
 from test_ttn import OPTIONS
 torch.set_num_threads(1)
 ttn.NETWORKS["student"] = TINY

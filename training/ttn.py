@@ -29,12 +29,14 @@ from training.sheets import write_sheet
 from training.texture import StyleCritic
 from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.world import TrainingError, World, join
+from vidstyle.catalog import find_style
 from vidstyle.network import Architecture
-from vidstyle.style import Card, save_style
+from vidstyle.style import Card, Style, save_style
 
 log = logging.getLogger("ttn")
 
 RESULT = "ttn.safetensors"
+RISE = 100  # steps to the full learning rate
 NETWORKS = {"ttn": Architecture("ttn"), "student": DEFAULT}
 
 
@@ -44,6 +46,7 @@ class Options(Basics):
     batch: int = 16
     size: int = 256  # pixels of a crop
     network: str = "ttn"  # or student
+    start: str = ""  # a style of that shape, by name or path, to go on from; without one, random weights
     lr: float = 1e-4
     ema: float = 0.998
     style: str = "released"  # see training.texture; the other is paper
@@ -121,6 +124,8 @@ class Translation:
                 named["gate.weight"].mul_(0.1)
                 named["head.weight"].mul_(0.1)
                 named["gate.bias"].fill_(1)
+        if options.start:
+            self.network.load(_start(options.start, arch).weights)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.critic = StyleCritic(options.style)
         for module in (self.network, self.average, self.critic):
@@ -132,6 +137,13 @@ class Translation:
     def parts(self) -> dict[str, object]:
         names = ("network", "average", "critic", "opt_network", "opt_critic")
         return {name: getattr(self, name) for name in names}
+
+
+def _start(name: str, arch: Architecture) -> Style:
+    style = find_style(name)
+    if style.card.architecture != arch:
+        raise TrainingError(f"{name} is of another shape than the network: start from a {arch.name}, or from nothing")
+    return style
 
 
 @dataclass(frozen=True)
@@ -153,15 +165,24 @@ class Judges:
         return cls(features, net, pictures.expressions(bounds))
 
 
-def warm_step(t: Translation, pictures: Pictures, options: Options, loop: Loop, rng: torch.Generator) -> None:
+def _set_rate(t: Translation, lr: float, since: int) -> None:
+    """Rise to ``lr`` over `RISE` steps, from no memory of other losses: on theirs Adam would step far beyond it."""
+    if since == 0:
+        t.opt_network.state.clear()
+    for group in t.opt_network.param_groups:
+        group["lr"] = lr * min(1.0, (since + 1) / RISE)
+
+
+def warm_step(
+    t: Translation, pictures: Pictures, options: Options, loop: Loop, rng: torch.Generator, step: int
+) -> None:
     """One step on pairs of the same z, or, without pairs, on giving the photo back."""
     device, batch = loop.world.device, options.batch
     sources = pictures.photos if pictures.sources is None else pictures.sources
     targets = pictures.photos if pictures.targets is None else pictures.targets
     picks = torch.randint(len(sources), (batch,), generator=rng)
     transform = gem.draw(batch, options.geometry, rng)
-    for group in t.opt_network.param_groups:
-        group["lr"] = options.warm_lr
+    _set_rate(t, options.warm_lr, step)
 
     def loss(rows: slice) -> dict[str, Tensor]:
         still = torch.zeros(len(picks[rows]), dtype=torch.bool)
@@ -182,7 +203,13 @@ def _autocast(options: Options, device: torch.device) -> torch.autocast:
 
 
 def unpaired_step(
-    t: Translation, pictures: Pictures, judges: Judges, options: Options, loop: Loop, rng: torch.Generator
+    t: Translation,
+    pictures: Pictures,
+    judges: Judges,
+    options: Options,
+    loop: Loop,
+    rng: torch.Generator,
+    step: int,
 ) -> None:
     """The paper's step: the network by all terms, then the critics on the same pictures."""
     device, batch, size = loop.world.device, options.batch, options.size
@@ -192,8 +219,7 @@ def unpaired_step(
     mix = losses.draw_mix(rng, device)
     made = torch.empty(batch, 3, size, size, device=device)
     still = torch.zeros(batch, dtype=torch.bool)
-    for group in t.opt_network.param_groups:
-        group["lr"] = options.lr
+    _set_rate(t, options.lr, step - options.warm)
 
     def network_loss(rows: slice) -> dict[str, Tensor]:
         x = gem.apply(as_pictures(pictures.photos, picks[rows], still[rows], device), here[rows])
@@ -243,9 +269,9 @@ def train(
     for step in loop:
         rng = loop.rng(step)
         if step < options.warm:
-            warm_step(t, pictures, options, loop, rng)
+            warm_step(t, pictures, options, loop, rng, step)
         else:
-            unpaired_step(t, pictures, judges, options, loop, rng)
+            unpaired_step(t, pictures, judges, options, loop, rng, step)
         follow(t.average, t.network, min(options.ema, (1 + step) / (10 + step)))
         if loop.leads and loop.due(options.sheet_every):
             sheet(t.average, pictures, options, run / f"sheet-{step + 1:06d}.png")

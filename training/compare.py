@@ -12,11 +12,10 @@ import json
 import logging
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-from training import measures, portraits, preference
+from training import measures, portraits, preference, sheets
 from training.options import run_command
 from training.stages import EXEMPLARS, PHOTOS
 from training.student import drawn
@@ -65,7 +64,7 @@ def compare(
     (out / "figures.json").write_text(json.dumps(everything, indent=1))
     (out / "table.md").write_text(measures.table(rows) + "\n\n" + _sweep_table(swept) + "\n")
     columns = [np.concatenate([photos[i], *(made[i] for made in results.values())]) for i in range(min(8, len(photos)))]
-    cv2.imwrite(str(out / "sheet.png"), np.concatenate(columns, 1)[..., ::-1])
+    sheets.write_picture(out / "sheet.png", np.concatenate(columns, 1))
     if len(results) > 1:
         preference.write(out / "preference.html", photos, results)
     return rows

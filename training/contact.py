@@ -10,6 +10,7 @@ import numpy as np
 
 from training.data import SIDE
 from training.measures import turned
+from training.sheets import write_picture
 from training.sweeps import Look, at_scale
 from training.warping import pictures
 
@@ -30,7 +31,7 @@ def people(student: Look, teacher: Look, canvases: Sequence[np.ndarray], path: P
         rows = [half, teacher(half), student(half), at_scale(student, canvas, 34), at_scale(student, canvas, 136)]
         rows.append(turned(student, half[None], 60)[0])
         columns.append(np.concatenate([row[48:-48, 48:-48] for row in rows]))
-    _write(path, np.concatenate(columns, 1))
+    write_picture(path, np.concatenate(columns, 1))
 
 
 def scenes(student: Look, teacher: Look, clips: Sequence[Path], path: Path, at: int = 20) -> None:
@@ -41,8 +42,4 @@ def scenes(student: Look, teacher: Look, clips: Sequence[Path], path: Path, at: 
         row = np.concatenate([source, teacher(source), student(source)], 1)
         height = round(row.shape[0] * 3 * WIDTH / row.shape[1])
         rows.append(cv2.resize(row, (3 * WIDTH, height), interpolation=cv2.INTER_AREA))
-    _write(path, np.concatenate(rows))
-
-
-def _write(path: Path, image: np.ndarray) -> None:
-    cv2.imwrite(str(path), image[..., ::-1])
+    write_picture(path, np.concatenate(rows))

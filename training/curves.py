@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.sheets import write_picture
+
 WIDTH, HEIGHT, COLUMNS = 420, 240, 3
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 30
 INK, FAINT, LINE = (40, 40, 40), (225, 200, 175), (170, 90, 20)  # BGR
@@ -74,7 +76,7 @@ def draw(stats: Path, path: Path) -> None:
     panels += [np.full_like(panels[0], 255)] * (-len(panels) % min(COLUMNS, len(panels)))
     columns = min(COLUMNS, len(panels))
     rows = [np.concatenate(panels[i : i + columns], 1) for i in range(0, len(panels), columns)]
-    cv2.imwrite(str(path), np.concatenate(rows))
+    write_picture(path, np.concatenate(rows)[..., ::-1])
 
 
 def _write(image: np.ndarray, text: str, at: tuple[int, int], size: float) -> None:

@@ -181,8 +181,8 @@ def build(
     inputs, kinds = cache / "sources.npy", cache / "kinds.npy"
     if not kinds.exists():
         source, kind = sources(folder, clips, detector)
-        np.save(inputs, source)
-        np.save(kinds, kind)
+        _save(inputs, source)
+        _save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
     outputs = f"{teacher.card.sha256[:16]}{f'-{limit}' if limit else ''}"
     if limit and limit < len(source):
@@ -200,5 +200,13 @@ def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
         return np.load(path)
     log.info("running the teacher for %s", path)
     made = make()
-    np.save(path, made)
+    _save(path, made)
     return made
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """Whole or not at all: half a file would be taken for what was made before."""
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.save(file, array)
+    part.replace(path)

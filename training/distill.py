@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -36,6 +35,7 @@ from training.losses import (
 )
 from training.options import run_command, set_options
 from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
+from training.sheets import write_sheet
 from training.world import TrainingError, World, join
 from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
@@ -146,9 +146,7 @@ def train(
 def sheet(network: Network, crops: object, path: Path) -> None:
     """Rows of source, teacher, student, at most eight columns."""
     source, target = crops.source[:8], crops.target[:8]  # type: ignore[attr-defined]
-    rows = [torch.cat(list(x.float().clamp(-1, 1)), -1) for x in (source, target, network(source))]
-    picture = ((torch.cat(rows, -2) + 1) * 127.5).byte().permute(1, 2, 0).cpu().numpy()
-    cv2.imwrite(str(path), picture[..., ::-1])
+    write_sheet(path, [source, target, network(source)])
 
 
 LOOKS = {

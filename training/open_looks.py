@@ -18,6 +18,7 @@ import numpy as np
 
 from training.pictures import read_all
 from training.portraits import Detector, Options, aligned, detector_file, fault, resampled, sheet
+from training.sheets import write_picture
 from vidstyle.errors import SourceError
 
 log = logging.getLogger("open_looks")
@@ -175,7 +176,7 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
             continue
         crop, points = aligned(read.image, faces[0, 4:14].reshape(5, 2), SIDE)
         picture = LOOKS[look](crop, points, np.random.default_rng([seed, number]))
-        cv2.imwrite(str(folder / f"{look}-{len(drawn):04d}.png"), picture[..., ::-1])
+        write_picture(folder / f"{look}-{len(drawn):04d}.png", picture)
         drawn.append(picture)
     if not drawn:
         raise SourceError(f"{source}: no portrait is good enough to be drawn (single faces from the front)")

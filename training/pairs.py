@@ -22,6 +22,7 @@ import numpy as np
 
 from training import portraits
 from training.analogies import Maker, Pieces
+from training.sheets import write_picture
 from training.warps import oval, warp_to
 from vidstyle.errors import SourceError
 
@@ -158,7 +159,7 @@ def show(pairs: Pairs, path: Path, most: int = 24) -> None:
     """A sheet of photo above drawing, side by side."""
     both = [np.concatenate([a, b]) for a, b in zip(pairs.source[:most], pairs.target[:most], strict=True)]
     rows = [np.concatenate(both[i : i + 8], 1) for i in range(0, len(both) - len(both) % 8 or len(both), 8)]
-    cv2.imwrite(str(path), np.concatenate([row for row in rows if row.shape == rows[0].shape])[..., ::-1])
+    write_picture(path, np.concatenate([row for row in rows if row.shape == rows[0].shape]))
 
 
 def main() -> None:

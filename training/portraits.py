@@ -21,6 +21,7 @@ import numpy as np
 
 from training.data import held_out
 from training.pictures import Read, count, read_all
+from training.sheets import write_picture
 from vidstyle.download import download
 from vidstyle.errors import SourceError
 from vidstyle.paths import cache_dir
@@ -273,7 +274,7 @@ def sheet(pictures: list[np.ndarray], path: Path, columns: int = 12, most: int =
     small = [cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in chosen]
     small += [np.full((side, side, 3), 255, np.uint8)] * (-len(small) % min(columns, len(small)))
     rows = [np.concatenate(small[i : i + columns], 1) for i in range(0, len(small), columns)]
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
+    write_picture(path, np.concatenate(rows))
 
 
 def main() -> None:

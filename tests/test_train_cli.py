@@ -19,7 +19,7 @@ import torch
 from faces import draw_face, drawn_as
 from test_portraits import FixedDetector
 
-from training import measures, portraits, recipes, student
+from training import distill, measures, portraits, recipes, student
 from training.chain import Chain, OnStep, Stage
 from training.crops import CropOptions
 from training.world import TrainingError
@@ -184,6 +184,19 @@ def test_a_loss_that_is_not_finite_names_its_terms_and_keeps_the_checkpoint(made
 
     with pytest.raises(TrainingError, match=r"loss of step \d is not finite.*l1.*lr lower"):
         student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, lr=1e30, steps=20))
+
+
+def test_only_a_loss_that_is_not_finite_asks_for_a_lower_rate(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    def full(path: Path, _: object) -> None:
+        raise TrainingError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(distill, "write_sheet", full)
+    with pytest.raises(TrainingError, match=r"sheet-000001\.png: No space left on device$"):
+        student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, steps=1))
 
 
 @pytest.fixture(scope="module")

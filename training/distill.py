@@ -36,7 +36,7 @@ from training.losses import (
 from training.options import run_command, set_options
 from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
 from training.sheets import write_sheet
-from training.world import TrainingError, World, join
+from training.world import DivergedError, World, join
 from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
@@ -104,7 +104,7 @@ def train(
         loss = sum(terms.values(), start=torch.zeros((), device=device))
         if not torch.isfinite(loss):
             values = {name: float(value.detach()) for name, value in terms.items()}
-            raise TrainingError(f"the loss of step {run.step} is not finite: {values}")
+            raise DivergedError(f"the loss of step {run.step} is not finite: {values}")
         run.opt_student.zero_grad(set_to_none=True)
         loss.backward()
         world.average_gradients(run.student.parameters())

@@ -23,7 +23,7 @@ from training import distill, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
 from training.data import Canvases
-from training.world import TrainingError
+from training.world import DivergedError, TrainingError
 from vidstyle.errors import Interrupted
 from vidstyle.network import Architecture
 from vidstyle.style import Card, load_style, save_style
@@ -137,9 +137,9 @@ def _train(
     cropper = Cropper(data, options.crops, device)
     try:
         distill.train(state, cropper, network.to(device), options, run, on_step=on_step)
-    except TrainingError as error:
+    except DivergedError as error:
         kept = f"; {checkpoint} is kept" if checkpoint.exists() else ""
-        raise TrainingError(f"{error}{kept}: set student.lr lower") from error
+        raise DivergedError(f"{error}{kept}: set student.lr lower") from error
     except Interrupted:  # raised between two steps: nothing of what was learned is lost
         state.save(checkpoint)
         raise

@@ -16,6 +16,10 @@ class TrainingError(VidstyleError):
     """A training cannot go on: bad options, bad data, a loss that is not finite, no memory, no disk."""
 
 
+class DivergedError(TrainingError):
+    """A loss is not finite."""
+
+
 @dataclass(frozen=True)
 class World:
     """This process among those that train together."""

@@ -61,3 +61,12 @@ def kept_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread(request: pytest.FixtureRequest) -> None:
+    """For pictures that are too small to share out."""
+    import torch
+
+    request.getfixturevalue("kept_threads")
+    torch.set_num_threads(1)

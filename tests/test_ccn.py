@@ -22,9 +22,7 @@ OPTIONS = Options(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stop_at(step: int) -> object:

@@ -18,9 +18,7 @@ from training.world import TrainingError
 POINTS = np.array([[45, 55], [83, 55], [64, 75], [50, 93], [78, 93]], np.float32)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def ellipse(at: tuple[float, float], width: float, height: float, count: int) -> np.ndarray:

@@ -17,9 +17,7 @@ TINY = Shape(8, (4, 3), latent=5, mapping=2)
 ALONE = World(torch.device("cpu"))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rng(seed: int = 0) -> torch.Generator:

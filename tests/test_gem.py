@@ -12,10 +12,7 @@ from training import gem
 from training.gem import Geometry, Transform
 from training.world import TrainingError
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rng(seed: int = 0) -> torch.Generator:

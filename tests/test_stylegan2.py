@@ -21,9 +21,7 @@ CHANNELS = (6, 5, 4)
 TINY = Shape(16, CHANNELS, latent=8, mapping=3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def published(seed: int = 0) -> dict[str, reference.State]:

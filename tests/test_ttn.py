@@ -25,9 +25,11 @@ from vidstyle.style import load_style
 OPTIONS = Options(steps=4, batch=2, size=16, network="student", warm=2, seed=3, log_every=1, sheet_every=4)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ttn.NETWORKS, "student", TINY)
 
 

@@ -17,10 +17,7 @@ from training.texture import StyleCritic, surface
 from training.ttn_losses import Pyramid, content_loss, perception_loss, tv_loss
 from training.world import TrainingError
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pictures(seed: int, *shape: int) -> tuple[torch.Tensor, np.ndarray]:

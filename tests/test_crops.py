@@ -1,0 +1,96 @@
+"""Canvases and training crops by their geometry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from distilling import SMALL, crops
+
+from training.crops import CropOptions
+from training.data import EYES, SIDE, empty_canvas, face_canvas, held_out
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize("exact", [0.0, 1.0])
+def test_source_and_target_are_cut_alike(exact: float) -> None:
+    """The target is the source at half size, so that any two cuts of one place show the same."""
+    options = replace(SMALL, pairs=24, noise=0, gain=0, exact=exact, eyes=(30, 100), near=(30, 100), empty=0)
+    cut = crops(options)
+    error = (cut.source - cut.target).abs()
+    assert error.mean() < 0.004 and error.amax((1, 2, 3)).median() < 0.02
+    assert (cut.source.flip(-1) - cut.target).abs().mean() > 0.05  # the pictures would tell
+    assert cut.source.std((0, 1)).mean() > 0.1
+
+
+def test_a_crops_partner_is_moved_by_whole_pixels() -> None:
+    options = replace(SMALL, noise=0)
+    for seed in range(8):
+        cut = crops(options, seed)
+        dy, dx = cut.shift
+        assert 0 <= dy <= 3 and 0 <= dx <= 3
+        for name in ("source", "target", "weight"):
+            a, b = getattr(cut, name).chunk(2)
+            torch.testing.assert_close(a[..., dy:, dx:], b[..., : 32 - dy, : 32 - dx], rtol=0, atol=0)
+
+
+def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
+    options = replace(CropOptions(), side=16, pairs=400)
+    cut = crops(options)
+    assert cut.source.shape == cut.target.shape == (800, 3, 16, 16) and cut.weight.shape == (800, 1, 16, 16)
+    assert cut.source.abs().max() <= 1 and cut.target.abs().max() <= 1
+    faces = cut.eyes[cut.eyes > 0]
+    assert options.eyes[0] <= faces.min() < options.near[0] and options.near[1] < faces.max() <= options.eyes[1]
+    assert (cut.eyes == 0).float().mean() == pytest.approx(options.empty, abs=0.06)
+    assert (faces == EYES).float().mean() == pytest.approx(options.exact, abs=0.08)
+    assert cut.weight.min() >= 1 and cut.weight.max() <= 4
+    assert (cut.weight[:400][cut.eyes == 0] == 1).all()
+    assert len(crops(options, paired=False).eyes) == 800
+
+
+def test_crops_follow_from_the_seed_alone() -> None:
+    first, again, other = crops(SMALL, 1), crops(SMALL, 1), crops(SMALL, 2)
+    assert torch.equal(first.source, again.source) and torch.equal(first.target, again.target)
+    assert not torch.equal(first.source, other.source)
+
+
+def test_a_face_canvas_has_the_nose_in_the_middle_and_a_known_eye_distance() -> None:
+    image = np.zeros((400, 500, 3), np.uint8)
+    points = np.array([[200, 150], [240, 150], [220, 175], [205, 200], [235, 200]], np.float64)
+    for x, y in points[:3].astype(int):
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    canvas = face_canvas(image, points)
+    assert canvas.shape == (2 * SIDE, 2 * SIDE, 3)
+    scale = 2 * EYES / (50 * 0.95)  # from the eyes to the mouth: more than between the eyes
+    for point in points[:3]:
+        x, y = ((point - points[2]) * scale + SIDE).astype(int)
+        assert canvas[y, x].min() > 200
+
+
+def test_an_empty_canvas_keeps_clear_of_faces() -> None:
+    image = np.zeros((300, 300, 3), np.uint8)
+    image[:, :160] = 255  # the face's half
+    for seed in range(5):
+        canvas = empty_canvas(image, [np.array([0, 0, 160, 300])], np.random.default_rng(seed))
+        assert canvas is None or canvas.max() == 0
+    assert empty_canvas(image, [np.array([0, 0, 300, 300])], np.random.default_rng(0)) is None
+
+
+def test_the_same_pictures_are_held_out_in_every_run() -> None:
+    kept = [name for name in (f"{i}.jpg" for i in range(2000)) if held_out(name)]
+    assert 0.04 < len(kept) / 2000 < 0.08
+    assert kept[:3] == [name for name in (f"{i}.jpg" for i in range(2000)) if held_out(name)][:3]
+
+
+def test_a_share_of_the_crops_keeps_pairs_together() -> None:
+    whole = crops(replace(SMALL, pairs=4))
+    part = whole.rows(slice(2, 4))
+    for name in ("source", "target", "weight"):
+        values = getattr(whole, name)
+        assert torch.equal(getattr(part, name), torch.cat([values[2:4], values[6:8]]))
+    assert torch.equal(part.eyes, whole.eyes[2:4]) and part.shift == whole.shift
+    apart = crops(replace(SMALL, pairs=4), paired=False)
+    assert torch.equal(apart.rows(slice(0, 2)).eyes, torch.cat([apart.eyes[0:2], apart.eyes[4:6]]))

@@ -1,0 +1,123 @@
+"""The losses of distillation against references written here, in float64."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from distilling import CPU, pair
+from style_files import random_weights
+from torch.nn import functional as F
+
+from engines.torch import Network
+from training import losses
+from vidstyle.network import Architecture
+
+TTN = Architecture("ttn")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_l1_counts_faces_more() -> None:
+    x, y, a, b = pair()
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 9, 11)).astype(np.float32)
+    got = losses.weighted_l1(x, y, torch.from_numpy(weight))
+    assert float(got) == pytest.approx((np.abs(a - b) * weight).mean(), rel=1e-6)
+
+
+def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> None:
+    x, y, a, b = pair()
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 9, 11)).astype(np.float32)
+    want = 0.0
+    for n, c, i, j in np.ndindex(2, 3, 7, 9):
+        d = (a - b)[n, c, i : i + 3, j : j + 3]
+        slopes = abs(d[1, 2] - d[1, 1]) + abs(d[2, 1] - d[1, 1])
+        laplacian = abs(d[0, 1] + d[2, 1] + d[1, 0] + d[1, 2] - 4 * d[1, 1])
+        want += float(weight[n, 0, i + 1, j + 1]) * (slopes + 0.5 * laplacian)
+    assert float(losses.gradient_l1(x, y, torch.from_numpy(weight))) == pytest.approx(want / (2 * 3 * 7 * 9), rel=1e-5)
+    assert float(losses.gradient_l1(x, x + 0.5, torch.from_numpy(weight))) < 1e-6  # brightness is L1's
+
+
+def test_lines_are_compared_by_their_contrast_and_not_by_their_place() -> None:
+    x, y, a, b = pair(0, 2, 3, 18, 22)
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 18, 22)).astype(np.float32)
+
+    def rms(image: np.ndarray, top: int, left: int) -> float:
+        luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+        around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
+        return float(np.sqrt((around[top : top + 8, left : left + 8] ** 2).mean() + 1e-4))
+
+    want = [
+        abs(rms(a[n], top, left) - rms(b[n], top, left)) * weight[n, 0, 1 + top : 9 + top, 1 + left : 9 + left].mean()
+        for n in range(2)
+        for top in (0, 4, 8)
+        for left in (0, 4, 8, 12)
+    ]
+    got = float(losses.line_contrast(x, y, torch.from_numpy(weight)))
+    assert got == pytest.approx(np.mean(want), rel=1e-5)
+    line = torch.zeros(1, 3, 34, 34)
+    line[..., 13] = 1
+    even, soft = torch.ones(1, 1, 34, 34), F.avg_pool2d(line, (1, 5), 1, (0, 2))
+    moved = line.roll(1, -1)
+    assert losses.weighted_l1(moved, line, even) >= losses.weighted_l1(soft, line, even)  # a soft line pays off
+    assert float(losses.line_contrast(moved, line, even)) < 0.3 * float(losses.line_contrast(soft, line, even))
+
+
+def test_shift_consistency_is_the_rms_of_what_both_crops_show() -> None:
+    x, _, a, _ = pair(0, 2, 3, 20, 20)
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, 3, 16, 16))
+    moved = torch.from_numpy(a[..., 4:, 2:18] + noise).float()
+    want = np.sqrt((noise[..., :12, :14] ** 2).mean((1, 2, 3)) + 1e-6).mean()
+    assert float(losses.shift_consistency(x[..., :16, :16], moved, (4, 2))) == pytest.approx(want, rel=1e-4)
+    assert float(losses.shift_consistency(x[..., :16, :16], x[..., 4:, 2:18], (4, 2))) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_features_are_the_published_encoder() -> None:
+    weights = random_weights(TTN)
+    x, y, a, b = pair(0, 2, 3, 16, 20)
+
+    def layer(h: torch.Tensor, name: str, stride: int = 1) -> torch.Tensor:
+        w, bias = (torch.from_numpy(weights[f"{name}.{part}"]).double() for part in ("weight", "bias"))
+        h = F.pad(h, (0, 1, 0, 1)) if stride == 2 else h
+        return F.leaky_relu(F.conv2d(h, w, bias, stride, 0 if stride == 2 else w.shape[-1] // 2), 0.2)
+
+    def encoder(picture: np.ndarray) -> list[torch.Tensor]:
+        half = layer(layer(layer(torch.from_numpy(picture), "conv0"), "conv1", 2), "conv2")
+        return [half, layer(layer(half, "conv3", 2), "conv4")]
+
+    want = sum(float((p - q).abs().mean() / q.abs().mean()) for p, q in zip(encoder(a), encoder(b), strict=True))
+    network = Network(TTN, weights)
+    features = losses.TeacherFeatures(network)
+    loss = features(x.requires_grad_(), y)
+    assert loss.item() == pytest.approx(want, rel=1e-4)
+    loss.backward()
+    assert x.grad is not None and all(value.grad is None for value in network.parameters())
+    assert not list(features.parameters())
+    assert features(y, y).item() == 0
+
+
+def test_the_critic_is_the_published_one() -> None:
+    critic = losses.PatchGAN()
+    assert sum(value.numel() for value in critic.parameters()) == 286_561
+    assert critic(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 8, 8)
+    real, fake, r, f = pair()
+    assert losses.discriminator_loss(real, fake).item() == pytest.approx(0.5 * (((r - 1) ** 2).mean() + (f**2).mean()))
+    assert losses.generator_loss(fake).item() == pytest.approx(((f - 1) ** 2).mean())
+
+
+def test_texture_is_a_random_grey_of_the_published_range() -> None:
+    x, _, a, _ = pair()
+    mixes = torch.stack([losses.draw_mix(torch.Generator().manual_seed(seed), CPU) for seed in range(300)])
+    torch.testing.assert_close(mixes.sum(1), torch.ones(300))
+    red_to_green = mixes[:, 0] / mixes[:, 1]
+    assert 0.199 / 0.687 <= red_to_green.min() < 0.35 and 0.7 < red_to_green.max() <= 0.399 / 0.487
+    want = np.einsum("nchw,c->nhw", a, mixes[0].double().numpy())
+    np.testing.assert_allclose(losses.texture(x, mixes[0])[:, 0], want, atol=1e-6)
+
+
+def test_psnr_is_of_pictures() -> None:
+    x, y, a, b = pair()
+    levels = np.sqrt(((a - b) ** 2).mean()) * 127.5
+    assert losses.psnr(x * 1.0, y).item() == pytest.approx(20 * math.log10(255 / levels), rel=1e-5)

@@ -18,10 +18,10 @@ class CropOptions:
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
     empty: float = 0.15  # share of pictures without a face
     exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
-    eyes: tuple[float, float] = (22.0, 170.0)  # pixels between the eyes
+    eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
     near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
     near_share: float = 0.78
-    turn: float = 45.0  # degrees either way
+    turn: float = 90.0  # degrees either way
     upright: float = 0.85  # share turned by at most 15 degrees
     coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
     gain: float = 0.0  # of each colour channel, in source and target alike: for looks that keep a source's colours

@@ -88,9 +88,8 @@ def train(
             "l1": weighted_l1(out, crops.target, crops.weight),
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
         }
-        if options.contrast:
-            late = options.contrast * ramp(options, run.step)
-            terms["contrast"] = late * line_contrast(out, crops.target, crops.weight)
+        if weight_contrast := options.contrast * ramp(options, run.step):
+            terms["contrast"] = weight_contrast * line_contrast(out, crops.target, crops.weight)
         some = slice(0, len(a), options.costly_every)
         with autocast:
             terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])

@@ -31,10 +31,10 @@ class Options:
     lr: float = 1.5e-3
     ema: float = 0.998
     gradient: float = 0.6
-    contrast: float = 0.0  # of lines; reached as ``shift`` is
+    contrast: float = 1.5  # of lines; reached as ``shift`` is
     features: float = 0.5
-    costly_every: int = 2  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
-    shift: float = 0.5  # reached at half of the steps
+    costly_every: int = 4  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
+    shift: float = 1.0  # reached at half of the steps
     shift_from: float = 0.2  # share of the steps
     adversarial: float = 0.05
     adversarial_from: float = 0.45  # share of the steps

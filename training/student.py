@@ -42,13 +42,15 @@ class Options(runs.Options):
     lr: float = 2e-3
     gradient: float = 0.4
     features: float = 0.3
+    contrast: float = 0.0  # pairs hold seams, which are no lines
+    costly_every: int = 2
     shift: float = 0.7
     adversarial: float = 0.03
     adversarial_from: float = 0.4
     adversarial_eyes: tuple[float, float] = (45.0, 130.0)
     crops: CropOptions = field(
         default_factory=lambda: CropOptions(
-            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3, gain=0.1
+            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3, turn=45.0, gain=0.1
         )
     )
     widths: tuple[int, ...] = (32, 64, 96)

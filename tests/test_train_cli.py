@@ -23,6 +23,7 @@ from training import distill, measures, portraits, recipes, student
 from training.chain import Chain, OnStep, Stage
 from training.crops import CropOptions
 from training.world import TrainingError
+from vidstyle.catalog import find_style
 from vidstyle.cli import main
 from vidstyle.errors import Interrupted, SinkError, VidstyleError
 from vidstyle.style import load_style, read_card
@@ -317,23 +318,47 @@ def test_a_missing_extra_is_an_error_with_its_remedy(
     assert "pip install 'vidstyle[train]'" in capsys.readouterr().err
 
 
+def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_named(
+    pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    small = [*TINY[-4:], "expression.steps=2", "expression.batch=2", "expression.size=32", "ttn.steps=2", "ttn.batch=1"]
+    out = tmp_path / "mine.safetensors"
+    wishes = recipes.Wishes(
+        "mine", *pictures, tmp_path / "run", out, detector=Path(__file__), settings=(*small, "ttn.size=32")
+    )
+    chain, told = recipes.chain(wishes), Told()
+    chain.go(told)
+    assert [name for name, _ in told.ended] == [
+        *("crops/photos", "crops/exemplars", "expression", "ttn", "student", "style")
+    ]
+    card, start = read_card(out), find_style(recipes.START)
+    for text in (f"Begun from the weights of the look {recipes.START} (Apache-2.0)", start.card.provenance):
+        assert text in card.provenance
+    weights = load_style(tmp_path / "run" / "ttn" / "ttn.safetensors").weights
+    moved = max(float(np.abs(weights[name].astype(np.float32) - start.weights[name]).max()) for name in weights)
+    assert 0 < moved < 1e-3  # two steps of Adam, from there
+
+
 @pytest.mark.parametrize("mode", ["standard", "full"])
 def test_every_ablation_shares_all_but_what_it_changes(pictures: tuple[Path, Path], tmp_path: Path, mode: str) -> None:
     from dataclasses import replace
 
     whole = recipes.Wishes("x", *pictures, tmp_path / "run", tmp_path / "x.safetensors", mode)
     keys = recipes.chain(whole).keys()
-    for part in recipes.ABLATIONS:
+    for part in recipes.ablations(mode):
         less = recipes.chain(replace(whole, without=part))
         shared = [stage.name for stage in less.stages if not stage.name.endswith(f"-without-{part}")]
+        if (mode, part) == ("standard", "ttn"):
+            shared.remove("pairs")  # in place of the texture network
         assert {name: less.keys()[name] for name in shared} == {name: keys[name] for name in shared}
-        own = {stage.name for stage in less.stages} - set(shared)
+        own = {stage.name for stage in less.stages} - set(shared) - {"pairs"}
         assert own == {
             f"{name}-without-{part}" for name in ("ttn", "student", "style") if (name, part) != ("ttn", "ttn")
         }
         assert len({keys["student"], less.keys()[f"student-without-{part}"]}) == 2
-    with pytest.raises(VidstyleError, match="cannot leave out"):
-        recipes.chain(replace(whole, without="hat"))
+    for nothing in ("hat", *({"ccn"} if mode == "standard" else ())):
+        with pytest.raises(VidstyleError, match=f"cannot leave out '{nothing}' of {mode}: there is .*gem, ttn, per$"):
+            recipes.chain(replace(whole, without=nothing))
 
 
 def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(

@@ -2,9 +2,10 @@
 
 Everything that the trainings share (crops, generator, calibration, pairs, expression) is done once. What is left out:
 
-``ccn``  the texture network sees the raw exemplars alone;
+``ccn``  the texture network sees the raw exemplars alone (only with --mode full: the other way never sees more);
 ``gem``  no turns and no scales;
-``ttn``  the small network learns from the same-z pairs directly (the paper inverts photos into the generator instead);
+``ttn``  the small network learns from pairs directly: of the same z, or by analogies (the paper inverts photos into the
+         generator instead);
 ``per``  no facial perception loss.
 """
 
@@ -21,7 +22,7 @@ from training import measures
 from training.chain import Chain, Stage
 from training.compare import compare
 from training.options import run_command
-from training.recipes import ABLATIONS, MODES, Wishes, chain
+from training.recipes import ABLATIONS, MODES, Wishes, ablations, chain
 
 log = logging.getLogger("ablation")
 
@@ -40,7 +41,7 @@ class Lines:
         log.info("   %s: %.0f s%s", stage.name, seconds, ", done before" if was_done else "")
 
 
-def chains(wishes: Wishes, parts: tuple[str, ...] = ABLATIONS) -> dict[str, tuple[Chain, Path]]:
+def chains(wishes: Wishes, parts: tuple[str, ...]) -> dict[str, tuple[Chain, Path]]:
     """By the table's names: the chain of the whole and of each part left out, with its style file."""
     made = {}
     for part in ("", *parts):
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--exemplars", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
     parser.add_argument("--mode", choices=MODES[1:], default="full")
-    parser.add_argument("--without", nargs="*", choices=ABLATIONS, default=ABLATIONS)
+    parser.add_argument("--without", nargs="*", choices=ABLATIONS, help="parts to leave out (default: all there are)")
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="as ttn.steps=2000")
     for name in ("detector", "generator", "features", "identity", "inception"):
         parser.add_argument(f"--{name}", type=Path)
@@ -68,7 +69,7 @@ def main() -> None:
     wishes = Wishes(
         args.name, args.photos, args.exemplars, args.run, args.run, args.mode, settings=tuple(args.set), **given
     )
-    made = chains(wishes, tuple(args.without))
+    made = chains(wishes, ablations(args.mode) if args.without is None else tuple(args.without))
     for name, (one, _) in made.items():
         log.info("== %s", name)
         one.go(Lines())

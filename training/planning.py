@@ -134,7 +134,8 @@ class Bench:
     def _texture(self) -> tuple[float, int, bool]:
         options = self.options["ttn"]
         small = replace(options, batch=2, steps=3, warm=0, expression="")
-        crops, world = (self.photos, self.exemplars, self.pairs), join(self.wishes.device)
+        made = self.pairs if self.wishes.mode == "full" else None
+        crops, world = (self.photos, self.exemplars, made), join(self.wishes.device)
         return self._paced(
             lambda step: ttn.train(self.folder / "t", *crops, small, step, world), options.steps, options.batch / 2
         )

@@ -15,6 +15,7 @@ from training import student as students
 from training.chain import OnStep, Stage, fingerprint
 from training.recipes import Wishes
 from training.world import join
+from vidstyle.catalog import find_style
 
 PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
 
@@ -91,7 +92,7 @@ def expression(wishes: Wishes, options: expressions.Options) -> Stage:
 
 def texture(wishes: Wishes, options: ttn.Options) -> Stage:
     """The texture network; without CCN it sees the raw exemplars alone."""
-    made = None if wishes.without == "ccn" else wishes.run / "pairs"
+    made = wishes.run / "pairs" if wishes.mode == "full" and wishes.without != "ccn" else None
     judge = str(wishes.run / "expression" / expressions.RESULT)
 
     def work(folder: Path, on_step: OnStep) -> None:
@@ -125,14 +126,27 @@ def style(wishes: Wishes) -> Stage:
 
     def work(folder: Path, on_step: OnStep) -> None:
         trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run)}
+        provenance = f"{card['provenance']}{_begun_from(wishes.run / f'ttn{wishes.tag}')}"
         folder.mkdir(parents=True, exist_ok=True)
         students.finish(
-            wishes.run / f"student{wishes.tag}" / students.RESULT, {**card, "training": trained}, wishes.out
+            wishes.run / f"student{wishes.tag}" / students.RESULT,
+            {**card, "provenance": provenance, "training": trained},
+            wishes.out,
         )
         on_step(1, 1, {})
 
     seen, needs = {**card, "out": str(wishes.out)}, (f"student{wishes.tag}",)
     return Stage(f"style{wishes.tag}", "write the style", needs, seen, work, 1, "file", wishes.out)
+
+
+def _begun_from(texture: Path) -> str:
+    """Whose weights the texture network was begun with, for the card; empty where it was begun from nothing."""
+    options = texture / "options.json"
+    start = json.loads(options.read_text())["start"] if options.exists() else ""
+    if not start:
+        return ""
+    card = find_style(start).card
+    return f". Begun from the weights of the look {card.name} ({card.licence}): {card.provenance}"
 
 
 def _counts(run: Path) -> dict[str, Any]:

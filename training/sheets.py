@@ -15,6 +15,8 @@ from training.world import TrainingError
 def write_picture(path: Path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 3] RGB, whole or not at all, as the kind of file that ``path`` says.
 
+    As `vidstyle.images` does, but without PyAV, which a machine that trains from a pack lacks.
+
     Raises:
         TrainingError: it cannot be written.
     """

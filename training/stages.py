@@ -126,7 +126,8 @@ def style(wishes: Wishes) -> Stage:
 
     def work(folder: Path, on_step: OnStep) -> None:
         trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run)}
-        provenance = f"{card['provenance']}{_begun_from(wishes.run / f'ttn{wishes.tag}')}"
+        begun = _begun_from(wishes.run / f"ttn{wishes.tag}")
+        provenance = f"{card['provenance'].rstrip('.')}. {begun}" if begun else card["provenance"]
         folder.mkdir(parents=True, exist_ok=True)
         students.finish(
             wishes.run / f"student{wishes.tag}" / students.RESULT,
@@ -146,7 +147,7 @@ def _begun_from(texture: Path) -> str:
     if not start:
         return ""
     card = find_style(start).card
-    return f". Begun from the weights of the look {card.name} ({card.licence}): {card.provenance}"
+    return f"Begun from the weights of the look {card.name} ({card.licence}): {card.provenance}"
 
 
 def _counts(run: Path) -> dict[str, Any]:

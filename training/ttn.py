@@ -173,16 +173,13 @@ def _set_rate(t: Translation, lr: float, since: int) -> None:
         group["lr"] = lr * min(1.0, (since + 1) / RISE)
 
 
-def warm_step(
-    t: Translation, pictures: Pictures, options: Options, loop: Loop, rng: torch.Generator, step: int
-) -> None:
+def warm_step(t: Translation, pictures: Pictures, options: Options, loop: Loop, rng: torch.Generator) -> None:
     """One step on pairs of the same z, or, without pairs, on giving the photo back."""
     device, batch = loop.world.device, options.batch
     sources = pictures.photos if pictures.sources is None else pictures.sources
     targets = pictures.photos if pictures.targets is None else pictures.targets
     picks = torch.randint(len(sources), (batch,), generator=rng)
     transform = gem.draw(batch, options.geometry, rng)
-    _set_rate(t, options.warm_lr, step)
 
     def loss(rows: slice) -> dict[str, Tensor]:
         still = torch.zeros(len(picks[rows]), dtype=torch.bool)
@@ -203,13 +200,7 @@ def _autocast(options: Options, device: torch.device) -> torch.autocast:
 
 
 def unpaired_step(
-    t: Translation,
-    pictures: Pictures,
-    judges: Judges,
-    options: Options,
-    loop: Loop,
-    rng: torch.Generator,
-    step: int,
+    t: Translation, pictures: Pictures, judges: Judges, options: Options, loop: Loop, rng: torch.Generator
 ) -> None:
     """The paper's step: the network by all terms, then the critics on the same pictures."""
     device, batch, size = loop.world.device, options.batch, options.size
@@ -219,7 +210,6 @@ def unpaired_step(
     mix = losses.draw_mix(rng, device)
     made = torch.empty(batch, 3, size, size, device=device)
     still = torch.zeros(batch, dtype=torch.bool)
-    _set_rate(t, options.lr, step - options.warm)
 
     def network_loss(rows: slice) -> dict[str, Tensor]:
         x = gem.apply(as_pictures(pictures.photos, picks[rows], still[rows], device), here[rows])
@@ -269,9 +259,11 @@ def train(
     for step in loop:
         rng = loop.rng(step)
         if step < options.warm:
-            warm_step(t, pictures, options, loop, rng, step)
+            _set_rate(t, options.warm_lr, step)
+            warm_step(t, pictures, options, loop, rng)
         else:
-            unpaired_step(t, pictures, judges, options, loop, rng, step)
+            _set_rate(t, options.lr, step - options.warm)
+            unpaired_step(t, pictures, judges, options, loop, rng)
         follow(t.average, t.network, min(options.ema, (1 + step) / (10 + step)))
         if loop.leads and loop.due(options.sheet_every):
             sheet(t.average, pictures, options, run / f"sheet-{step + 1:06d}.png")

@@ -224,6 +224,7 @@ def test_convolutions_in_one_launch_give_what_the_definition_gives(arch: Archite
 OTHERS = {
     "guided student": Architecture("student", (8, 12), (1, 1), (1, 0), guided=True),
     "ttn without its filter": Architecture("ttn", guided=False),
+    "smooth student": Architecture("student", (8, 12, 16), (1, 0, 1), (0, 1, 0), guided=False, smooth=True),
     "deep student": Architecture("student", (8, 16, 8, 16), (0, 1, 2, 1), (1, 0, 0, 2), guided=False),
 }
 

@@ -35,6 +35,7 @@ EXACT_ENGINES = pytest.mark.parametrize(("engine", "precision"), F32)
 ARCHITECTURES = {
     "ttn": Architecture("ttn"),
     "student": Architecture("student", (16, 24, 32), (1, 0, 1), (0, 1, 0), guided=False),
+    "smooth": Architecture("student", (16, 24, 32), (1, 0, 1), (0, 1, 0), guided=False, smooth=True),
 }
 SIZES = [(1, 1), (2, 3), (17, 31), (64, 64), (50, 62), (101, 67)]
 

@@ -11,7 +11,7 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.live.parts import PICTURE, halo, margin, run_part, student_parts, work_share
 from vidstyle.network import Architecture, prepare, run
 
-BUNDLED = Architecture("student", (32, 64, 96), (1, 1, 2), (0, 1, 0), guided=False)
+BUNDLED = Architecture("student", (32, 64, 96), (1, 1, 2), (0, 1, 0), guided=False, smooth=True)
 SMALL = Architecture("student", (8, 12, 16), (1, 0, 1), (0, 1, 0), guided=False)
 TWO_LEVELS = Architecture("student", (8, 12), (1, 2), (1, 1), guided=False)
 STUDENTS = pytest.mark.parametrize("arch", [BUNDLED, SMALL, TWO_LEVELS], ids=["bundled", "small", "two levels"])

@@ -6,6 +6,7 @@ References are written out here from the published graph's description, not from
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from vidstyle.network import (
 
 TTN = Architecture("ttn")
 STUDENT = Architecture("student", (8, 12, 16), (1, 0, 1), (0, 1, 0), guided=False)
+SMOOTH = replace(STUDENT, smooth=True)
 #: float32 against float64 on values of about 1: a few roundings of 6e-8 each, summed
 F32 = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -178,7 +180,7 @@ def test_training_sees_the_folded_network_too() -> None:
     np.testing.assert_allclose(Network(TTN, weights)(x).detach().numpy(), folded, **F32)
 
 
-@pytest.mark.parametrize("arch", [TTN, STUDENT], ids=lambda arch: arch.name)
+@pytest.mark.parametrize("arch", [TTN, STUDENT, SMOOTH], ids=["ttn", "student", "smooth"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (17, 30)])
 def test_odd_sizes_are_the_edge_padded_picture_cropped(arch: Architecture, height: int, width: int) -> None:
     network = Network(arch, random_weights(arch)).double()

@@ -1,6 +1,7 @@
 """Pictures that do not fit into the device's memory: the same result by smaller batches, or in parts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vidstyle.stylizer import Stylizer
 from vidstyle.tiling import TiledEngine, spans
 
 STUDENT = Architecture("student", (8, 12, 16), (1, 0, 1), (0, 1, 0), guided=False)
+SMOOTH = replace(STUDENT, smooth=True)
 
 
 def recipe_of(*networks: Architecture, strength: float = 1.0) -> Recipe:
@@ -58,10 +60,10 @@ def test_parts_cover_a_line_once_and_have_their_surroundings(length: int, parts:
 
 @pytest.mark.parametrize(
     ("networks", "strength"),
-    [((Architecture(),), 1.0), ((STUDENT,), 1.0), ((STUDENT, Architecture(guided=False)), 0.6)],
-    ids=["teacher", "student", "mix"],
+    [((Architecture(),), 1.0), ((STUDENT,), 1.0), ((SMOOTH,), 1.0), ((STUDENT, Architecture(guided=False)), 0.6)],
+    ids=["teacher", "student", "smooth", "mix"],
 )
-@pytest.mark.parametrize("size", [(331, 407), (600, 130)])
+@pytest.mark.parametrize("size", [(401, 507), (600, 130)])
 def test_parts_give_the_whole_pictures_result(
     networks: tuple[Architecture, ...], strength: float, size: tuple[int, int]
 ) -> None:

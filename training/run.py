@@ -18,7 +18,7 @@ from vidstyle.style import Card, Style, save_style
 
 DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_blocks=(0, 1, 0), guided=False)
 #: by the name that --shape takes; 15.8 and 5.5 kFLOP a pixel
-SHAPES = {"default": DEFAULT, "fast": replace(DEFAULT, widths=(16, 32, 64))}
+SHAPES = {"default": DEFAULT, "fast": replace(DEFAULT, widths=(16, 32, 64)), "smooth": replace(DEFAULT, smooth=True)}
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _train(
     known = load_style(teacher) if teacher else None
     if checkpoint.exists():
         state.load(checkpoint)
-    elif known and known.card.architecture == state.student.arch:  # it is a student already, to be steadied
+    elif known and replace(known.card.architecture, guided=False) == state.student.arch:  # one already, to be steadied
         state.start_from(known)
     if known and known.card.architecture.name == "ttn":
         network = Network(known.card.architecture, known.weights)

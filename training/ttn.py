@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,8 @@ log = logging.getLogger("ttn")
 
 RESULT = "ttn.safetensors"
 RISE = 100  # steps to the full learning rate
-NETWORKS = {"ttn": Architecture("ttn"), "student": DEFAULT}
+#: Both end in the guided filter, as the published network: what has no edge in the photo gets none, in no colour.
+NETWORKS = {"ttn": Architecture("ttn"), "student": replace(DEFAULT, guided=True)}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Options(Basics):
     network: str = "ttn"  # or student
     start: str = ""  # a style of that shape, by name or path, to go on from; without one, random weights
     lr: float = 1e-4
+    critic_lr: float = 0.0  # of the critics; 0: as lr, as in the paper
     ema: float = 0.998
     style: str = "released"  # see training.texture; the other is paper
     normalisation: str = "released"  # see training.ttn_losses
@@ -132,7 +134,7 @@ class Translation:
             module.to(world.device)
         betas = (0.5, 0.99)
         self.opt_network = torch.optim.Adam(self.network.parameters(), options.lr, betas)
-        self.opt_critic = torch.optim.Adam(self.critic.parameters(), options.lr, betas)
+        self.opt_critic = torch.optim.Adam(self.critic.parameters(), options.critic_lr or options.lr, betas)
 
     def parts(self) -> dict[str, object]:
         names = ("network", "average", "critic", "opt_network", "opt_critic")
@@ -141,7 +143,7 @@ class Translation:
 
 def _start(name: str, arch: Architecture) -> Style:
     style = find_style(name)
-    if style.card.architecture != arch:
+    if replace(style.card.architecture, guided=arch.guided) != arch:
         raise TrainingError(f"{name} is of another shape than the network: start from a {arch.name}, or from nothing")
     return style
 

@@ -52,6 +52,7 @@ class Architecture:
     ``widths`` are the student's channels at 1/4, 1/8, 1/16 ... of the picture, ``blocks`` its residual
     blocks at each level (the middle once, every other level on the way up, ``down_blocks`` on the way
     down). ``guided`` filters the result along the edges of the source as the published network does.
+    ``smooth`` averages 3x3 before each halving and after each doubling, so that a moved picture moves the result.
     """
 
     name: str = "ttn"
@@ -59,6 +60,7 @@ class Architecture:
     blocks: tuple[int, ...] = ()
     down_blocks: tuple[int, ...] = ()
     guided: bool = True
+    smooth: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in NETWORKS:
@@ -161,12 +163,15 @@ def _student(ops: Ops, arch: Architecture, x: Any) -> Any:
     def block(h: Any, name: str) -> Any:
         return ops.add(ops.conv(ops.leaky_relu(ops.conv(h, f"{name}.conv1")), f"{name}.conv2"), h)
 
+    def calm(h: Any) -> Any:
+        return ops.box3(h) if arch.smooth else h
+
     last = len(arch.widths) - 1
     h = ops.leaky_relu(ops.conv(ops.unshuffle(x, 4), "stem"))
     skips = []
     for level in range(last + 1):
         if level:  # 4x4 at stride 2 is centred between the pixels it joins, and can hold a blur
-            h = ops.leaky_relu(ops.conv(h, f"down{level}", stride=2))
+            h = ops.leaky_relu(ops.conv(calm(h), f"down{level}", stride=2))
         for i in range(arch.down_blocks[level]):
             h = block(h, f"down{level}.block{i}")
         skips.append(h)
@@ -174,7 +179,7 @@ def _student(ops: Ops, arch: Architecture, x: Any) -> Any:
         for i in range(arch.blocks[level]):
             h = block(h, f"up{level}.block{i}")
         if level:
-            h = ops.add(ops.shuffle(ops.conv(h, f"up{level}", pad=(0, 0, 0, 0)), 2), skips[level - 1])
+            h = ops.add(calm(ops.shuffle(ops.conv(h, f"up{level}", pad=(0, 0, 0, 0)), 2)), skips[level - 1])
     # The gate says how much of the source stays: skin must lose its texture, a background keeps its edges.
     return ops.add(ops.mul(x, ops.shuffle(ops.conv(h, "gate"), 4)), ops.shuffle(ops.conv(h, "head"), 4))
 

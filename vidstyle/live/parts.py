@@ -3,8 +3,8 @@
     picture ─▶ way down ─▶ blocks at the smallest scale ─▶ one scale up ─▶ ... ─▶ look
                    └─────────── skips ───────────────────────┘
 
-A whole network is of little use for a part of a picture: an output pixel depends on up to 139 pixels to each
-side (`halo`), and a change reaches as far, so that a window would have to be 280 pixels wider on each side than
+A whole network is of little use for a part of a picture: an output pixel depends on up to 163 pixels to each
+side (`halo`), and a change reaches as far, so that a window would have to be 330 pixels wider on each side than
 what changed. With the features at the borders kept from the picture before, each part sees true neighbours, and
 needs only its own, smaller margin.
 
@@ -88,6 +88,7 @@ class Cut:
     def __init__(self, ops: Any, given: Mapping[str, Any]) -> None:
         self._ops, self._given = ops, given
         self._noted: dict[int, tuple[str, Any]] = {}  # by id; holding the tensor keeps the id its own
+        self._shuffled: set[int] = set()
         self.made: dict[str, Any] = {}
 
     def conv(self, x: Any, name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> Any:
@@ -99,7 +100,16 @@ class Cut:
         return self._follow(self._ops.leaky_relu, x)
 
     def shuffle(self, x: Any, block: int) -> Any:
-        return self._follow(self._ops.shuffle, x, block)
+        y = self._follow(self._ops.shuffle, x, block)
+        if not isinstance(y, _Given):
+            self._shuffled.add(id(y))
+        return y
+
+    def box3(self, x: Any) -> Any:
+        # On the way up it follows the shuffle; on the way down it begins the next step, and the skip is from before it.
+        if isinstance(x, _Given) or id(x) in self._shuffled:
+            return self._follow(self._ops.box3, x)
+        return self._ops.box3(x)
 
     def add(self, x: Any, y: Any) -> Any:
         return self._follow(self._ops.add, x, _value(y))

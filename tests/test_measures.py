@@ -34,6 +34,13 @@ def test_the_frechet_distance_is_that_of_its_formula() -> None:
     assert frechet(a, a + 2) == pytest.approx(4 * 6, rel=1e-9)  # a pure shift counts squared
 
 
+def test_a_single_picture_cannot_be_compared() -> None:
+    one, more = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((2, 32, 32, 3), np.uint8)
+    for a, b in ((one, more), (more, one)):
+        with pytest.raises(TrainingError, match="at least 2"):
+            distances(a, b, space(None))
+
+
 def test_frechet_of_fewer_pictures_than_dimensions_is_finite() -> None:
     few = normal(0, 8, 30)
     assert frechet(few, few) == pytest.approx(0, abs=1e-3)

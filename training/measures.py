@@ -146,7 +146,16 @@ def kid(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def distances(results: np.ndarray, exemplars: np.ndarray, where: Space) -> dict[str, float]:
-    """Frechet distance and KID of results to the exemplars, under the names of their space."""
+    """Frechet distance and KID of results to the exemplars, under the names of their space.
+
+    Raises:
+        TrainingError: a single picture has no spread.
+    """
+    if min(len(results), len(exemplars)) < 2:
+        raise TrainingError(
+            f"got {len(results)} held-out photos and {len(exemplars)} exemplars, expected at least 2 of each: "
+            "train with more photos"
+        )
     a, b = where.features(results), where.features(exemplars)
     if where.name == "FD-encoder":  # its features are of any size: the exemplars' spread is the unit
         spread = np.maximum(b.std(0), 0.1 * b.std(0).mean())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,30 +29,49 @@ STORED = 3 * SIDE // 2  # pixels: between the target's size and the source's
 
 
 def encode(sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 2*SIDE, 2*SIDE, 3] RGB to (all WebP files one after the other, where each begins, and the end)."""
+    """`compress` of uint8 [N, 2*SIDE, 2*SIDE, 3] RGB, made smaller."""
+    small = (cv2.resize(source, (STORED, STORED), interpolation=cv2.INTER_AREA) for source in sources)
+    return compress(small, QUALITY)
 
-    def one(source: np.ndarray) -> np.ndarray:
-        small = cv2.resize(source, (STORED, STORED), interpolation=cv2.INTER_AREA)
-        done, file = cv2.imencode(".webp", small[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+
+def compress(pictures: Iterable[np.ndarray], quality: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 RGB pictures to (all WebP files one after the other, where each begins, and the end)."""
+
+    def one(picture: np.ndarray) -> np.ndarray:
+        done, file = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
         assert done
         return file.reshape(-1)
 
     with ThreadPoolExecutor() as pool:
-        files = list(pool.map(one, sources))
+        files = list(pool.map(one, pictures))
     return np.concatenate(files), np.cumsum([0, *map(len, files)])
 
 
 def decode(files: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The inverse of `encode`, but for what the compression lost: uint8 [N, 2*SIDE, 2*SIDE, 3] RGB."""
 
+    def large(image: np.ndarray) -> np.ndarray:
+        return cv2.resize(image, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
+
+    return np.stack([large(image) for image in decompress(files, starts)])
+
+
+def decompress(files: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+    """The inverse of `compress`, but for what was lost.
+
+    Raises:
+        ValueError: these are no pictures.
+    """
+
     def one(span: tuple[int, int]) -> np.ndarray:
         image = cv2.imdecode(files[span[0] : span[1]], cv2.IMREAD_COLOR)
-        assert image is not None, "the pack is damaged"
-        return cv2.resize(image, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)[..., ::-1]
+        if image is None:
+            raise ValueError("a picture cannot be decoded")
+        return np.ascontiguousarray(image[..., ::-1])
 
     spans = list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(one, spans)))
+        return list(pool.map(one, spans))
 
 
 def write(folder: Path, sources: np.ndarray, kinds: np.ndarray, teachers: list[Path]) -> None:

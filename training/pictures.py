@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vidstyle.errors import SourceError
-from vidstyle.picture import on_white, read_picture
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MEMBER_BYTES = 200 << 20  # of one picture in a zip
@@ -117,6 +116,8 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, scratch: Path) ->
 
 
 def _decode(path: Path, name: str) -> Read:
+    from vidstyle.picture import on_white, read_picture  # where only packed portraits are, PyAV may be missing
+
     try:
         return Read(name, on_white(read_picture(path)).rgb)
     except SourceError as error:

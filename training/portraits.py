@@ -24,7 +24,6 @@ from training.pictures import Read, count, read_all
 from training.sheets import write_picture
 from vidstyle.download import download
 from vidstyle.errors import SourceError
-from vidstyle.paths import cache_dir
 
 log = logging.getLogger("portraits")
 
@@ -88,6 +87,8 @@ def detector_file(given: Path | None) -> Path:
         if not given.is_file():
             raise SourceError(f"no face detector {given}: give YuNet's .onnx, or leave it out to have it fetched")
         return given
+    from vidstyle.paths import cache_dir  # a machine that trains from packed portraits lacks its package
+
     path = cache_dir() / YUNET
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +217,7 @@ def prepare(
         if on_step:
             on_step(number, total, {"kept": float(len(kept))})
     _check(source, folder, len(kept), refused, options)
-    return _write(source, folder, kept, refused, options)
+    return write(source, folder, kept, refused, options)
 
 
 def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], options: Options) -> None:
@@ -234,7 +235,7 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
         )
 
 
-def _write(
+def write(
     source: Path,
     folder: Path,
     kept: list[tuple[str, np.ndarray, np.ndarray]],

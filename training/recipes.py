@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from training import ccn, expression, generator, pairs, pictures, portraits, student, ttn
+from training import ccn, expression, generator, packed, pairs, pictures, portraits, student, ttn
 from training.chain import Chain
 from training.crops import CropOptions
 from training.gem import Geometry
@@ -106,7 +106,8 @@ def check(wishes: Wishes) -> None:
         known = ", ".join(ablations(wishes.mode)) or "nothing"
         raise UsageError(f"cannot leave out {wishes.without!r} of {wishes.mode}: there is {known}")
     for source in (wishes.photos, wishes.exemplars):
-        pictures.check(source)
+        if not packed.is_packed(source):
+            pictures.check(source)
     for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
         if network is not None and not network.is_file():  # hours may pass before it is read
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")

@@ -8,14 +8,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from training import ccn, pairs, portraits, ttn
+from training import ccn, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
 from training.chain import OnStep, Stage, fingerprint
 from training.recipes import Wishes
 from training.world import join
-from vidstyle.catalog import find_style
 
 PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
 
@@ -30,10 +29,14 @@ def exemplars(wishes: Wishes, options: portraits.Options) -> Stage:
 
 def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: portraits.Options) -> Stage:
     def work(folder: Path, on_step: OnStep) -> None:
-        portraits.prepare(source, folder, wishes.detector, options, on_step)
+        if packed.is_packed(source):
+            packed.unpack(source, folder, options, on_step)
+        else:
+            portraits.prepare(source, folder, wishes.detector, options, on_step)
 
+    number = packed.count(source) if packed.is_packed(source) else portraits.count(source)
     seen = {"source": fingerprint(source), **asdict(options)}
-    return Stage(name, title, (), seen, work, portraits.count(source), "pictures")
+    return Stage(name, title, (), seen, work, number, "pictures")
 
 
 def analogies(wishes: Wishes, options: pairs.Options) -> Stage:
@@ -146,7 +149,7 @@ def _begun_from(texture: Path) -> str:
     start = json.loads(options.read_text())["start"] if options.exists() else ""
     if not start:
         return ""
-    card = find_style(start).card
+    card = ttn.start_style(start).card
     return f"Begun from the weights of the look {card.name} ({card.licence}): {card.provenance}"
 
 

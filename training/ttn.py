@@ -29,9 +29,8 @@ from training.sheets import write_sheet
 from training.texture import StyleCritic
 from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.world import TrainingError, World, join
-from vidstyle.catalog import find_style
 from vidstyle.network import Architecture
-from vidstyle.style import Card, Style, save_style
+from vidstyle.style import Card, Style, load_style, save_style
 
 log = logging.getLogger("ttn")
 
@@ -141,8 +140,17 @@ class Translation:
         return {name: getattr(self, name) for name in names}
 
 
+def start_style(name: str) -> Style:
+    """The style that ``Options.start`` names, or whose file it is."""
+    if name.endswith(".safetensors"):
+        return load_style(Path(name))
+    from vidstyle.catalog import find_style  # where only packed portraits are, its packages may be missing
+
+    return find_style(name)
+
+
 def _start(name: str, arch: Architecture) -> Style:
-    style = find_style(name)
+    style = start_style(name)
     if replace(style.card.architecture, guided=arch.guided) != arch:
         raise TrainingError(f"{name} is of another shape than the network: start from a {arch.name}, or from nothing")
     return style

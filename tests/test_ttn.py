@@ -85,6 +85,7 @@ def test_the_result_is_a_style_that_an_engine_runs(tmp_path: Path, folders: tupl
 def test_the_published_shape_is_the_default() -> None:
     assert ttn.NETWORKS[Options().network] == Architecture("ttn") and Options().geometry.turn == 90
     assert (Options().content, Options().perception, Options().tv, Options().lr) == (200, 1, 1e4, 1e-4)
+    assert Options().tones == 0 and Options().critic_lr == 0
     assert (Options().steps, Options().style, Options().normalisation) == (10_000, "released", "released")
 
 
@@ -120,6 +121,18 @@ def test_a_style_of_the_same_shape_may_be_the_start(tmp_path: Path) -> None:
         assert torch.equal(begun.average.named_weights()[name], torch.from_numpy(value).float())
     with pytest.raises(TrainingError, match="anime is of another shape"):
         ttn.Translation(replace(OPTIONS, start="anime"), World(torch.device("cpu")))
+
+
+def test_colours_of_the_exemplars_faces_are_asked_for(tmp_path: Path, folders: tuple[Path, Path, Path]) -> None:
+    options = replace(OPTIONS, steps=60, warm=0, batch=4, lr=4e-3, tones=1000.0)
+    ttn.train(tmp_path / "run", folders[0], folders[1], None, options)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert rows[-1]["tones"] < 0.5 * rows[0]["tones"]
+
+
+def test_the_critics_may_learn_at_a_rate_of_their_own() -> None:
+    t = ttn.Translation(replace(OPTIONS, critic_lr=3e-3), World(torch.device("cpu")))
+    assert t.opt_critic.param_groups[0]["lr"] == 3e-3 and t.opt_network.param_groups[0]["lr"] == OPTIONS.lr
 
 
 def test_the_papers_reading_of_the_losses_is_there_too(tmp_path: Path, folders: tuple[Path, Path, Path]) -> None:

@@ -16,9 +16,11 @@ from training.muon import MuonAdam
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, save_style
 
-DEFAULT = Architecture("student", widths=(32, 64, 96), blocks=(1, 1, 2), down_blocks=(0, 1, 0), guided=False)
+DEFAULT = Architecture(
+    "student", widths=(32, 64, 96), blocks=(1, 1, 2), down_blocks=(0, 1, 0), guided=False, smooth=True
+)
 #: by the name that --shape takes; 15.8 and 5.5 kFLOP a pixel
-SHAPES = {"default": DEFAULT, "fast": replace(DEFAULT, widths=(16, 32, 64)), "smooth": replace(DEFAULT, smooth=True)}
+SHAPES = {"default": DEFAULT, "fast": replace(DEFAULT, widths=(16, 32, 64))}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from training.crops import CropOptions, Cropper
 from training.data import Canvases
 from training.world import DivergedError, TrainingError
 from vidstyle.errors import Interrupted
-from vidstyle.network import Architecture
+from vidstyle.network import Architecture, layers
 from vidstyle.style import Card, load_style, save_style
 
 log = logging.getLogger("student")
@@ -130,7 +130,7 @@ def _train(
     known = load_style(teacher) if teacher else None
     if checkpoint.exists():
         state.load(checkpoint)
-    elif known and replace(known.card.architecture, guided=False) == state.student.arch:  # one already, to be steadied
+    elif known and layers(known.card.architecture) == layers(state.student.arch):  # a student already, to be steadied
         state.start_from(known)
     if known and known.card.architecture.name == "ttn":
         network = Network(known.card.architecture, known.weights)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from engines.torch import Network
-from training import expression, gem, losses, pairs, portraits
+from training import expression, gem, losses, pairs, portraits, tones
 from training.features import Features, load_features
 from training.gan import as_pictures
 from training.gem import Geometry
@@ -29,7 +29,7 @@ from training.sheets import write_sheet
 from training.texture import StyleCritic
 from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.world import TrainingError, World, join
-from vidstyle.network import Architecture
+from vidstyle.network import Architecture, layers
 from vidstyle.style import Card, Style, load_style, save_style
 
 log = logging.getLogger("ttn")
@@ -55,6 +55,7 @@ class Options(Basics):
     content: float = 200.0
     perception: float = 1.0
     tv: float = 1e4
+    tones: float = 0.0  # of `training.tones`, which the paper has not
     features: str = ""  # file for training.features; without one, luminance bands at four scales
     expression: str = ""  # file of training.expression; without one, no facial perception loss
     exemplars: float = 0.0  # share of raw exemplars in the style pictures; 0: by how many there are
@@ -73,14 +74,18 @@ class Pictures:
 
     def __init__(self, photos: Path, exemplars: Path, pairs_folder: Path | None, options: Options) -> None:
         size = options.size
-        self.photos = portraits.load(photos, "train", size).faces
-        self.exemplars = portraits.load(exemplars, "train", size).faces
+        self._aligned = [portraits.load(folder, "train", size) for folder in (photos, exemplars)]
+        self.photos, self.exemplars = (part.faces for part in self._aligned)
         made = pairs.load(pairs_folder) if pairs_folder else None
         self.sources = _sized(made.source, size) if made else None
         self.targets = _sized(made.target, size) if made else None
         self._folder = photos
         if not len(self.photos) or not len(self.exemplars):
             raise TrainingError(f"no pictures to train on in {exemplars if len(self.photos) else photos}")
+
+    def tones(self) -> Tensor:
+        """What `training.tones.wanted` says of the photos."""
+        return tones.wanted(*self._aligned)
 
     def expressions(self, bounds: expression.Bounds) -> Tensor:
         return torch.from_numpy(bounds(expression.raw_labels(self._folder)))
@@ -151,7 +156,7 @@ def start_style(name: str) -> Style:
 
 def _start(name: str, arch: Architecture) -> Style:
     style = start_style(name)
-    if replace(style.card.architecture, guided=arch.guided) != arch:
+    if layers(style.card.architecture) != layers(arch):
         raise TrainingError(f"{name} is of another shape than the network: start from a {arch.name}, or from nothing")
     return style
 
@@ -163,16 +168,17 @@ class Judges:
     features: Features
     expression: expression.Expression | None
     wanted: Tensor | None  # [photos, 3]
+    tones: Tensor | None  # [photos, 4, places, places]
 
     @classmethod
     def of(cls, pictures: Pictures, options: Options, device: torch.device) -> Judges:
         features = load_features(Path(options.features)) if options.features else Pyramid()
         log.info("content is compared in features of %s", features.name)
-        features = features.to(device)
+        features, colours = features.to(device), pictures.tones() if options.tones else None
         if not options.expression:
-            return cls(features, None, None)
+            return cls(features, None, None, colours)
         net, bounds = expression.load(Path(options.expression), device)
-        return cls(features, net, pictures.expressions(bounds))
+        return cls(features, net, pictures.expressions(bounds), colours)
 
 
 def _set_rate(t: Translation, lr: float, since: int) -> None:
@@ -232,6 +238,9 @@ def unpaired_step(
             if judges.expression is not None and judges.wanted is not None and options.perception:
                 wanted = expression.mirrored(judges.wanted[picks[rows]], here.flip[rows]).to(device)
                 terms["perception"] = options.perception * perception_loss(judges.expression(y), wanted)
+        if judges.tones is not None:
+            colours = gem.apply(tones.enlarged(judges.tones[picks[rows]].to(device), size), here[rows])
+            terms["tones"] = options.tones * tones.tones_loss(y, colours)
         return terms | {"tv": options.tv * tv_loss(y, options.normalisation)}
 
     def critic_loss(rows: slice) -> dict[str, Tensor]:

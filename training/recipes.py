@@ -70,7 +70,9 @@ def standard() -> dict[str, Any]:
         **_data(),
         "pairs": pairs.Options(count=800),  # for what goes without the texture network
         "expression": expression.Options(steps=600),
-        "ttn": ttn.Options(steps=2500, batch=4, network="student", start=START, lr=2e-4, content=400.0, warm=0),
+        "ttn": ttn.Options(
+            steps=6000, batch=4, network="student", start=START, lr=4e-4, critic_lr=8e-4, tones=2.0, warm=0
+        ),
         "student": student.Options(steps=1500, lr=1e-3, adversarial=0.05, adversarial_from=0.0),
     }
 

@@ -25,7 +25,7 @@ from training.crops import CropOptions
 from training.world import TrainingError
 from vidstyle.catalog import find_style
 from vidstyle.cli import main
-from vidstyle.errors import Interrupted, SinkError, VidstyleError
+from vidstyle.errors import Interrupted, SinkError, StyleError, VidstyleError
 from vidstyle.style import load_style, read_card
 
 TINY = [
@@ -96,6 +96,21 @@ def test_a_chain_goes_on_where_it_was_stopped_and_redoes_what_changed(tmp_path: 
     chain(1).go(again)  # another option of b: it and what follows from it
     assert work == ["b0", "b1", "b2", "c0", "c1", "c2"]
     assert again.ended == [("a", True), ("b", False), ("c", False), ("d", True)]
+
+
+def test_a_folder_that_is_trained_in_is_refused_to_a_second_training(tmp_path: Path) -> None:
+    work: list[str] = []
+    chain = Chain(tmp_path, (counting(work)("a", (), 0),))
+
+    class Second(Told):
+        def step(self, done: int, of: int, figures: dict[str, float]) -> None:
+            with pytest.raises(StyleError, match="another vidstyle is training in"):
+                chain.go(Told())
+            super().step(done, of, figures)
+
+    chain.go(Second())
+    assert work == ["a0", "a1", "a2"]
+    chain.go(Told())  # let go of at the end
 
 
 def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import platform
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.locking import alone
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
 
@@ -87,7 +90,13 @@ class Chain:
         Raises:
             VidstyleError: a stage failed; the stages before it are kept, and its own state where it has one.
             Interrupted: by whom ``view`` listens to; giving the same command goes on.
+            StyleError: another process trains in the same folder.
         """
+        # Of several processes that train together (torchrun) the first holds the folder for all.
+        with alone(self.run, f"training in {self.run}") if os.environ.get("RANK", "0") == "0" else nullcontext():
+            self._go(view)
+
+    def _go(self, view: View) -> None:
         keys = self.keys()
         for number, stage in enumerate(self.stages, 1):
             view.begin(stage, number, len(self.stages))

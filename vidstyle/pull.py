@@ -5,18 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import sys
 import urllib.error
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import quote, urlencode
 
 from vidstyle.download import AbsentError, Progress, download, open_url
-from vidstyle.errors import SinkError, StyleError, UsageError
+from vidstyle.errors import StyleError, UsageError
 from vidstyle.importer import MAX_BYTES, import_published
+from vidstyle.locking import alone
 from vidstyle.paths import cache_dir, styles_dir
 from vidstyle.style import Card, save_style
 
@@ -99,7 +96,7 @@ def pull(
     if not base_url.startswith(("https://", "http://")):
         raise UsageError(f"cannot fetch from {base_url!r}; expected an address that begins with https://")
     folder = cache_dir() / "downloads" / target.stem
-    with _locked(folder, model):
+    with alone(folder, f"pulling {model}"):
         try:
             return _pull(look, target, folder, base_url.rstrip("/"), progress or _silent)
         except StyleError as error:
@@ -155,31 +152,3 @@ def _listing(base: str, model: Model) -> dict[str, str]:
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}  # no network is told by the download itself
     return {name: digest for name, digest in digests.items() if re.fullmatch("[0-9a-f]{64}", digest)}
-
-
-@contextmanager
-def _locked(folder: Path, model: str) -> Iterator[None]:
-    """Hold ``folder`` alone. The system frees the lock when its process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")  # noqa: SIM115
-    except OSError as error:
-        raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
-    with file:
-        try:
-            _lock(file)
-        except OSError as error:
-            reason = f"{folder / 'lock'}: {error.strerror or error}"
-            raise StyleError(f"another vidstyle is pulling {model} now: wait for it ({reason})") from error
-        yield
-
-
-def _lock(file: BinaryIO) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

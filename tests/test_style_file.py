@@ -72,7 +72,7 @@ def test_half_precision_is_kept(tmp_path: Path) -> None:
 def test_card_as_dict_is_json_ready(path: Path) -> None:
     data = json.loads(json.dumps(read_card(path).as_dict()))
     assert data["architecture"] == {
-        "name": "student", "widths": [4, 4], "blocks": [0, 1], "down_blocks": [0, 0], "guided": False,
+        "name": "student", "widths": [4, 4], "blocks": [0, 1], "down_blocks": [0, 0], "guided": False, "smooth": False,
     }  # fmt: skip
     assert data["kflop_per_pixel"] > 0 and data["sha256"] == read_card(path).sha256
 

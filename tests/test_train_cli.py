@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -17,15 +16,13 @@ import numpy as np
 import pytest
 import torch
 from faces import draw_face, drawn_as
+from test_chain import Told
 from test_portraits import FixedDetector
 
-from training import distill, measures, portraits, recipes, student
-from training.chain import Chain, OnStep, Stage
-from training.crops import CropOptions
-from training.world import TrainingError
+from training import measures, portraits, recipes
 from vidstyle.catalog import find_style
 from vidstyle.cli import main
-from vidstyle.errors import Interrupted, SinkError, StyleError, VidstyleError
+from vidstyle.errors import VidstyleError
 from vidstyle.style import load_style, read_card
 
 TINY = [
@@ -38,181 +35,6 @@ TINY = [
     "student.crops.pairs=1",
 ]
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class Told:
-    """A view that keeps what it was told, and stops at a step."""
-
-    def __init__(self, stop: tuple[str, int] | None = None) -> None:
-        self.stop, self.stage = stop, ""
-        self.ended: list[tuple[str, bool]] = []
-
-    def begin(self, stage: Stage, number: int, of: int) -> None:  # noqa: ARG002
-        self.stage = stage.name
-
-    def step(self, done: int, of: int, figures: dict[str, float]) -> None:  # noqa: ARG002
-        if self.stop == (self.stage, done):
-            raise Interrupted(130)
-
-    def end(self, stage: Stage, seconds: float, was_done: bool) -> None:
-        assert seconds >= 0
-        self.ended.append((stage.name, was_done))
-
-
-def counting(work: list[str]) -> Callable[[str, tuple[str, ...], object], Stage]:
-    """Stages of three steps that note when they run, and go on from the step they noted."""
-
-    def stage(name: str, needs: tuple[str, ...], options: object) -> Stage:
-        def run(folder: Path, on_step: OnStep) -> None:
-            state = folder / "state"
-            for step in range(int(state.read_text()) if state.exists() else 0, 3):
-                work.append(f"{name}{step}")
-                state.write_text(str(step + 1))
-                on_step(step + 1, 3, {})
-
-        return Stage(name, name, needs, options, run, 3)
-
-    return stage
-
-
-def test_a_chain_goes_on_where_it_was_stopped_and_redoes_what_changed(tmp_path: Path) -> None:
-    work: list[str] = []
-    stage = counting(work)
-
-    def chain(options: int) -> Chain:
-        return Chain(
-            tmp_path, (stage("a", (), 0), stage("b", ("a",), options), stage("c", ("b",), 0), stage("d", (), 0))
-        )
-
-    with pytest.raises(Interrupted):
-        chain(0).go(Told(("b", 2)))
-    assert work == ["a0", "a1", "a2", "b0", "b1"]
-    told = Told()
-    chain(0).go(told)
-    assert work[5:] == ["b2", "c0", "c1", "c2", "d0", "d1", "d2"]
-    assert told.ended == [("a", True), ("b", False), ("c", False), ("d", False)]
-    work.clear()
-    again = Told()
-    chain(1).go(again)  # another option of b: it and what follows from it
-    assert work == ["b0", "b1", "b2", "c0", "c1", "c2"]
-    assert again.ended == [("a", True), ("b", False), ("c", False), ("d", True)]
-
-
-def test_a_folder_that_is_trained_in_is_refused_to_a_second_training(tmp_path: Path) -> None:
-    work: list[str] = []
-    chain = Chain(tmp_path, (counting(work)("a", (), 0),))
-
-    class Second(Told):
-        def step(self, done: int, of: int, figures: dict[str, float]) -> None:
-            with pytest.raises(StyleError, match="another vidstyle is training in"):
-                chain.go(Told())
-            super().step(done, of, figures)
-
-    chain.go(Second())
-    assert work == ["a0", "a1", "a2"]
-    chain.go(Told())  # let go of at the end
-
-
-def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:
-    def full(_folder: Path, _on_step: OnStep) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    fine = counting([])("a", (), 0)
-    chain = Chain(tmp_path, (fine, Stage("b", "b", ("a",), 0, full)))
-    with pytest.raises(SinkError, match=r"No space left.*make room"):
-        chain.go(Told())
-    assert chain.done(fine, chain.keys()["a"]) is not None
-
-
-def test_a_result_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    out = tmp_path / "style"
-
-    def work(_folder: Path, on_step: OnStep) -> None:
-        out.write_text("x")
-        on_step(1, 1, {})
-
-    chain = Chain(tmp_path, (Stage("s", "s", (), 0, work, 1, "file", out),))
-    chain.go(Told())
-    out.unlink()
-    told = Told()
-    chain.go(told)
-    assert told.ended == [("s", False)] and out.exists()
-
-
-SMALL = student.Options(
-    steps=6, widths=(4, 4), crops=CropOptions(side=32, pairs=1, empty=0.0, offset=3), adversarial_from=0.0, lr=1e-2
-)
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pairs of small faces; the student's usual shape cut down to two levels."""
-    from training import pairs
-
-    torch.set_num_threads(1)
-    shape = recipes.student.runs.DEFAULT
-    monkeypatch.setattr(student.runs, "DEFAULT", type(shape)("student", (4, 4), (0, 1), (0, 0), guided=False))
-    faces = np.stack([draw_face(seed, 64) for seed in range(6)])
-    points = np.zeros((6, 5, 2), np.float32)
-    pairs.write(tmp_path / "pairs", 0, faces, np.stack([drawn_as(face) for face in faces]), points)
-    return tmp_path / "pairs"
-
-
-def test_a_stopped_student_equals_a_straight_one_to_the_bit(made: Path, tmp_path: Path) -> None:
-    def stop(done: int, _of: int, _figures: dict[str, float]) -> None:
-        if done == 3:
-            raise Interrupted(130)
-
-    straight = student.train(tmp_path / "a", tmp_path, made, None, SMALL)
-    with pytest.raises(Interrupted):
-        student.train(tmp_path / "b", tmp_path, made, None, SMALL, stop)
-    stopped = student.train(tmp_path / "b", tmp_path, made, None, SMALL)
-    one, two = load_style(straight).weights, load_style(stopped).weights
-    assert all(np.array_equal(one[name], two[name]) for name in one)
-    assert json.loads((tmp_path / "a" / "options.json").read_text())["steps"] == 6
-
-
-def test_memory_that_runs_out_halves_the_crops(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from dataclasses import replace
-
-    tried: list[int] = []
-    real = student._train
-
-    def short(run: Path, data: object, teacher: object, options: student.Options, *rest: object) -> object:
-        tried.append(options.crops.pairs)
-        if options.crops.pairs > 1:
-            raise MemoryError
-        return real(run, data, teacher, options, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(student, "_train", short)
-    options = replace(SMALL, steps=1, crops=replace(SMALL.crops, pairs=4))
-    student.train(tmp_path / "run", tmp_path, made, None, options)
-    assert tried == [4, 2, 1] and "memory ran out" in caplog.text
-    monkeypatch.setattr(student, "_train", lambda *_: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(TrainingError, match="not enough memory"):
-        student.train(tmp_path / "run2", tmp_path, made, None, options)
-
-
-def test_a_loss_that_is_not_finite_names_its_terms_and_keeps_the_checkpoint(made: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    with pytest.raises(TrainingError, match=r"loss of step \d is not finite.*l1.*lr lower"):
-        student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, lr=1e30, steps=20))
-
-
-def test_only_a_loss_that_is_not_finite_asks_for_a_lower_rate(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dataclasses import replace
-
-    def full(path: Path, _: object) -> None:
-        raise TrainingError(f"cannot write {path}: No space left on device")
-
-    monkeypatch.setattr(distill, "write_sheet", full)
-    with pytest.raises(TrainingError, match=r"sheet-000001\.png: No space left on device$"):
-        student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, steps=1))
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +205,7 @@ def test_ctrl_c_stops_between_steps_and_the_same_command_goes_on(
     code = f"""
 import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from training import portraits
+from test_chain import Told
 from test_portraits import FixedDetector
 portraits.Detector = FixedDetector
 import vidstyle.cli

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,19 +25,22 @@ from vidstyle.style import save_style
 log = logging.getLogger("pack")
 
 QUALITY = 66  # of WebP
+Change = Callable[[np.ndarray], np.ndarray]  # of a picture, in threads: pictures are large together
 STORED = 3 * SIDE // 2  # pixels: between the target's size and the source's
 
 
 def encode(sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`compress` of uint8 [N, 2*SIDE, 2*SIDE, 3] RGB, made smaller."""
-    small = (cv2.resize(source, (STORED, STORED), interpolation=cv2.INTER_AREA) for source in sources)
-    return compress(small, QUALITY)
+    return compress(sources, QUALITY, lambda x: cv2.resize(x, (STORED, STORED), interpolation=cv2.INTER_AREA))
 
 
-def compress(pictures: Iterable[np.ndarray], quality: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 RGB pictures to (all WebP files one after the other, where each begins, and the end)."""
+def compress(
+    pictures: Iterable[np.ndarray], quality: int, change: Change | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 RGB pictures, changed, to (all WebP files one after the other, where each begins, and the end)."""
 
     def one(picture: np.ndarray) -> np.ndarray:
+        picture = change(picture) if change else picture
         done, file = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
         assert done
         return file.reshape(-1)
@@ -49,15 +52,12 @@ def compress(pictures: Iterable[np.ndarray], quality: int) -> tuple[np.ndarray, 
 
 def decode(files: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The inverse of `encode`, but for what the compression lost: uint8 [N, 2*SIDE, 2*SIDE, 3] RGB."""
-
-    def large(image: np.ndarray) -> np.ndarray:
-        return cv2.resize(image, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
-
-    return np.stack([large(image) for image in decompress(files, starts)])
+    side = 2 * SIDE
+    return np.stack(decompress(files, starts, lambda x: cv2.resize(x, (side, side), interpolation=cv2.INTER_CUBIC)))
 
 
-def decompress(files: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
-    """The inverse of `compress`, but for what was lost.
+def decompress(files: np.ndarray, starts: np.ndarray, change: Change | None = None) -> list[np.ndarray]:
+    """The pictures that `compress` was given, but for what was lost, changed.
 
     Raises:
         ValueError: these are no pictures.
@@ -67,7 +67,8 @@ def decompress(files: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
         image = cv2.imdecode(files[span[0] : span[1]], cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError("a picture cannot be decoded")
-        return np.ascontiguousarray(image[..., ::-1])
+        picture = np.ascontiguousarray(image[..., ::-1])
+        return change(picture) if change else picture
 
     spans = list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
     with ThreadPoolExecutor() as pool:

@@ -11,7 +11,10 @@ import io
 import logging
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,12 +53,13 @@ def write(folder: Path, path: Path) -> None:
 
 
 def count(path: Path) -> int:
-    """How many portraits there are.
+    """How many portraits there are, without looking at them.
 
     Raises:
-        SourceError: as `unpack`.
+        SourceError: the file is missing, damaged, or holds something else.
     """
-    return len(_read(path)[0])
+    with _opened(path) as stored:
+        return len(stored["names"])
 
 
 def unpack(path: Path, folder: Path, options: portraits.Options, on_step: portraits.OnPicture | None = None) -> None:
@@ -70,17 +74,23 @@ def unpack(path: Path, folder: Path, options: portraits.Options, on_step: portra
         on_step(len(names), len(names), {"kept": float(len(names))})
 
 
-def _read(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise SourceError(f"no file {path}: expected portraits packed by training.packed")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            faces = pack.decompress(stored["files"], stored["starts"])
-            names, landmarks = stored["names"].tolist(), stored["landmarks"]
+            yield stored
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"{path} is damaged, or holds no portraits packed by training.packed: pack them anew"
         ) from error
+
+
+def _read(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+    with _opened(path) as stored:
+        faces = pack.decompress(stored["files"], stored["starts"])
+        names, landmarks = stored["names"].tolist(), stored["landmarks"]
     shape = (portraits.SIDE, portraits.SIDE, 3)
     if landmarks.shape != (len(faces), 5, 2) or len(names) != len(faces) or any(face.shape != shape for face in faces):
         raise SourceError(f"{path} holds {len(faces)} pictures that are no aligned portraits: pack them anew")

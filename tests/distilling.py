@@ -9,7 +9,7 @@ from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases
 
 CPU = torch.device("cpu")
-SMALL = CropOptions(side=32, pairs=2, offset=3)
+SMALL = CropOptions(side=32, pairs=2, offset=3, soft=0, coded=0)
 
 
 def canvases(n: int = 4, side: int = 48) -> Canvases:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from distilling import SMALL, crops
+from distilling import CPU, SMALL, crops
 
-from training.crops import CropOptions
-from training.data import EYES, SIDE, empty_canvas, face_canvas, held_out
+from training.crops import CropOptions, Cropper
+from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +38,7 @@ def test_a_crops_partner_is_moved_by_whole_pixels() -> None:
 
 
 def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
-    options = replace(CropOptions(), side=16, pairs=400)
+    options = replace(CropOptions(), side=16, pairs=400, soft=0, coded=0)
     cut = crops(options)
     assert cut.source.shape == cut.target.shape == (800, 3, 16, 16) and cut.weight.shape == (800, 1, 16, 16)
     assert cut.source.abs().max() <= 1 and cut.target.abs().max() <= 1
@@ -49,6 +49,20 @@ def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
     assert cut.weight.min() >= 1 and cut.weight.max() <= 4
     assert (cut.weight[:400][cut.eyes == 0] == 1).all()
     assert len(crops(options, paired=False).eyes) == 800
+
+
+@pytest.mark.parametrize("fault", ["soft", "coded"])
+def test_a_cameras_faults_are_in_the_source_alone_and_in_both_of_a_pair(fault: str) -> None:
+    fine = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 3), np.uint8)
+    drawings = Canvases(fine.repeat(2, 1).repeat(2, 2), fine, np.zeros(3, np.uint8))
+    options = replace(SMALL, pairs=8, noise=0, exact=1.0, empty=0, **{fault: 1.0})
+    some = Cropper(drawings, options, CPU)(torch.Generator().manual_seed(3))
+    assert (some.source - some.target).abs().mean((1, 2, 3)).min() > 0.02
+    assert some.target.std() == pytest.approx(fine.std() / 127.5, rel=0.05)
+    torch.testing.assert_close(some.source.mean(), some.target.mean(), atol=0.02, rtol=0)
+    dy, dx = some.shift
+    a, b = some.source.chunk(2)
+    torch.testing.assert_close(a[..., dy:, dx:], b[..., : 32 - dy, : 32 - dx], rtol=0, atol=0)
 
 
 def test_crops_follow_from_the_seed_alone() -> None:

@@ -41,16 +41,18 @@ def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> 
 
 
 def test_lines_are_compared_by_their_contrast_and_not_by_their_place() -> None:
-    x, y, a, b = pair(0, 2, 3, 18, 22)
-    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 18, 22)).astype(np.float32)
+    x, y, a, b = pair(0, 2, 3, 20, 24)
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 20, 24)).astype(np.float32)
 
     def rms(image: np.ndarray, top: int, left: int) -> float:
         luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+        luma = (luma[:-2] + 2 * luma[1:-1] + luma[2:]) / 4
+        luma = (luma[:, :-2] + 2 * luma[:, 1:-1] + luma[:, 2:]) / 4
         around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
         return float(np.sqrt((around[top : top + 8, left : left + 8] ** 2).mean() + 1e-4))
 
     want = [
-        abs(rms(a[n], top, left) - rms(b[n], top, left)) * weight[n, 0, 1 + top : 9 + top, 1 + left : 9 + left].mean()
+        abs(rms(a[n], top, left) - rms(b[n], top, left)) * weight[n, 0, 2 + top : 10 + top, 2 + left : 10 + left].mean()
         for n in range(2)
         for top in (0, 4, 8)
         for left in (0, 4, 8, 12)
@@ -62,7 +64,24 @@ def test_lines_are_compared_by_their_contrast_and_not_by_their_place() -> None:
     even, soft = torch.ones(1, 1, 34, 34), F.avg_pool2d(line, (1, 5), 1, (0, 2))
     moved = line.roll(1, -1)
     assert losses.weighted_l1(moved, line, even) >= losses.weighted_l1(soft, line, even)  # a soft line pays off
-    assert float(losses.line_contrast(moved, line, even)) < 0.3 * float(losses.line_contrast(soft, line, even))
+    assert float(losses.line_contrast(moved, line, even)) < 0.6 * float(losses.line_contrast(soft, line, even))
+    mesh = torch.ones(1, 3, 34, 34)
+    mesh[..., ::2] = mesh[..., ::2, :] = -1
+    mesh = mesh * line.amax(-1, keepdim=True)
+    assert float(losses.line_contrast(soft + 0.1 * mesh, soft, even)) < 1e-2 * float(
+        losses.line_contrast(soft, line, even)
+    )
+
+
+def test_broad_tones_count_where_lines_do_not() -> None:
+    x, y, a, b = pair(0, 2, 3, 24, 40)
+    windows = [(i, j) for i in (0, 8) for j in (0, 8, 16, 24)]
+    want = np.mean([np.abs((a - b)[..., i : i + 16, j : j + 16].mean((2, 3))) for i, j in windows])
+    assert float(losses.broad_l1(x, y)) == pytest.approx(want, rel=1e-5)
+    stripes = torch.ones(1, 3, 32, 32)
+    stripes[..., ::2] = -1
+    assert float(losses.broad_l1(stripes, torch.zeros_like(stripes))) < 1e-6
+    assert float(losses.broad_l1(stripes + 0.1, stripes)) == pytest.approx(0.1, rel=1e-5)
 
 
 def test_shift_consistency_is_the_rms_of_what_both_crops_show() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training import cameras
 from training.data import EYES, Canvases
 
 
@@ -27,6 +28,8 @@ class CropOptions:
     gain: float = 0.0  # of each colour channel, in source and target alike: for looks that keep a source's colours
     offset: int = 7  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
+    soft: float = 0.4  # share whose source is out of focus or in motion
+    coded: float = 0.3  # share whose source has a codec's errors
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,12 @@ class Cropper:
         target = _cut(self._coloured if coloured else self._targets, index, eyes / EYES, angle, flip, at, size)
         if coloured and self._matrices is not None:
             source = _recoloured(source, self._matrices[index])
+        if eyes > EYES:
+            target = cameras.clear(target, eyes / EYES)
+        if _uniform(rng) < options.soft:
+            source = cameras.soften(source, rng)
+        if _uniform(rng) < options.coded:
+            source = cameras.code(source, rng)
         eyes = 0.0 if empty else eyes
         return source, target, _face_weight(size, at, eyes, self.device), eyes
 

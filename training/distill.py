@@ -23,6 +23,7 @@ from training.crops import CropOptions, Cropper
 from training.data import Canvases, Coloured
 from training.losses import (
     TeacherFeatures,
+    broad_l1,
     discriminator_loss,
     draw_mix,
     generator_loss,
@@ -87,6 +88,7 @@ def train(
         terms = {
             "l1": weighted_l1(out, crops.target, crops.weight),
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
+            "broad": options.broad * broad_l1(out, crops.target),
         }
         if weight_contrast := options.contrast * ramp(options, run.step):
             terms["contrast"] = weight_contrast * line_contrast(out, crops.target, crops.weight)

@@ -17,7 +17,7 @@ import numpy as np
 
 from training import colours, contact, data, measures, people, sweeps
 from training.data import SIDE
-from training.sweeps import SWEEP, TURNS, Look, at_scale, middle, psnr
+from training.sweeps import SWEEP, TURNS, Look, at_scale, clarity, middle, psnr, sharpness, soft
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
@@ -86,11 +86,6 @@ def _gradient(grey: np.ndarray) -> np.ndarray:
     return np.hypot(cv2.filter2D(grey, -1, kernel), cv2.filter2D(grey, -1, kernel.T))
 
 
-def sharpness(image: np.ndarray) -> float:
-    """Variance of the Laplacian of the luminance over the face."""
-    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_64F)[FACE, FACE].var())
-
-
 def shift_response(run: Look, image: np.ndarray, shift: int) -> float:
     """RMS levels by which the result changes, besides moving, when the picture moves by ``shift`` pixels."""
     here, there = run(image[:-8, :-8]), run(image[shift : SIDE - 8 + shift, shift : SIDE - 8 + shift])
@@ -139,6 +134,18 @@ def measure(
     def by_eyes(which: Look) -> list[float]:
         return [near([at_scale(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
 
+    def clear_by_eyes(which: Look) -> list[float]:
+        ratios = [
+            [clarity(which, canvas, eyes) / sharpness(a) for canvas, a in zip(canvases[:8], theirs, strict=False)]
+            for eyes in SWEEP
+        ]
+        return [round(statistics.median(row), 2) for row in ratios]
+
+    def of_soft(which: Look) -> tuple[float, float]:
+        found = [which(soft(image)) for image in some]
+        ratios = [sharpness(a) / sharpness(b) for a, b in zip(found, theirs, strict=False)]
+        return near(found), round(statistics.median(ratios), 2)
+
     def by_turn(which: Look) -> list[float]:
         return [near(list(measures.turned(which, np.stack(some), turn))) for turn in TURNS]
 
@@ -161,6 +168,10 @@ def measure(
         "eyes": list(SWEEP),
         "psnr_by_eyes": by_eyes(run),
         "psnr_by_eyes_teacher": by_eyes(wanted),
+        "sharpness_by_eyes": clear_by_eyes(run),
+        "sharpness_by_eyes_teacher": clear_by_eyes(wanted),
+        "psnr_and_sharpness_of_soft": of_soft(run),
+        "psnr_and_sharpness_of_soft_teacher": of_soft(wanted),
         "turns": list(TURNS),
         "psnr_by_turn": by_turn(run),
         "psnr_by_turn_teacher": by_turn(wanted),

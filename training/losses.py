@@ -12,6 +12,7 @@ from training.colours import LUMA
 from vidstyle.network import LEAKY_SLOPE
 
 WINDOW = 8  # pixels
+BROAD = 16  # pixels
 
 
 def weighted_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -29,19 +30,29 @@ def gradient_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 def line_contrast(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """L1 of the RMS of the luminance's Laplacian in windows of `WINDOW` pixels, half overlapping.
+    """L1 of the RMS of the smoothed luminance's Laplacian in windows of `WINDOW` pixels, half overlapping.
 
     A line that is not certain to the pixel comes out soft under L1: soft costs less than a little beside. Here a line
-    costs nothing for being beside, and all for being soft.
+    costs nothing for being beside, and all for being soft. Smoothed (binomial, 3x3), as else a mesh of two or three
+    pixels serves for lines that the network cannot tell.
     """
 
     def contrast(z: Tensor) -> Tensor:
         luma = (z * torch.as_tensor(LUMA, dtype=z.dtype, device=z.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        lines = F.conv2d(luma, z.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3))
+        smooth = F.conv2d(luma, z.new_tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]).view(1, 1, 3, 3) / 16)
+        lines = F.conv2d(smooth, z.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3))
         return (F.avg_pool2d(lines.square(), WINDOW, WINDOW // 2) + 1e-4).sqrt()
 
-    w = F.avg_pool2d(weight[..., 1:-1, 1:-1], WINDOW, WINDOW // 2)
+    w = F.avg_pool2d(weight[..., 2:-2, 2:-2], WINDOW, WINDOW // 2)
     return ((contrast(x) - contrast(y)).abs() * w).mean()
+
+
+def broad_l1(x: Tensor, y: Tensor) -> Tensor:
+    """L1 of means over windows of `BROAD` pixels, half overlapping, everywhere alike.
+
+    A tone that is a little off over a whole wall hardly moves the L1 of single pixels, whose signs the texture decides.
+    """
+    return F.avg_pool2d(x - y, BROAD, BROAD // 2).abs().mean()
 
 
 class TeacherFeatures(nn.Module):

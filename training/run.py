@@ -33,6 +33,7 @@ class Options:
     lr: float = 1.5e-3
     ema: float = 0.998
     gradient: float = 0.6
+    broad: float = 2.0  # of tones
     contrast: float = 1.5  # of lines; reached as ``shift`` is
     features: float = 0.5
     costly_every: int = 4  # one crop of a in so many goes through the teacher's encoder, and one face to the critic

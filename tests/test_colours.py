@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from training import colours, data
 from training.crops import CropOptions, Cropper, _recoloured
-from training.data import SIDE, Canvases, Coloured
+from training.data import EMPTY, FACE, MOVING, SIDE, Canvases, Coloured
 from vidstyle.style import Style
 
 CPU = torch.device("cpu")
@@ -77,34 +78,50 @@ def test_a_coloured_crop_has_the_target_of_the_coloured_picture(share: float) ->
     assert differs.float().mean() == pytest.approx(share, abs=0.2)
 
 
-def test_the_teacher_is_asked_about_the_coloured_picture(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+TEACHER = type("Teacher", (), {"card": type("Card", (), {"sha256": "ab" * 32})})
+
+
+class Copying:
+    """In place of an engine: the result is the picture."""
+
+    def __init__(self, *_: object) -> None:
+        self.spec = type("Spec", (), {"in_flight": 1})
+
+    def __enter__(self) -> Copying:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, images: np.ndarray):  # type: ignore[no-untyped-def]
+        return lambda: images
+
+
+def test_a_limit_keeps_the_faces_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "load_engine", Copying)
+    kinds = np.array([FACE, EMPTY] * 4 + [MOVING, EMPTY, MOVING], np.uint8)
+    np.save(
+        tmp_path / "sources.npy",
+        np.arange(11, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2).repeat(3, 3),
+    )
+    np.save(tmp_path / "kinds.npy", kinds)
+    made = data.build(tmp_path, [], None, _style(TEACHER), tmp_path, limit=3)
+    assert made.source[:, 0, 0, 0].tolist() == [0, 5, 10, 8] and made.kind.tolist() == [FACE, EMPTY, MOVING, MOVING]
+
+
+def test_the_teacher_is_asked_about_the_coloured_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What reaches the engine is the source at half size in its colours; results are kept and read again."""
-
-    class Copying:
-        def __init__(self, *_: object) -> None:
-            self.spec = type("Spec", (), {"in_flight": 1})
-
-        def __enter__(self) -> Copying:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def submit(self, images: np.ndarray):  # type: ignore[no-untyped-def]
-            return lambda: images
-
     monkeypatch.setattr(data, "load_engine", Copying)
     sources, kinds = np.stack([picture(seed, 2 * SIDE) for seed in range(2)]), np.array([0, 1], np.uint8)
     np.save(tmp_path / "sources.npy", sources)
     np.save(tmp_path / "kinds.npy", kinds)
-    teacher = type("Teacher", (), {"card": type("Card", (), {"sha256": "ab" * 32})})
-    made = data.build(tmp_path, [], None, _style(teacher), tmp_path)
+    made = data.build(tmp_path, [], None, _style(TEACHER), tmp_path)
     assert made.coloured is not None
     for row in range(2):
         half = cv2.resize(sources[row], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         assert np.array_equal(made.target[row], half)
         assert np.array_equal(made.coloured.target[row], colours.apply(half, made.coloured.matrix[row]))
     monkeypatch.setattr(data, "load_engine", None)  # nothing is made twice
-    again = data.build(tmp_path, [], None, _style(teacher), tmp_path)
+    again = data.build(tmp_path, [], None, _style(TEACHER), tmp_path)
     assert again.coloured is not None and np.array_equal(again.coloured.target, made.coloured.target)
 
 

@@ -10,7 +10,7 @@ import torch
 from distilling import CPU, SMALL, crops
 
 from training.crops import CropOptions, Cropper
-from training.data import EYES, SIDE, Canvases, empty_canvas, face_canvas, held_out
+from training.data import EMPTY, EYES, FACE, MOVING, SIDE, Canvases, empty_canvas, face_canvas, held_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +63,20 @@ def test_a_cameras_faults_are_in_the_source_alone_and_in_both_of_a_pair(fault: s
     dy, dx = some.shift
     a, b = some.source.chunk(2)
     torch.testing.assert_close(a[..., dy:, dx:], b[..., : 32 - dy, : 32 - dx], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_faces_of_clips_have_their_share(share: float) -> None:
+    """Each canvas is of one tone, by which its kind is seen."""
+    kind = np.array([FACE] * 5 + [EMPTY, MOVING], np.uint8)
+    tones = (40 + 60 * kind)[:, None, None, None]
+    source, target = (np.broadcast_to(tones, (7, side, side, 3)).astype(np.uint8).copy() for side in (96, 48))
+    options = replace(SMALL, pairs=400, noise=0, empty=0.2, moving=share)
+    cut = Cropper(Canvases(source, target, kind), options, CPU)(torch.Generator().manual_seed(0), paired=False)
+    seen = ((cut.target.mean((1, 2, 3)) + 1) * 127.5 - 40).div(60).round().int()
+    shares = torch.bincount(seen, minlength=3) / 800
+    wanted = torch.tensor([0.8 * (1 - share), 0.2, 0.8 * share])
+    torch.testing.assert_close(shares, wanted, atol=0.05, rtol=0)
 
 
 def test_crops_follow_from_the_seed_alone() -> None:

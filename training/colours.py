@@ -15,14 +15,14 @@ import numpy as np
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
-def draw(kinds: np.ndarray, seed: int = 0) -> np.ndarray:
-    """float32 [N, 3, 4]: red, green, blue and 1 in levels of 255 to red, green, blue; one for each of uint8 [N].
+def draw(empty: np.ndarray, seed: int = 0) -> np.ndarray:
+    """float32 [N, 3, 4]: red, green, blue and 1 in levels of 255 to red, green, blue; ``empty`` [N]: without a face.
 
     Faces get another lamp, exposure, contrast and saturation, now and then another hue. Pictures without a face get any
     hue, and half of them hardly differ from one strong colour: painted walls, green screens.
     """
     rng = np.random.default_rng(seed)
-    return np.stack([_backdrop(rng) if kind and rng.random() < 0.5 else _light(rng, bool(kind)) for kind in kinds])
+    return np.stack([_backdrop(rng) if none and rng.random() < 0.5 else _light(rng, bool(none)) for none in empty])
 
 
 def _light(rng: np.random.Generator, any_hue: bool) -> np.ndarray:

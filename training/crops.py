@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training import cameras
-from training.data import EYES, Canvases
+from training.data import EMPTY, EYES, FACE, MOVING, Canvases
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class CropOptions:
     side: int = 192  # pixels of a crop
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
     empty: float = 0.15  # share of pictures without a face
+    moving: float = 0.25  # share of the faces that are of clips, where there are any
     exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
     eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
     near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
@@ -70,8 +71,9 @@ class Cropper:
             self._coloured = [level.to(device) for level in _pyramid(target, 3)]
             self._matrices = torch.from_numpy(canvases.coloured.matrix).to(device)
         kind = torch.from_numpy(canvases.kind)
-        self._faces = torch.nonzero(kind == 0).flatten()
-        self._empty = torch.nonzero(kind == 1).flatten()
+        self._faces, self._empty, self._moving = (
+            torch.nonzero(kind == which).flatten() for which in (FACE, EMPTY, MOVING)
+        )
 
     def _eyes(self, rng: torch.Generator) -> float:
         options = self.options
@@ -85,7 +87,8 @@ class Cropper:
         options = self.options
         size = options.side + options.offset
         empty = len(self._empty) > 0 and _uniform(rng) < options.empty
-        pool = self._empty if empty else self._faces
+        moving = len(self._moving) > 0 and _uniform(rng) < options.moving
+        pool = self._empty if empty else self._moving if moving else self._faces
         index = int(pool[int(torch.randint(len(pool), (1,), generator=rng))])
         eyes = self._eyes(rng)
         exact = eyes == EYES

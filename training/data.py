@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 EYES = 68  # pixels between the pupils on a target canvas
 SIDE = 384  # pixels: a target canvas; its source has twice as many
 FRAME_STEP = 12  # one frame of a clip in so many
+FACE, EMPTY, MOVING = 0, 1, 2  # what a canvas shows: a face of a photo, none, a face of a clip
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Coloured:
 
 @dataclass(frozen=True)
 class Canvases:
-    """Sources and the teacher's results; ``kind`` 0: a face in the middle, 1: none wanted.
+    """Sources and the teacher's results; a face is in the middle of its canvas.
 
     Attributes:
         source: uint8 [N, 2*SIDE, 2*SIDE, 3] RGB.
         target: uint8 [N, SIDE, SIDE, 3] RGB, the teacher's result for the source at half size.
-        kind: uint8 [N].
+        kind: uint8 [N], `FACE`, `EMPTY` or `MOVING`.
         coloured: the same sources in other colours, where the teacher was asked about those too.
     """
 
@@ -122,10 +123,10 @@ def cut(pictures: Iterator[tuple[np.ndarray, list[np.ndarray]]], seed: int) -> t
     for image, faces in pictures:
         for face in faces[:2]:
             sources.append(face_canvas(image, face[4:14].reshape(5, 2)))
-            kinds.append(0)
+            kinds.append(FACE)
         if (canvas := empty_canvas(image, [face[:4] for face in faces], rng)) is not None:
             sources.append(canvas)
-            kinds.append(1)
+            kinds.append(EMPTY)
     return np.stack(sources), np.array(kinds, np.uint8)
 
 
@@ -134,6 +135,7 @@ def sources(folder: Path, clips: list[Path], detector: Path | None) -> tuple[np.
     pictures, kinds = cut(photos(folder, training=True), seed=0)
     if clips and detector is not None:
         more, more_kinds = cut(clip_frames(clips, detector), seed=1)
+        more_kinds[more_kinds == FACE] = MOVING
         pictures, kinds = np.concatenate([pictures, more]), np.concatenate([kinds, more_kinds])
     return pictures, kinds
 
@@ -174,8 +176,9 @@ def build(
 ) -> Canvases:
     """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``.
 
-    ``limit``: take only so many, spread evenly, which saves the time of a slow teacher. Sources stay on disk
-    (memory-mapped): all of them together are larger than many machines' memory.
+    ``limit``: take only so many, spread evenly, which saves the time of a slow teacher, and the other faces of clips:
+    people in photos smile, and in clips they talk. Sources stay on disk (memory-mapped): all of them together are
+    larger than many machines' memory.
     """
     cache.mkdir(parents=True, exist_ok=True)
     inputs, kinds = cache / "sources.npy", cache / "kinds.npy"
@@ -184,11 +187,12 @@ def build(
         _save(inputs, source)
         _save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
-    outputs = f"{teacher.card.sha256[:16]}{f'-{limit}' if limit else ''}"
     if limit and limit < len(source):
-        chosen = np.linspace(0, len(source) - 1, limit).round().astype(int)
+        even = np.linspace(0, len(source) - 1, limit).round().astype(int)
+        chosen = np.concatenate([even, np.setdiff1d(np.flatnonzero(kind == MOVING), even)])
         source, kind = source[chosen], kind[chosen]
-    matrices = colours.draw(kind)
+    outputs = f"{teacher.card.sha256[:16]}-{len(source)}"
+    matrices = colours.draw(kind == EMPTY)
     target = _kept(cache / f"{outputs}.npy", lambda: teach(source, teacher, engine))
     coloured = _kept(cache / f"{outputs}-coloured.npy", lambda: teach(source, teacher, engine, matrices=matrices))
     return Canvases(source, target, kind, Coloured(matrices, coloured))

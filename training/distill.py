@@ -203,7 +203,7 @@ def _materials(
         )
     teacher = load_style(args.pack / f"{name}.safetensors")
     source, kind = packed
-    matrices = colours.draw(kind)
+    matrices = colours.draw(kind == data.EMPTY)
     plain, coloured = (data.teach(source, teacher, "torch", device, colouring) for colouring in (None, matrices))
     return teacher, Canvases(source, plain, kind, Coloured(matrices, coloured))
 

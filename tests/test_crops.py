@@ -58,6 +58,7 @@ def test_a_cameras_faults_are_in_the_source_alone_and_in_both_of_a_pair(fault: s
     options = replace(SMALL, pairs=8, noise=0, exact=1.0, empty=0, **{fault: 1.0})
     some = Cropper(drawings, options, CPU)(torch.Generator().manual_seed(3))
     assert (some.source - some.target).abs().mean((1, 2, 3)).min() > 0.02
+    assert (some.crisp == (fault != "soft")).all() and len(some.crisp) == 8
     assert some.target.std() == pytest.approx(fine.std() / 127.5, rel=0.05)
     torch.testing.assert_close(some.source.mean(), some.target.mean(), atol=0.02, rtol=0)
     dy, dx = some.shift
@@ -119,6 +120,6 @@ def test_a_share_of_the_crops_keeps_pairs_together() -> None:
     for name in ("source", "target", "weight"):
         values = getattr(whole, name)
         assert torch.equal(getattr(part, name), torch.cat([values[2:4], values[6:8]]))
-    assert torch.equal(part.eyes, whole.eyes[2:4]) and part.shift == whole.shift
+    assert torch.equal(part.eyes, whole.eyes[2:4]) and part.shift == whole.shift and len(part.crisp) == 2
     apart = crops(replace(SMALL, pairs=4), paired=False)
     assert torch.equal(apart.rows(slice(0, 2)).eyes, torch.cat([apart.eyes[0:2], apart.eyes[4:6]]))

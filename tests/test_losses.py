@@ -40,37 +40,49 @@ def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> 
     assert float(losses.gradient_l1(x, x + 0.5, torch.from_numpy(weight))) < 1e-6  # brightness is L1's
 
 
-def test_lines_are_compared_by_their_contrast_and_not_by_their_place() -> None:
-    x, y, a, b = pair(0, 2, 3, 20, 24)
-    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 20, 24)).astype(np.float32)
+def contrasts(image: np.ndarray) -> list[np.ndarray]:
+    """By the definition, of float64 [3, H, W]: one picture of windows for each direction at each width."""
+    luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+    found = []
+    for width, step in ((1, 1), (2, 1), (4, 2)):
+        if width > 1:
+            for axis in (0, 1):
+                luma = (np.roll(luma, step, axis) + 2 * luma + np.roll(luma, -step, axis)) / 4
+        for dy, dx in ((0, step), (step, 0), (step, step), (step, -step)):
+            there, back = np.roll(luma, (dy, dx), (0, 1)), np.roll(luma, (-dy, -dx), (0, 1))
+            lines = (luma - (there + back) / 2)[6:-6, 6:-6] ** 2
+            rows, columns = (range(0, side - 7, 4) for side in lines.shape)
+            found.append(np.sqrt([[lines[i : i + 8, j : j + 8].mean() + 1e-4 for j in columns] for i in rows]))
+    return found
 
-    def rms(image: np.ndarray, top: int, left: int) -> float:
-        luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
-        luma = (luma[:-2] + 2 * luma[1:-1] + luma[2:]) / 4
-        luma = (luma[:, :-2] + 2 * luma[:, 1:-1] + luma[:, 2:]) / 4
-        around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
-        return float(np.sqrt((around[top : top + 8, left : left + 8] ** 2).mean() + 1e-4))
 
-    want = [
-        abs(rms(a[n], top, left) - rms(b[n], top, left)) * weight[n, 0, 2 + top : 10 + top, 2 + left : 10 + left].mean()
-        for n in range(2)
-        for top in (0, 4, 8)
-        for left in (0, 4, 8, 12)
+def test_lines_are_compared_by_the_rms_of_second_differences_in_windows() -> None:
+    x, y, a, b = pair(0, 2, 3, 28, 32)
+    weight = np.random.default_rng(3).uniform(1, 4, (2, 1, 28, 32)).astype(np.float32)
+    w = [
+        [[weight[n, 0, 6 + i : 14 + i, 6 + j : 14 + j].mean() for j in (0, 4, 8, 12)] for i in (0, 4, 8)]
+        for n in (0, 1)
     ]
-    got = float(losses.line_contrast(x, y, torch.from_numpy(weight)))
-    assert got == pytest.approx(np.mean(want), rel=1e-5)
-    line = torch.zeros(1, 3, 34, 34)
-    line[..., 13] = 1
-    even, soft = torch.ones(1, 1, 34, 34), F.avg_pool2d(line, (1, 5), 1, (0, 2))
+    want = [np.abs(c - d) * w[n] for n in (0, 1) for c, d in zip(contrasts(a[n]), contrasts(b[n]), strict=True)]
+    assert float(losses.line_contrast(x, y, torch.from_numpy(weight))) == pytest.approx(np.mean(want), rel=1e-5)
+
+
+def test_a_line_beside_costs_less_than_a_soft_one_a_mesh_or_a_rim() -> None:
+    line = torch.zeros(1, 3, 42, 42)
+    line[..., 19] = 1
+    even, soft = torch.ones(1, 1, 42, 42), F.avg_pool2d(line, (1, 5), 1, (0, 2))
     moved = line.roll(1, -1)
     assert losses.weighted_l1(moved, line, even) >= losses.weighted_l1(soft, line, even)  # a soft line pays off
-    assert float(losses.line_contrast(moved, line, even)) < 0.6 * float(losses.line_contrast(soft, line, even))
-    mesh = torch.ones(1, 3, 34, 34)
-    mesh[..., ::2] = mesh[..., ::2, :] = -1
-    mesh = mesh * line.amax(-1, keepdim=True)
-    assert float(losses.line_contrast(soft + 0.1 * mesh, soft, even)) < 1e-2 * float(
-        losses.line_contrast(soft, line, even)
-    )
+    cost = float(losses.line_contrast(moved, line, even))
+    assert cost < 0.6 * float(losses.line_contrast(soft, line, even))
+    mesh = torch.ones(1, 3, 42, 42)
+    mesh[..., ::2] *= -1
+    mesh[..., ::2, :] *= -1
+    where = F.max_pool2d(line, (1, 5), 1, (0, 2))
+    for size in (0.1, 0.2, 0.4):  # a soft line is not mended by any mesh
+        assert float(losses.line_contrast(soft + size * mesh * where, line, even)) > 1.5 * cost
+    rim = line - 0.4 * (line.roll(2, -1) + line.roll(-2, -1))
+    assert float(losses.line_contrast(rim, line, even)) > cost
 
 
 def test_broad_tones_count_where_lines_do_not() -> None:

@@ -38,21 +38,24 @@ class Crops:
     """The first half, a, and the second, b, show the same pictures when paired, b moved by ``shift``.
 
     ``weight`` [2*pairs, 1, side, side] is higher on faces. ``eyes`` [pairs, or 2*pairs when not paired]: eye
-    distance, 0 without a face. ``shift`` (dy, dx): ``b[y, x]`` shows what ``a[y + dy, x + dx]`` shows.
+    distance, 0 without a face. ``crisp``, of as many: in focus.
+    ``shift`` (dy, dx): ``b[y, x]`` shows what ``a[y + dy, x + dx]`` shows.
     """
 
     source: Tensor  # [2*pairs, 3, side, side] in -1..1: all a, then all b
     target: Tensor
     weight: Tensor
     eyes: Tensor
+    crisp: Tensor
     shift: tuple[int, int]
 
     def rows(self, share: slice) -> Crops:
         """Those pictures of a alone, and of b."""
-        half, eyes = len(self.source) // 2, self.eyes.split(len(self.source) // 2)
+        half = len(self.source) // 2
         rows = torch.cat([torch.arange(half)[share], torch.arange(half, 2 * half)[share]])
         parts = (self.source[rows], self.target[rows], self.weight[rows])
-        return Crops(*parts, torch.cat([part[share] for part in eyes]), self.shift)
+        eyes, crisp = (torch.cat([part[share] for part in x.split(half)]) for x in (self.eyes, self.crisp))
+        return Crops(*parts, eyes, crisp, self.shift)
 
 
 class Cropper:
@@ -82,8 +85,8 @@ class Cropper:
         low, high = options.near if _uniform(rng) < options.near_share else options.eyes
         return math.exp(_uniform(rng, math.log(low), math.log(high)))
 
-    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
-        """One augmented picture of ``side + offset`` pixels: source, target, weight, eye distance."""
+    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float, bool]:
+        """One augmented picture of ``side + offset`` pixels: source, target, weight, eye distance, in focus."""
         options = self.options
         size = options.side + options.offset
         empty = len(self._empty) > 0 and _uniform(rng) < options.empty
@@ -105,12 +108,12 @@ class Cropper:
             source = _recoloured(source, self._matrices[index])
         if eyes > EYES:
             target = cameras.clear(target, eyes / EYES)
-        if _uniform(rng) < options.soft:
+        if soft := _uniform(rng) < options.soft:
             source = cameras.soften(source, rng)
         if _uniform(rng) < options.coded:
             source = cameras.code(source, rng)
         eyes = 0.0 if empty else eyes
-        return source, target, _face_weight(size, at, eyes, self.device), eyes
+        return source, target, _face_weight(size, at, eyes, self.device), eyes, not soft
 
     def __call__(self, rng: torch.Generator, paired: bool = True) -> Crops:
         """One step's crops; everything random is drawn from ``rng`` (on the CPU, so all devices agree).
@@ -119,9 +122,9 @@ class Cropper:
         """
         options, side = self.options, self.options.side
         pictures = [self._picture(rng) for _ in range(options.pairs * (1 if paired else 2))]
-        sources, targets, weights, distances = zip(*pictures, strict=True)
+        sources, targets, weights, distances, focus = zip(*pictures, strict=True)
         source, target, weight = torch.stack(sources), torch.stack(targets), torch.stack(weights)
-        eyes = torch.tensor(distances, device=self.device)
+        eyes, crisp = (torch.tensor(x, device=self.device) for x in (distances, focus))
         gain = 1 + options.gain * (torch.rand(len(source), 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
         source, target = ((source + 1) * gain - 1).clamp(-1, 1), ((target + 1) * gain - 1).clamp(-1, 1)
         dy, dx = (int(torch.randint(options.offset + 1, (1,), generator=rng)) for _ in range(2))
@@ -130,7 +133,7 @@ class Cropper:
             here = x[..., :side, :side]
             return torch.cat([here, x[..., dy : dy + side, dx : dx + side]]) if paired else here
 
-        return Crops(self._noisy(crop(source), rng), crop(target), crop(weight), eyes, (dy, dx))
+        return Crops(self._noisy(crop(source), rng), crop(target), crop(weight), eyes, crisp, (dy, dx))
 
     def _noisy(self, source: Tensor, rng: torch.Generator) -> Tensor:
         """Half of the crops get sensor noise of a random strength; the target stays clean."""

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engines.torch import Network
 from training import colours, curves, data, pack
-from training.crops import CropOptions, Cropper
+from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import (
     TeacherFeatures,
@@ -90,8 +91,11 @@ def train(
             "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
             "broad": options.broad * broad_l1(out, crops.target),
         }
-        if weight_contrast := options.contrast * ramp(options, run.step):
-            terms["contrast"] = weight_contrast * line_contrast(out, crops.target, crops.weight)
+        if len(sure := certain(crops, options)) and (weight_contrast := options.contrast * ramp(options, run.step)):
+            share = len(sure) / len(out)
+            terms["contrast"] = (
+                weight_contrast * share * line_contrast(out[sure], crops.target[sure], crops.weight[sure])
+            )
         some = slice(0, len(a), options.costly_every)
         with autocast:
             terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
@@ -141,6 +145,13 @@ def train(
         if on_step:
             on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
     world.wait()
+
+
+def certain(crops: Crops, options: Options) -> Tensor:
+    """The rows of the crops in which lines are asked for."""
+    low, high = options.contrast_eyes
+    which = crops.crisp & (crops.eyes >= low) & (crops.eyes <= high)
+    return torch.nonzero(which.repeat(len(crops.source) // len(which))).flatten()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from training.colours import LUMA
 from vidstyle.network import LEAKY_SLOPE
 
 WINDOW = 8  # pixels
+BORDER = 6  # pixels that rolling a picture makes wrong, at most
 BROAD = 16  # pixels
 
 
@@ -30,21 +31,38 @@ def gradient_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 def line_contrast(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """L1 of the RMS of the smoothed luminance's Laplacian in windows of `WINDOW` pixels, half overlapping.
+    """L1 of the RMS of the luminance's second differences in windows of `WINDOW` pixels, half overlapping.
 
     A line that is not certain to the pixel comes out soft under L1: soft costs less than a little beside. Here a line
-    costs nothing for being beside, and all for being soft. Smoothed (binomial, 3x3), as else a mesh of two or three
-    pixels serves for lines that the network cannot tell.
+    costs little for being beside, and all for being soft. Each of four directions is compared at three widths of lines,
+    as else a mesh of any kind, or a bright rim, serves for a line that the network cannot tell.
     """
+    with torch.no_grad():
+        wanted = _contrasts(y)
+        w = F.avg_pool2d(weight[..., BORDER:-BORDER, BORDER:-BORDER], WINDOW, WINDOW // 2)
+    terms = [((a - b).abs() * w).mean() for a, b in zip(_contrasts(x), wanted, strict=True)]
+    return torch.stack(terms).mean()
 
-    def contrast(z: Tensor) -> Tensor:
-        luma = (z * torch.as_tensor(LUMA, dtype=z.dtype, device=z.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        smooth = F.conv2d(luma, z.new_tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]).view(1, 1, 3, 3) / 16)
-        lines = F.conv2d(smooth, z.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3))
-        return (F.avg_pool2d(lines.square(), WINDOW, WINDOW // 2) + 1e-4).sqrt()
 
-    w = F.avg_pool2d(weight[..., 2:-2, 2:-2], WINDOW, WINDOW // 2)
-    return ((contrast(x) - contrast(y)).abs() * w).mean()
+def _contrasts(z: Tensor) -> list[Tensor]:
+    """[N, 1, H, W] for lines of one, two and four pixels, in each of four directions; `BORDER` is left out."""
+    red, green, blue = LUMA
+    luma = red * z[:, :1] + green * z[:, 1:2] + blue * z[:, 2:]
+    found = []
+    for width in (1, 2, 4):
+        step = max(1, width // 2)
+        if width > 1:
+            for across in ((step, 0), (0, step)):
+                luma = 0.5 * luma + 0.25 * (torch.roll(luma, across, (2, 3)) + torch.roll(luma, _back(across), (2, 3)))
+        for along in ((0, step), (step, 0), (step, step), (step, -step)):
+            lines = luma - 0.5 * (torch.roll(luma, along, (2, 3)) + torch.roll(luma, _back(along), (2, 3)))
+            inner = lines[..., BORDER:-BORDER, BORDER:-BORDER]
+            found.append((F.avg_pool2d(inner.square(), WINDOW, WINDOW // 2) + 1e-4).sqrt())
+    return found
+
+
+def _back(way: tuple[int, int]) -> tuple[int, int]:
+    return -way[0], -way[1]
 
 
 def broad_l1(x: Tensor, y: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Options:
     ema: float = 0.998
     gradient: float = 0.6
     broad: float = 2.0  # of tones
-    contrast: float = 1.5  # of lines; reached as ``shift`` is
+    contrast: float = 10.0  # of lines; reached as ``shift`` is
+    contrast_eyes: tuple[float, float] = (44.0, 140.0)  # faces in focus of this size: others cannot say where a line is
     features: float = 0.5
     costly_every: int = 4  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
     shift: float = 1.0  # reached at half of the steps

@@ -1,5 +1,6 @@
 """The measures of a look: each must fall where what it measures is worse."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from training import contact
 from training.data import EYES, SIDE
 from training.evaluate import gradient_similarity, psnr
 from training.portraits import alignment
-from training.sweeps import aligned, at_scale, middle
+from training.sweeps import SWEEP, Look, aligned, at_scale, clarity, drawn, middle, sharpness, soft
 
 
 def canvas(seed: int = 0, side: int = 2 * SIDE) -> np.ndarray:
@@ -56,6 +57,34 @@ def test_a_look_that_fails_on_small_faces_is_found_by_the_sweep() -> None:
     wanted = middle(large_only(half(canvas())))
     at_best, small = (psnr(middle(at_scale(large_only, canvas(), eyes)), wanted) for eyes in (68, 34))
     assert at_best > 40 and small < 15
+
+
+def draws_lines(width: float) -> Look:
+    """A look that draws the same bars at every size of the picture, their edges ``width`` pixels wide."""
+
+    def run(image: np.ndarray) -> np.ndarray:
+        at = np.arange(len(image)) / len(image)
+        steps = sum(
+            np.tanh((at - edge) * len(image) / width) * (-1) ** n for n, edge in enumerate((0.3, 0.4, 0.6, 0.7))
+        )
+        return np.repeat((128 + 60 * steps)[None, :, None], len(image), 0).repeat(3, 2).round().astype(np.uint8)
+
+    return run
+
+
+def test_edges_as_steep_at_every_size_are_as_clear() -> None:
+    canvas = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
+    clear = [clarity(draws_lines(1.5), canvas, eyes) for eyes in SWEEP]
+    assert max(clear) < 1.15 * min(clear)
+    grows = [clarity(draws_lines(1.5 * eyes / EYES), canvas, eyes) for eyes in SWEEP]  # an enlarged drawing
+    assert all(large < 0.6 * small for small, large in pairwise(grows))
+    assert drawn(draws_lines(1.5), canvas, 136).shape == (2 * SIDE, 2 * SIDE, 3)
+
+
+def test_a_soft_picture_is_softer_and_no_darker() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert sharpness(soft(image)) < 0.1 * sharpness(image)
+    assert soft(image).mean() == pytest.approx(image.mean(), abs=1)
 
 
 def test_lines_count_and_paper_does_not() -> None:

@@ -76,7 +76,7 @@ def test_edges_as_steep_at_every_size_are_as_clear() -> None:
     canvas = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
     clear = [clarity(draws_lines(1.5), canvas, eyes) for eyes in SWEEP]
     assert max(clear) < 1.15 * min(clear)
-    grows = [clarity(draws_lines(1.5 * eyes / EYES), canvas, eyes) for eyes in SWEEP]  # an enlarged drawing
+    grows = [clarity(draws_lines(1.5 * eyes / EYES), canvas, eyes) for eyes in SWEEP[3:]]  # an enlarged drawing
     assert all(large < 0.6 * small for small, large in pairwise(grows))
     assert drawn(draws_lines(1.5), canvas, 136).shape == (2 * SIDE, 2 * SIDE, 3)
 
@@ -85,6 +85,13 @@ def test_a_soft_picture_is_softer_and_no_darker() -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     assert sharpness(soft(image)) < 0.1 * sharpness(image)
     assert soft(image).mean() == pytest.approx(image.mean(), abs=1)
+
+
+def test_a_mesh_is_no_sharpness() -> None:
+    image, mesh = drawing(), np.indices((SIDE, SIDE)).sum(0)[..., None] % 2
+    meshed = np.clip(image.astype(int) - 20 * mesh, 0, 255).astype(np.uint8)
+    assert sharpness(meshed) == pytest.approx(sharpness(image), rel=0.1)
+    assert cv2.Laplacian(meshed, cv2.CV_64F).var() > 1.3 * cv2.Laplacian(image, cv2.CV_64F).var()  # would have been
 
 
 def test_lines_count_and_paper_does_not() -> None:

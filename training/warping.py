@@ -20,6 +20,7 @@ import av
 import cv2
 import numpy as np
 
+from training.sweeps import lines
 from vidstyle.engine import Recipe
 from vidstyle.importer import import_published
 from vidstyle.steady import Steady
@@ -104,12 +105,8 @@ def face_places(sources: Sequence[np.ndarray], detector: Path | None) -> list[np
 
 
 def sharpness(looks: Sequence[np.ndarray], where: Sequence[np.ndarray]) -> float:
-    """Variance of the Laplacian of the luminance."""
-    values = [
-        cv2.Laplacian(cv2.cvtColor(look, cv2.COLOR_RGB2GRAY), cv2.CV_64F)[place].var()
-        for look, place in zip(looks, where, strict=True)
-    ]
-    return float(np.mean(values))
+    """Variance of the lines in those places."""
+    return float(np.mean([lines(look)[place].var() for look, place in zip(looks, where, strict=True)]))
 
 
 class Clip:

@@ -52,7 +52,8 @@ def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
 
 
 @pytest.mark.parametrize("fault", ["soft", "coded"])
-def test_a_cameras_faults_are_in_the_source_alone_and_in_both_of_a_pair(fault: str) -> None:
+def test_a_cameras_faults_are_in_the_source_alone(fault: str) -> None:
+    """Both of a pair are as soft as each other, and each has a codec's errors of its own."""
     fine = np.random.default_rng(0).integers(0, 255, (3, 48, 48, 3), np.uint8)
     drawings = Canvases(fine.repeat(2, 1).repeat(2, 2), fine, np.zeros(3, np.uint8))
     options = replace(SMALL, pairs=8, noise=0, exact=1.0, empty=0, **{fault: 1.0})
@@ -63,7 +64,8 @@ def test_a_cameras_faults_are_in_the_source_alone_and_in_both_of_a_pair(fault: s
     torch.testing.assert_close(some.source.mean(), some.target.mean(), atol=0.02, rtol=0)
     dy, dx = some.shift
     a, b = some.source.chunk(2)
-    torch.testing.assert_close(a[..., dy:, dx:], b[..., : 32 - dy, : 32 - dx], rtol=0, atol=0)
+    differ = (a[..., dy:, dx:] - b[..., : 32 - dy, : 32 - dx]).abs().amax((1, 2, 3))
+    assert (differ == 0).all() if fault == "soft" else (differ > 0.02).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])

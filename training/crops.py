@@ -30,7 +30,9 @@ class CropOptions:
     offset: int = 7  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
     soft: float = 0.4  # share whose source is out of focus or in motion
-    coded: float = 0.3  # share whose source has a codec's errors
+    coded: float = (
+        0.3  # share of crops whose source has a codec's errors, which differ from picture to picture of a video
+    )
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,6 @@ class Cropper:
             target = cameras.clear(target, eyes / EYES)
         if soft := _uniform(rng) < options.soft:
             source = cameras.soften(source, rng)
-        if _uniform(rng) < options.coded:
-            source = cameras.code(source, rng)
         eyes = 0.0 if empty else eyes
         return source, target, _face_weight(size, at, eyes, self.device), eyes, not soft
 
@@ -133,14 +133,16 @@ class Cropper:
             here = x[..., :side, :side]
             return torch.cat([here, x[..., dy : dy + side, dx : dx + side]]) if paired else here
 
-        return Crops(self._noisy(crop(source), rng), crop(target), crop(weight), eyes, crisp, (dy, dx))
+        return Crops(self._filmed(crop(source), rng), crop(target), crop(weight), eyes, crisp, (dy, dx))
 
-    def _noisy(self, source: Tensor, rng: torch.Generator) -> Tensor:
-        """Half of the crops get sensor noise of a random strength; the target stays clean."""
+    def _filmed(self, source: Tensor, rng: torch.Generator) -> Tensor:
+        """Half of the crops get sensor noise of a random strength, some a codec's errors; the target stays clean."""
         sigma = torch.rand(len(source), 1, 1, 1, generator=rng) * self.options.noise / 127.5
         sigma = sigma * (torch.rand(len(source), 1, 1, 1, generator=rng) < 0.5)
         noise = torch.randn(source.shape, generator=rng) * sigma
-        return (source + noise.to(self.device)).clamp(-1, 1)
+        noisy = (source + noise.to(self.device)).clamp(-1, 1)
+        coded = torch.rand(len(source), generator=rng) < self.options.coded
+        return torch.stack([cameras.code(x, rng) if yes else x for x, yes in zip(noisy, coded, strict=True)])
 
 
 def _uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:

@@ -74,9 +74,11 @@ def draws_lines(width: float) -> Look:
 
 def test_edges_as_steep_at_every_size_are_as_clear() -> None:
     canvas = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
-    clear = [clarity(draws_lines(1.5), canvas, eyes) for eyes in SWEEP]
+    clear = [clarity(drawn(draws_lines(1.5), canvas, eyes), eyes) for eyes in SWEEP]
     assert max(clear) < 1.15 * min(clear)
-    grows = [clarity(draws_lines(1.5 * eyes / EYES), canvas, eyes) for eyes in SWEEP[3:]]  # an enlarged drawing
+    grows = [
+        clarity(drawn(draws_lines(1.5 * eyes / EYES), canvas, eyes), eyes) for eyes in SWEEP[3:]
+    ]  # an enlarged drawing
     assert all(large < 0.6 * small for small, large in pairwise(grows))
     assert drawn(draws_lines(1.5), canvas, 136).shape == (2 * SIDE, 2 * SIDE, 3)
 

@@ -15,10 +15,14 @@ from torch.nn import functional as F
 BLOCK = 8
 
 
+def uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
+    return low + (high - low) * float(torch.rand(1, generator=rng))
+
+
 def soften(x: Tensor, rng: torch.Generator) -> Tensor:
     """[3, H, W] in -1..1 out of focus or in motion: a Gaussian of 0.3 to 2.2 px, one way up to twice that."""
-    across = _uniform(rng, 0.3, 2.2)
-    along, angle = across * _uniform(rng, 1, 2), _uniform(rng, 0, math.pi)
+    across = uniform(rng, 0.3, 2.2)
+    along, angle = across * uniform(rng, 1, 2), uniform(rng, 0, math.pi)
     reach = math.ceil(2.5 * along)
     at = torch.arange(-reach, reach + 1, dtype=torch.float32)
     u = math.cos(angle) * at[None, :] + math.sin(angle) * at[:, None]
@@ -34,7 +38,7 @@ def code(x: Tensor, rng: torch.Generator) -> Tensor:
     The steps are 3 to 24 levels at the lowest frequency, six times that at the highest, about as JPEG's from quality 90
     to 35; colour has half of the picture's resolution.
     """
-    step = math.exp(_uniform(rng, math.log(3), math.log(24))) / 127.5
+    step = math.exp(uniform(rng, math.log(3), math.log(24))) / 127.5
     height, width = x.shape[-2:]
     bottom, right = -height % (2 * BLOCK), -width % (2 * BLOCK)
     ycc = _mixed(F.pad(x[None], (0, right, 0, bottom), "replicate")[0], _YCC)
@@ -77,10 +81,6 @@ def _quantised(x: Tensor, step: float) -> Tensor:
 
 def _mixed(x: Tensor, matrix: Tensor) -> Tensor:
     return torch.einsum("ck,khw->chw", matrix.to(x.device), x)
-
-
-def _uniform(rng: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand(1, generator=rng))
 
 
 def _cosines() -> Tensor:

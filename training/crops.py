@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training import cameras
+from training.cameras import uniform
 from training.data import EMPTY, EYES, FACE, MOVING, Canvases
 
 
@@ -30,9 +31,7 @@ class CropOptions:
     offset: int = 7  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
     soft: float = 0.4  # share whose source is out of focus or in motion
-    coded: float = (
-        0.3  # share of crops whose source has a codec's errors, which differ from picture to picture of a video
-    )
+    coded: float = 0.3  # share of crops whose source has a codec's errors: in a video no two pictures have the same
 
 
 @dataclass(frozen=True)
@@ -82,35 +81,35 @@ class Cropper:
 
     def _eyes(self, rng: torch.Generator) -> float:
         options = self.options
-        if _uniform(rng) < options.exact:
+        if uniform(rng) < options.exact:
             return float(EYES)
-        low, high = options.near if _uniform(rng) < options.near_share else options.eyes
-        return math.exp(_uniform(rng, math.log(low), math.log(high)))
+        low, high = options.near if uniform(rng) < options.near_share else options.eyes
+        return math.exp(uniform(rng, math.log(low), math.log(high)))
 
     def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float, bool]:
         """One augmented picture of ``side + offset`` pixels: source, target, weight, eye distance, in focus."""
         options = self.options
         size = options.side + options.offset
-        empty = len(self._empty) > 0 and _uniform(rng) < options.empty
-        moving = len(self._moving) > 0 and _uniform(rng) < options.moving
+        empty = len(self._empty) > 0 and uniform(rng) < options.empty
+        moving = len(self._moving) > 0 and uniform(rng) < options.moving
         pool = self._empty if empty else self._moving if moving else self._faces
         index = int(pool[int(torch.randint(len(pool), (1,), generator=rng))])
         eyes = self._eyes(rng)
         exact = eyes == EYES
         angle = 0.0 if exact else _turn(rng, options)
-        flip = _uniform(rng) < 0.5
+        flip = uniform(rng) < 0.5
         reach = size * (0.48 if empty else 0.3)
-        at = (_uniform(rng, -reach, reach), _uniform(rng, -reach, reach))  # the face, from the middle
+        at = (uniform(rng, -reach, reach), uniform(rng, -reach, reach))  # the face, from the middle
         if exact:
             at = (round(at[0]), round(at[1]))
-        coloured = _uniform(rng) < options.coloured and self._matrices is not None
+        coloured = uniform(rng) < options.coloured and self._matrices is not None
         source = _cut(self._sources, index, eyes / (2 * EYES), angle, flip, at, size)
         target = _cut(self._coloured if coloured else self._targets, index, eyes / EYES, angle, flip, at, size)
         if coloured and self._matrices is not None:
             source = _recoloured(source, self._matrices[index])
         if eyes > EYES:
             target = cameras.clear(target, eyes / EYES)
-        if soft := _uniform(rng) < options.soft:
+        if soft := uniform(rng) < options.soft:
             source = cameras.soften(source, rng)
         eyes = 0.0 if empty else eyes
         return source, target, _face_weight(size, at, eyes, self.device), eyes, not soft
@@ -145,14 +144,10 @@ class Cropper:
         return torch.stack([cameras.code(x, rng) if yes else x for x, yes in zip(noisy, coded, strict=True)])
 
 
-def _uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
-    return low + (high - low) * float(torch.rand(1, generator=rng))
-
-
 def _turn(rng: torch.Generator, options: CropOptions) -> float:
     """Degrees; most heads are nearly upright."""
-    limit = 15.0 if _uniform(rng) < options.upright else options.turn
-    return _uniform(rng, -limit, limit)
+    limit = 15.0 if uniform(rng) < options.upright else options.turn
+    return uniform(rng, -limit, limit)
 
 
 def _pyramid(x: Tensor, levels: int) -> list[Tensor]:

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from training import colours, contact, data, measures, people, sweeps
-from training.data import SIDE
-from training.sweeps import SWEEP, TURNS, Look, at_scale, clarity, middle, psnr, sharpness, soft
+from training.data import EYES, SIDE
+from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
@@ -119,11 +119,10 @@ def measure(
     run, wanted = look(student), look(teacher)
     halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
     ours, theirs = [run(image) for image in halves], [wanted(image) for image in halves]
-    pairs = list(zip(ours, theirs, strict=True))
     some = halves[:8]
     matrices = colours.draw(np.zeros(len(halves), np.uint8), 1)
     other = [colours.apply(*pair) for pair in zip(halves, matrices, strict=True)]
-    faces, drawn, wanted_faces = (np.stack([sweeps.aligned(x) for x in stack]) for stack in (halves, ours, theirs))
+    faces, our_faces, wanted_faces = (np.stack([sweeps.aligned(x) for x in stack]) for stack in (halves, ours, theirs))
 
     def mean(function: Callable[..., float], *columns: Sequence) -> float:
         return round(statistics.fmean(function(*row) for row in zip(*columns, strict=True)), 3)
@@ -131,24 +130,23 @@ def measure(
     def near(found: Sequence[np.ndarray]) -> float:
         return mean(lambda a, b: psnr(middle(a), middle(b)), found, theirs[: len(found)])
 
-    def by_eyes(which: Look) -> list[float]:
-        return [near([at_scale(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
+    def crisp(found: Sequence[np.ndarray], eyes: int = EYES) -> float:
+        return statistics.median(clarity(a, eyes) / sharpness(b) for a, b in zip(found, theirs, strict=False))
 
-    def clear_by_eyes(which: Look) -> list[float]:
-        ratios = [
-            [clarity(which, canvas, eyes) / sharpness(a) for canvas, a in zip(canvases[:8], theirs, strict=False)]
-            for eyes in SWEEP
-        ]
-        return [round(statistics.median(row), 2) for row in ratios]
+    def by_eyes(which: Look) -> tuple[list[float], list[float]]:
+        found = [(eyes, [drawn(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
+        near_by_eyes = [near([to_scale(x) for x in results]) for _, results in found]
+        return near_by_eyes, [round(crisp(results, eyes), 2) for eyes, results in found]
 
     def of_soft(which: Look) -> tuple[float, float]:
         found = [which(soft(image)) for image in some]
-        ratios = [sharpness(a) / sharpness(b) for a, b in zip(found, theirs, strict=False)]
-        return near(found), round(statistics.median(ratios), 2)
+        return near(found), round(crisp(found), 2)
 
     def by_turn(which: Look) -> list[float]:
         return [near(list(measures.turned(which, np.stack(some), turn))) for turn in TURNS]
 
+    near_by_eyes, crisp_by_eyes = by_eyes(run)
+    teacher_near_by_eyes, teacher_crisp_by_eyes = by_eyes(wanted)
     return {
         "pictures": len(canvases),
         "psnr": mean(psnr, ours, theirs),
@@ -158,18 +156,18 @@ def measure(
         "ssim": mean(ssim, ours, theirs),
         "gradient_similarity": mean(gradient_similarity, ours, theirs),
         "colour_distance": mean(colour_distance, ours, theirs),
-        "sharpness_ratio": round(statistics.median(sharpness(a) / sharpness(b) for a, b in pairs), 3),
-        "identity": measures.identity(faces, drawn, identity),
+        "sharpness_ratio": round(crisp(ours), 3),
+        "identity": measures.identity(faces, our_faces, identity),
         "identity_teacher": measures.identity(faces, wanted_faces, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],
         "shift_teacher": [round(statistics.fmean(shift_response(wanted, x, s) for x in some), 2) for s in SHIFTS],
         "noise": mean(lambda x: noise_response(run, x), some),
         "noise_teacher": mean(lambda x: noise_response(wanted, x), some),
         "eyes": list(SWEEP),
-        "psnr_by_eyes": by_eyes(run),
-        "psnr_by_eyes_teacher": by_eyes(wanted),
-        "sharpness_by_eyes": clear_by_eyes(run),
-        "sharpness_by_eyes_teacher": clear_by_eyes(wanted),
+        "psnr_by_eyes": near_by_eyes,
+        "psnr_by_eyes_teacher": teacher_near_by_eyes,
+        "sharpness_by_eyes": crisp_by_eyes,
+        "sharpness_by_eyes_teacher": teacher_crisp_by_eyes,
         "psnr_and_sharpness_of_soft": of_soft(run),
         "psnr_and_sharpness_of_soft_teacher": of_soft(wanted),
         "turns": list(TURNS),

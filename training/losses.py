@@ -53,16 +53,17 @@ def _contrasts(z: Tensor) -> list[Tensor]:
         step = max(1, width // 2)
         if width > 1:
             for across in ((step, 0), (0, step)):
-                luma = 0.5 * luma + 0.25 * (torch.roll(luma, across, (2, 3)) + torch.roll(luma, _back(across), (2, 3)))
+                luma = 0.5 * luma + 0.5 * _beside(luma, across)
         for along in ((0, step), (step, 0), (step, step), (step, -step)):
-            lines = luma - 0.5 * (torch.roll(luma, along, (2, 3)) + torch.roll(luma, _back(along), (2, 3)))
-            inner = lines[..., BORDER:-BORDER, BORDER:-BORDER]
+            inner = (luma - _beside(luma, along))[..., BORDER:-BORDER, BORDER:-BORDER]
             found.append((F.avg_pool2d(inner.square(), WINDOW, WINDOW // 2) + 1e-4).sqrt())
     return found
 
 
-def _back(way: tuple[int, int]) -> tuple[int, int]:
-    return -way[0], -way[1]
+def _beside(x: Tensor, way: tuple[int, int]) -> Tensor:
+    """Mean of the two places that way, and back, from each."""
+    dy, dx = way
+    return 0.5 * (x.roll((dy, dx), (2, 3)) + x.roll((-dy, -dx), (2, 3)))
 
 
 def broad_l1(x: Tensor, y: Tensor) -> Tensor:

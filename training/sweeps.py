@@ -37,7 +37,11 @@ def drawn(run: Look, canvas: np.ndarray, eyes: int) -> np.ndarray:
 
 def at_scale(run: Look, canvas: np.ndarray, eyes: int) -> np.ndarray:
     """What `drawn` gives, brought to the scale of `EYES`: uint8 [SIDE, SIDE, 3]."""
-    result = drawn(run, canvas, eyes)
+    return to_scale(drawn(run, canvas, eyes))
+
+
+def to_scale(result: np.ndarray) -> np.ndarray:
+    """A result of any size at the scale of `EYES`: uint8 [SIDE, SIDE, 3]."""
     how = cv2.INTER_AREA if len(result) > SIDE else cv2.INTER_CUBIC
     return cv2.resize(result, (SIDE, SIDE), interpolation=how)
 
@@ -57,9 +61,9 @@ def sharpness(image: np.ndarray) -> float:
     return float(lines(image)[face, face].var())
 
 
-def clarity(run: Look, canvas: np.ndarray, eyes: int) -> float:
-    """Sharpness at that size, times the size: for lines drawn as steeply at every size, the same at each."""
-    return sharpness(drawn(run, canvas, eyes)) * eyes / EYES
+def clarity(result: np.ndarray, eyes: int) -> float:
+    """Sharpness of what `drawn` gives, times the size: for lines drawn as steeply at every size, the same at each."""
+    return sharpness(result) * eyes / EYES
 
 
 def soft(image: np.ndarray) -> np.ndarray:

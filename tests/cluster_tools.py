@@ -166,10 +166,17 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # ended, perhaps between being found and being asked
+        return False
+
+
 def gone(pids: list[int], seconds: float = 20.0) -> bool:
     """Whether these processes end within some time."""
     end = time.monotonic() + seconds
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids):
+    while any(_runs(pid) for pid in pids):
         if time.monotonic() > end:
             return False
         time.sleep(0.05)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,23 +163,6 @@ def wait_for(process: subprocess.Popen[str], name: str, count: int = 1) -> Event
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # ended, perhaps between being found and being asked
-        return False
-
-
-def gone(pids: list[int], seconds: float = 20.0) -> bool:
-    """Whether these processes end within some time."""
-    end = time.monotonic() + seconds
-    while any(_runs(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @contextmanager

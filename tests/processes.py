@@ -1,4 +1,4 @@
-"""Two processes that train together, for tests."""
+"""Processes, for tests: two that train together, and whether others have ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
+
+import psutil
 
 
 def launch(launcher: str, script: str, arguments: list[str]) -> None:
@@ -27,3 +30,20 @@ def launch(launcher: str, script: str, arguments: list[str]) -> None:
     for process in running:
         error = process.communicate(timeout=240)[1]
         assert process.returncode == 0, error[-2000:]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # ended, perhaps between being found and being asked
+        return False
+
+
+def gone(pids: list[int], seconds: float = 20.0) -> bool:
+    """Whether these processes end within some time."""
+    end = time.monotonic() + seconds
+    while any(_runs(pid) for pid in pids):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

@@ -4,76 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from batch_shop import Shop
 from filelock import FileLock
-from media import make_clip, save_tiny, video_times
+from media import video_times
 
 from vidstyle import cli
-from vidstyle.batch.journal import LOCK, NAME
+from vidstyle.batch.journal import LOCK
 
-#: two segments of a picture a second, so that a stop soon finds finished ones, and many pictures after them
-LONG = [i * 12800 for i in range(20)] + [20 * 12800 + i * 512 for i in range(500)]
-Events = list[dict[str, Any]]
-
-
-class Shop:
-    """A folder with videos in ``in``, results in ``out``, and the command that makes them."""
-
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder, self.out = folder, folder / "out"
-        (folder / "in").mkdir()
-        self.env = {**os.environ, "VIDSTYLE_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
-        self.running: list[subprocess.Popen[str]] = []
-
-    def copy(self, clip: Path, name: str) -> None:
-        shutil.copy(clip, self.folder / "in" / name)
-
-    def clip(self, name: str, frames: int = 3, **more: Any) -> Path:
-        path = self.folder / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return make_clip(path, frames, audio=0, **more).path
-
-    def command(self, *args: object) -> list[str]:
-        return [sys.executable, "-m", "vidstyle", "batch", "-o", "out", "--style", "tiny", *map(str, args)]
-
-    def run(self, *args: object, **more: Any) -> subprocess.CompletedProcess[str]:
-        env = {**self.env, **more.pop("env", {})}
-        options = {"capture_output": True, "text": True, "timeout": 120, "cwd": self.folder, "env": env, **more}
-        return subprocess.run(self.command(*(args or ("in",))), **options)
-
-    def start(self, *args: object) -> subprocess.Popen[str]:
-        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen(self.command("--json", *args), cwd=self.folder, env=self.env, **options)
-        self.running.append(process)
-        return process
-
-    def journal(self, *events: str) -> Events:
-        lines = [json.loads(line) for line in (self.out / NAME).read_text().splitlines()]
-        return [line for line in lines if line["event"] in events] if events else lines
-
-    def results(self) -> list[str]:
-        """Everything in the output folder but the journal and its lock."""
-        paths = (path for path in self.out.rglob("*") if path.is_file())
-        return sorted(str(path.relative_to(self.out)) for path in paths if path.name not in (NAME, LOCK))
-
-
-@pytest.fixture
-def shop(home: Path, tmp_path: Path) -> Iterator[Shop]:
-    save_tiny(home / "styles", "tiny")
-    shop = Shop(tmp_path, home)
-    yield shop
-    for process in shop.running:
-        process.kill()
-        process.communicate()
+pytest_plugins = "batch_fixtures"
 
 
 @pytest.fixture
@@ -90,35 +35,6 @@ def main(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture(scope="session")
-def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video that takes long enough to be caught in the middle."""
-    return make_clip(tmp_path_factory.mktemp("long") / "long.mp4", pts=LONG, size=(320, 240), audio=0).path
-
-
-def wait_for(process: subprocess.Popen[str], wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The first event of a kind."""
-    assert process.stdout is not None and process.stderr is not None
-    for text in process.stdout:
-        if wanted(event := json.loads(text)):
-            return event
-    raise AssertionError(f"it ended: {process.stderr.read()}")
-
-
-def styled(frames: int) -> Callable[[dict[str, Any]], bool]:
-    return lambda event: event["event"] == "progress" and event["frames"] >= frames
-
-
-def rest(process: subprocess.Popen[str]) -> tuple[int, Events, str]:
-    out, err = process.communicate(timeout=60)
-    return process.returncode, [json.loads(line) for line in out.splitlines()], err
-
-
-def wait_until_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    assert alive == []
 
 
 def test_a_tree_is_mirrored_then_skipped_then_made_anew(shop: Shop) -> None:
@@ -191,105 +107,6 @@ def test_the_commands_own_mistakes_cost_no_video(shop: Shop) -> None:
     )
     assert shop.run("in").returncode == 0
     assert len(shop.results()) == 5
-
-
-def test_a_worker_that_is_killed_costs_its_video_only(shop: Shop, long_clip: Path) -> None:
-    shop.copy(long_clip, "a.mp4")
-    shop.clip("b.mp4")
-    process = shop.start("in")
-    pid = wait_for(process, lambda event: event["event"] == "start")["pid"]
-    wait_for(process, styled(12))
-    os.kill(pid, signal.SIGKILL)
-    code, events, errors = rest(process)
-    assert (code, errors) == (3, "")
-    failed = next(event for event in events if event["event"] == "failed")
-    assert failed["source"] == "in/a.mp4" and "SIGKILL" in failed["reason"] and failed["code"] == 1
-    assert events[-1]["done"] == 1 and shop.journal("failed")[0]["reason"] == failed["reason"]
-    done = shop.run("in")
-    assert done.returncode == 0 and "failed before, 1 of 3 times" in done.stderr
-    report = shop.journal("done")[-1]["report"]
-    assert any("interrupted run" in note for note in report["notes"])  # it went on where the worker died
-    assert shop.results() == ["a.tiny.mp4", "b.tiny.mp4"]
-    assert len(video_times(shop.out / "a.tiny.mp4")) == len(LONG)
-
-
-def test_a_batch_that_is_killed_leaves_no_process_and_goes_on(shop: Shop, long_clip: Path) -> None:
-    shop.clip("a.mp4")
-    shop.copy(long_clip, "b.mp4")
-    shop.clip("c.mp4")
-    process = shop.start("in", "--jobs", "2")
-    wait_for(
-        process, lambda event: event["event"] == "progress" and event["source"] == "in/b.mp4" and event["frames"] > 15
-    )
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 3  # two workers, and the tracker of multiprocessing
-    process.kill()
-    done = shop.run("in")  # at once, while the worker of the dead batch may still be stopping
-    wait_until_gone(children)
-    assert done.returncode == 0, done.stderr
-    assert "again    in/b.mp4: was interrupted" in done.stderr and "done before" not in done.stderr
-    assert shop.results() == ["a.tiny.mp4", "b.tiny.mp4", "c.tiny.mp4"]
-    assert len(video_times(shop.out / "b.tiny.mp4")) == len(LONG)
-    skipped = {line["output"] for line in shop.journal("skipped")}
-    made = [line["output"] for line in shop.journal("done")]
-    assert sorted(made) == ["a.tiny.mp4", "b.tiny.mp4", "c.tiny.mp4"] and skipped <= {"a.tiny.mp4", "c.tiny.mp4"}
-
-
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_in_order(shop: Shop, long_clip: Path, sent: int, code: int) -> None:
-    """To the whole group, as a terminal does."""
-    shop.copy(long_clip, "a.mp4")
-    shop.clip("b.mp4")
-    process = shop.start("in")
-    wait_for(process, styled(12))
-    children = psutil.Process(process.pid).children(recursive=True)
-    for each in [*children, psutil.Process(process.pid)]:
-        each.send_signal(sent)
-    found, events, errors = rest(process)
-    assert (found, errors) == (code, "")
-    wait_until_gone(children)
-    assert [event["event"] for event in events[-2:]] == ["stopped", "end"] and events[-1]["left"] == 2
-    assert events[-1]["stopped"] and events[-1]["failures"] == []
-    if sent == signal.SIGINT:
-        assert shop.run("in").returncode == 0
-        assert any("interrupted run" in note for note in shop.journal("done")[0]["report"]["notes"])
-        assert shop.results() == ["a.tiny.mp4", "b.tiny.mp4"]
-
-
-def test_the_second_ctrl_c_does_not_wait(shop: Shop, long_clip: Path) -> None:
-    shop.copy(long_clip, "a.mp4")
-    process = shop.start("in")
-    pid = wait_for(process, lambda event: event["event"] == "start")["pid"]
-    wait_for(process, styled(12))
-    os.kill(pid, signal.SIGSTOP)  # it will never come to its next frame
-    process.send_signal(signal.SIGINT)
-    wait_for(process, lambda event: event["event"] == "note")
-    process.send_signal(signal.SIGINT)
-    code, events, errors = rest(process)
-    assert (code, errors) == (130, "") and events[-1]["left"] == 1
-    assert not psutil.pid_exists(pid)
-
-
-def test_watching_takes_videos_when_they_are_complete(shop: Shop) -> None:
-    whole = shop.clip("a.mp4", 50).read_bytes()
-    path = shop.folder / "in" / "a.mp4"
-    path.write_bytes(whole[: len(whole) // 2])  # half a copy: it does not open
-    process = shop.start("in", "--watch", "--every", "0.2")
-    waiting = wait_for(process, lambda event: event["event"] == "waiting")
-    assert waiting["source"] == "in/a.mp4" and waiting["reason"]
-    with path.open("ab") as file:
-        file.write(whole[len(whole) // 2 :])
-    assert wait_for(process, lambda event: event["event"] == "done")["report"]["frames_out"] == 50
-    shop.clip("new/b.mp4")
-    assert wait_for(process, lambda event: event["event"] == "done")["source"] == "in/new/b.mp4"
-    shop.clip("a.mp4", 7)  # another one of that name
-    again = wait_for(process, lambda event: event["event"] == "start")
-    assert again["why"] == "made anew: the source changed"
-    assert wait_for(process, lambda event: event["event"] == "done")["report"]["frames_out"] == 7
-    process.send_signal(signal.SIGINT)
-    code, events, errors = rest(process)
-    assert (code, errors) == (130, "") and events[-1]["done"] == 3
-    assert shop.results() == ["a.tiny.mp4", "new/b.tiny.mp4"]
 
 
 def test_a_dry_run_writes_nothing(shop: Shop) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_tools import Nodes, Studio, events_of, gone, kill, nodes, wait_for
+from cluster_tools import Nodes, Studio, events_of, kill, nodes, wait_for
+from processes import gone
 
 from vidstyle.workfolder import work_path
 

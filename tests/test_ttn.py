@@ -15,7 +15,8 @@ from processes import launch
 from style_files import TINY, write_style
 
 from training import expression, ttn
-from training.ttn import Options, Pictures
+from training.ttn import Options
+from training.ttn_pictures import Pictures
 from training.world import TrainingError, World
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import Interrupted, SourceError
@@ -145,7 +146,7 @@ def test_the_papers_reading_of_the_losses_is_there_too(tmp_path: Path, folders: 
 
 
 def test_style_pictures_are_exemplars_and_generated_ones_by_number(folders: tuple[Path, Path, Path]) -> None:
-    pictures = Pictures(*folders, OPTIONS)
+    pictures = Pictures(*folders, OPTIONS.size)
     rng = torch.Generator().manual_seed(0)
 
     def raw(share: float) -> float:

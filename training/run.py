@@ -58,6 +58,15 @@ def ramp(options: Options, step: int) -> float:
     return min(1.0, max(0.0, (step - start) / max(1.0, end - start)))
 
 
+@torch.no_grad()
+def begin_as_source(student: Network) -> None:
+    """Let an untrained student's result be the source, plus a little."""
+    named = student.named_weights()
+    for name in ("gate", "head"):
+        named[f"{name}.weight"].mul_(0.1)
+    named["gate.bias"].fill_(1)
+
+
 class Run:
     """A student, its average, the discriminator and their optimisers: what a checkpoint holds."""
 
@@ -65,10 +74,7 @@ class Run:
         rng = torch.Generator().manual_seed(options.seed)
         torch.manual_seed(options.seed)
         self.student = Network(arch, generator=rng)
-        with torch.no_grad():  # start as the source itself, plus a little
-            for name in ("gate", "head"):
-                self.student.named_weights()[f"{name}.weight"].mul_(0.1)
-            self.student.named_weights()["gate.bias"].fill_(1)
+        begin_as_source(self.student)
         self.average = Network(arch, self.student.weights())
         self.critic = PatchGAN()
         for module in (self.student, self.average, self.critic):

@@ -18,16 +18,17 @@ import torch
 from torch import Tensor
 
 from engines.torch import Network
-from training import expression, gem, losses, pairs, portraits, tones
+from training import expression, gem, losses, tones
 from training.features import Features, load_features
 from training.gan import as_pictures
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen
 from training.options import Basics, from_arguments, parser, run_command
-from training.run import DEFAULT
+from training.run import DEFAULT, begin_as_source
 from training.sheets import write_sheet
 from training.texture import StyleCritic
 from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
+from training.ttn_pictures import Pictures
 from training.world import TrainingError, World, join
 from vidstyle.network import Architecture, layers
 from vidstyle.style import Card, Style, load_style, save_style
@@ -69,52 +70,6 @@ class Options(Basics):
     provenance: str = "Trained with training/ttn.py."
 
 
-class Pictures:
-    """What a step draws from: photos with their expressions, and style pictures, and pairs."""
-
-    def __init__(self, photos: Path, exemplars: Path, pairs_folder: Path | None, options: Options) -> None:
-        size = options.size
-        self._aligned = [portraits.load(folder, "train", size) for folder in (photos, exemplars)]
-        self.photos, self.exemplars = (part.faces for part in self._aligned)
-        made = pairs.load(pairs_folder) if pairs_folder else None
-        self.sources = _sized(made.source, size) if made else None
-        self.targets = _sized(made.target, size) if made else None
-        self._folder = photos
-        if not len(self.photos) or not len(self.exemplars):
-            raise TrainingError(f"no pictures to train on in {exemplars if len(self.photos) else photos}")
-
-    def tones(self) -> Tensor:
-        """What `training.tones.wanted` says of the photos."""
-        return tones.wanted(*self._aligned)
-
-    def expressions(self, bounds: expression.Bounds) -> Tensor:
-        return torch.from_numpy(bounds(expression.raw_labels(self._folder)))
-
-    def style(self, count: int, share: float, rng: torch.Generator) -> np.ndarray:
-        """uint8 [count, S, S, 3] of the raw exemplars and the generated targets."""
-        raw = len(self.exemplars)
-        if self.targets is None:
-            return self.exemplars[torch.randint(raw, (count,), generator=rng).numpy()]
-        share = share or raw / (raw + len(self.targets))
-        from_raw = torch.rand(count, generator=rng) < share
-        first = torch.randint(raw, (count,), generator=rng)
-        second = torch.randint(len(self.targets), (count,), generator=rng)
-        return np.stack(
-            [
-                self.exemplars[int(a)] if own else self.targets[int(b)]
-                for own, a, b in zip(from_raw, first, second, strict=True)
-            ]
-        )
-
-
-def _sized(images: np.ndarray, size: int) -> np.ndarray:
-    import cv2
-
-    if images.shape[1] == size:
-        return images
-    return np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images])
-
-
 class Translation:
     """The network, its average and the critics with their optimisers: a checkpoint's parts."""
 
@@ -124,12 +79,8 @@ class Translation:
         torch.manual_seed(options.seed)
         arch = NETWORKS[options.network]
         self.network = Network(arch, generator=torch.Generator().manual_seed(options.seed))
-        if arch.name == "student":  # start as the source itself, plus a little
-            named = self.network.named_weights()
-            with torch.no_grad():
-                named["gate.weight"].mul_(0.1)
-                named["head.weight"].mul_(0.1)
-                named["gate.bias"].fill_(1)
+        if arch.name == "student":
+            begin_as_source(self.network)
         if options.start:
             self.network.load(_start(options.start, arch).weights)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -271,7 +222,7 @@ def train(
     """
     world = world or join()
     check_normalisation(options.normalisation)
-    pictures = Pictures(photos, exemplars, pairs_folder, options)
+    pictures = Pictures(photos, exemplars, pairs_folder, options.size)
     judges = Judges.of(pictures, options, world.device)
     t = Translation(options, world)
     loop = Loop(run, options, t.parts(), world, on_step)

@@ -96,13 +96,18 @@ def test_broad_tones_count_where_lines_do_not() -> None:
     assert float(losses.broad_l1(stripes + 0.1, stripes)) == pytest.approx(0.1, rel=1e-5)
 
 
-def test_shift_consistency_is_the_rms_of_what_both_crops_show() -> None:
+def test_shift_consistency_is_the_weighted_rms_of_what_both_crops_show() -> None:
     x, _, a, _ = pair(0, 2, 3, 20, 20)
-    noise = np.random.default_rng(1).normal(0, 0.1, (2, 3, 16, 16))
-    moved = torch.from_numpy(a[..., 4:, 2:18] + noise).float()
-    want = np.sqrt((noise[..., :12, :14] ** 2).mean((1, 2, 3)) + 1e-6).mean()
-    assert float(losses.shift_consistency(x[..., :16, :16], moved, (4, 2))) == pytest.approx(want, rel=1e-4)
-    assert float(losses.shift_consistency(x[..., :16, :16], x[..., 4:, 2:18], (4, 2))) == pytest.approx(1e-3, rel=1e-2)
+    rng = np.random.default_rng(1)
+    noise, weight = rng.normal(0, 0.1, (2, 3, 16, 16)), rng.uniform(1, 4, (2, 1, 16, 16))
+    moved, here = torch.from_numpy(a[..., 4:, 2:18] + noise).float(), x[..., :16, :16]
+    seen = weight[..., 4:, 2:]  # what of a is in b too
+    want = np.sqrt((noise[..., :12, :14] ** 2 * seen).sum((1, 2, 3)) / (3 * seen.sum((1, 2, 3))) + 1e-6).mean()
+    for scale in (1.0, 5.0):
+        found = losses.shift_consistency(here, moved, scale * torch.from_numpy(weight).float(), (4, 2))
+        assert float(found) == pytest.approx(want, rel=1e-4)
+    even = torch.ones(2, 1, 16, 16)
+    assert float(losses.shift_consistency(here, x[..., 4:, 2:18], even, (4, 2))) == pytest.approx(1e-3, rel=1e-2)
 
 
 def test_features_are_the_published_encoder() -> None:

@@ -100,7 +100,7 @@ def train(
         with autocast:
             terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
         if weight_shift:
-            terms["shift"] = weight_shift * shift_consistency(a, b, crops.shift)
+            terms["shift"] = weight_shift * shift_consistency(a, b, crops.weight[: len(a)], crops.shift)
         if len(faces):
             mix = draw_mix(rng, device)
             real, fake = texture(crops.target[faces], mix), texture(a[faces], mix)

@@ -100,12 +100,16 @@ class TeacherFeatures(nn.Module):
         )
 
 
-def shift_consistency(a: Tensor, b: Tensor, shift: tuple[int, int]) -> Tensor:
-    """RMS difference of two results of one picture moved by whole pixels (see `training.crops.Crops`)."""
+def shift_consistency(a: Tensor, b: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:
+    """RMS difference of two results of one picture moved by whole pixels (see `training.crops.Crops`).
+
+    ``weight`` [N, 1, H, W] is that of the places of ``a``; only its shape counts, not its mean.
+    """
     dy, dx = shift
     height, width = a.shape[-2:]
     d = a[..., dy:, dx:] - b[..., : height - dy, : width - dx]
-    return (d.square().mean((1, 2, 3)) + 1e-6).sqrt().mean()
+    w = weight[..., dy:, dx:] / weight[..., dy:, dx:].mean((1, 2, 3), keepdim=True)
+    return ((d.square() * w).mean((1, 2, 3)) + 1e-6).sqrt().mean()
 
 
 def texture(x: Tensor, mix: Tensor) -> Tensor:

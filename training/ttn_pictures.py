@@ -14,7 +14,15 @@ from training.world import TrainingError
 
 
 class Pictures:
-    """What a step draws from: photos with their expressions, and style pictures, and pairs."""
+    """What a step draws from: photos with their expressions, and style pictures, and pairs.
+
+    ``photos``, ``exemplars``, and of the pairs ``sources`` and ``targets`` (None without): uint8 RGB
+    [N, size, size, 3].
+
+    Raises:
+        TrainingError: a folder holds no crops to train on.
+        SourceError: there are no pairs in ``pairs_folder``.
+    """
 
     def __init__(self, photos: Path, exemplars: Path, pairs_folder: Path | None, size: int) -> None:
         self._aligned = [portraits.load(folder, "train", size) for folder in (photos, exemplars)]
@@ -27,10 +35,11 @@ class Pictures:
             raise TrainingError(f"no pictures to train on in {exemplars if len(self.photos) else photos}")
 
     def tones(self) -> Tensor:
-        """What `training.tones.wanted` says of the photos."""
+        """What `training.tones.wanted` says of the photos: [photos, 4, places, places]."""
         return tones.wanted(*self._aligned)
 
     def expressions(self, bounds: expression.Bounds) -> Tensor:
+        """How open eyes and mouth of each photo are, 0..1 between ``bounds``: [photos, 3]."""
         return torch.from_numpy(bounds(expression.raw_labels(self._folder)))
 
     def style(self, count: int, share: float, rng: torch.Generator) -> np.ndarray:

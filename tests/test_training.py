@@ -14,7 +14,7 @@ from processes import launch
 from style_files import TINY, published_pb, random_weights
 
 from engines.torch import Network
-from training import distill, losses, pack
+from training import distill, losses, pack, steps
 from training.crops import Cropper, Crops
 from training.data import SIDE
 from training.distill import train
@@ -187,9 +187,9 @@ def test_costly_losses_see_only_a_share_of_the_crops(tmp_path: Path, monkeypatch
 def test_lines_are_asked_for_where_the_source_says_where_they_are() -> None:
     eyes, crisp = torch.tensor([0.0, 40.0, 60.0, 60.0, 200.0]), torch.tensor([True, True, True, False, True])
     paired = Crops(*[torch.zeros(10, 1, 4, 4)] * 3, eyes, crisp, (0, 0))
-    assert distill.certain(paired, OPTIONS).tolist() == [2, 7]  # the same face in both of a pair
+    assert steps.certain(paired, OPTIONS).tolist() == [2, 7]  # the same face in both of a pair
     apart = replace(paired, eyes=eyes.repeat(2), crisp=torch.cat([crisp, ~crisp]))
-    assert distill.certain(apart, OPTIONS).tolist() == [2, 8]
+    assert steps.certain(apart, OPTIONS).tolist() == [2, 8]
 
 
 def test_a_run_goes_on_from_another_student(tmp_path: Path) -> None:

@@ -22,23 +22,12 @@ from engines.torch import Network
 from training import colours, curves, data, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
-from training.losses import (
-    TeacherFeatures,
-    broad_l1,
-    discriminator_loss,
-    draw_mix,
-    generator_loss,
-    gradient_l1,
-    line_contrast,
-    psnr,
-    shift_consistency,
-    texture,
-    weighted_l1,
-)
+from training.losses import TeacherFeatures, draw_mix, psnr
 from training.options import run_command, set_options
 from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
 from training.sheets import write_sheet
-from training.world import DivergedError, World, join
+from training.steps import critic_step, judged, student_step
+from training.world import World, join
 from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
@@ -64,100 +53,45 @@ def train(
     device = cropper.device
     world = world or World(device)
     features = TeacherFeatures(teacher)
-    autocast = torch.autocast(device.type, torch.bfloat16)
     started, end = time.time(), min(until or options.steps, options.steps)
     while run.step < end:
         rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
-        weight_shift = options.shift * ramp(options, run.step)
-        crops = cropper(rng, paired=weight_shift > 0)
+        crops = cropper(rng, paired=options.shift * ramp(options, run.step) > 0)
         if world.size > 1:
             crops = crops.rows(world.rows(options.crops.pairs))
-        source = crops.source.contiguous(memory_format=torch.channels_last)
         for group in run.opt_student.param_groups:
             group["lr"] = learning_rate(options, run.step)
-        critic_on = run.step >= options.adversarial_from * options.steps
-        low, high = options.adversarial_eyes
-        eyes = crops.eyes[: len(crops.source) // 2]
-        faces = torch.nonzero((eyes >= low) & (eyes <= high)).flatten()[:: options.costly_every]
-        faces = faces if critic_on else faces[:0]
-
-        # Student
-        with autocast:
-            out = run.student(source)
-        out = out.float()
-        a, b = out.chunk(2)
-        terms = {
-            "l1": weighted_l1(out, crops.target, crops.weight),
-            "gradient": options.gradient * gradient_l1(out, crops.target, crops.weight),
-            "broad": options.broad * broad_l1(out, crops.target),
-        }
-        if len(sure := certain(crops, options)) and (weight_contrast := options.contrast * ramp(options, run.step)):
-            share = len(sure) / len(out)
-            terms["contrast"] = (
-                weight_contrast * share * line_contrast(out[sure], crops.target[sure], crops.weight[sure])
-            )
-        some = slice(0, len(a), options.costly_every)
-        with autocast:
-            terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
-        if weight_shift:
-            terms["shift"] = weight_shift * shift_consistency(a, b, crops.weight[: len(a)], crops.shift)
-        if len(faces):
-            mix = draw_mix(rng, device)
-            real, fake = texture(crops.target[faces], mix), texture(a[faces], mix)
-            with autocast:
-                terms["adversarial"] = options.adversarial * generator_loss(run.critic(fake))
-        loss = sum(terms.values(), start=torch.zeros((), device=device))
-        if not torch.isfinite(loss):
-            values = {name: float(value.detach()) for name, value in terms.items()}
-            raise DivergedError(f"the loss of step {run.step} is not finite: {values}")
-        run.opt_student.zero_grad(set_to_none=True)
-        loss.backward()
-        world.average_gradients(run.student.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
-        run.opt_student.step()
-
-        # Critic
-        run.opt_critic.zero_grad(set_to_none=True)
-        if len(faces):
-            with autocast:
-                d_loss = discriminator_loss(run.critic(real), run.critic(fake.detach()))
-            d_loss.backward()
-            terms["critic"] = d_loss
-        if world.mean(torch.tensor(float(len(faces)), device=device)):
-            world.average_gradients(run.critic.parameters())
-            run.opt_critic.step()
-
+        faces, mix = judged(crops, options, run.step), draw_mix(rng, device)
+        out, terms = student_step(run, crops, faces, mix, features, options, world)
+        terms |= critic_step(run, out, crops, faces, mix, world)
         run.step += 1
         run.update_average(options.ema)
         if world.rank:
             continue
-        if run.step % 50 == 0 or run.step == end:
-            row = {"step": run.step, "seconds": time.time() - started, "psnr": psnr(out, crops.target)}
-            row |= {"norm": norm, **terms}
-            row = {key: round(float(torch.as_tensor(value).detach()), 4) for key, value in row.items()}
-            with open(folder / "stats.jsonl", "a") as stats:
-                stats.write(json.dumps(row) + "\n")
-        if run.step % 250 == 0 or run.step == end:
-            run.save(folder / "checkpoint.pt")
-        if run.step % 1000 == 0 or run.step == end:
-            sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
-            curves.draw(folder / "stats.jsonl", folder / "curves.png")
+        figures = {"seconds": torch.tensor(time.time() - started), "psnr": psnr(out, crops.target), **terms}
+        keep(run, crops, figures, folder, run.step == end)
         if on_step:
             on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
     world.wait()
 
 
-def certain(crops: Crops, options: Options) -> Tensor:
-    """The rows of the crops in which lines are asked for."""
-    low, high = options.contrast_eyes
-    which = crops.crisp & (crops.eyes >= low) & (crops.eyes <= high)
-    return torch.nonzero(which.repeat(len(crops.source) // len(which))).flatten()
+def keep(run: Run, crops: Crops, figures: dict[str, Tensor], folder: Path, last: bool) -> None:
+    """Write into ``folder`` what is due after this step, and everything after the ``last``."""
+    if run.step % 50 == 0 or last:
+        row = {"step": run.step, **{key: round(float(value.detach()), 4) for key, value in figures.items()}}
+        with open(folder / "stats.jsonl", "a") as stats:
+            stats.write(json.dumps(row) + "\n")
+    if run.step % 250 == 0 or last:
+        run.save(folder / "checkpoint.pt")
+    if run.step % 1000 == 0 or last:
+        sheet(run.average, crops, folder / f"sheet-{run.step:06d}.png")
+        curves.draw(folder / "stats.jsonl", folder / "curves.png")
 
 
 @torch.no_grad()
-def sheet(network: Network, crops: object, path: Path) -> None:
+def sheet(network: Network, crops: Crops, path: Path) -> None:
     """Rows of source, teacher, student, at most eight columns."""
-    source, target = crops.source[:8], crops.target[:8]  # type: ignore[attr-defined]
+    source, target = crops.source[:8], crops.target[:8]
     write_sheet(path, [source, target, network(source)])
 
 

@@ -41,16 +41,20 @@ def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> 
 
 
 def contrasts(image: np.ndarray) -> list[np.ndarray]:
-    """By the definition, of float64 [3, H, W]: one picture of windows for each direction at each width."""
+    """By the definition, of float64 [3, H, W]: windows [rows, columns] for each direction at each width."""
     luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
+    return [part for plane in (luma, image[0] - luma, image[2] - luma) for part in plane_contrasts(plane)]
+
+
+def plane_contrasts(plane: np.ndarray) -> list[np.ndarray]:
     found = []
     for width, step in ((1, 1), (2, 1), (4, 2)):
         if width > 1:
             for axis in (0, 1):
-                luma = (np.roll(luma, step, axis) + 2 * luma + np.roll(luma, -step, axis)) / 4
+                plane = (np.roll(plane, step, axis) + 2 * plane + np.roll(plane, -step, axis)) / 4
         for dy, dx in ((0, step), (step, 0), (step, step), (step, -step)):
-            there, back = np.roll(luma, (dy, dx), (0, 1)), np.roll(luma, (-dy, -dx), (0, 1))
-            lines = (luma - (there + back) / 2)[6:-6, 6:-6] ** 2
+            there, back = np.roll(plane, (dy, dx), (0, 1)), np.roll(plane, (-dy, -dx), (0, 1))
+            lines = (plane - (there + back) / 2)[6:-6, 6:-6] ** 2
             rows, columns = (range(0, side - 7, 4) for side in lines.shape)
             found.append(np.sqrt([[lines[i : i + 8, j : j + 8].mean() + 1e-4 for j in columns] for i in rows]))
     return found
@@ -64,7 +68,7 @@ def test_lines_are_compared_by_the_rms_of_second_differences_in_windows() -> Non
         for n in (0, 1)
     ]
     want = [np.abs(c - d) * w[n] for n in (0, 1) for c, d in zip(contrasts(a[n]), contrasts(b[n]), strict=True)]
-    assert float(losses.line_contrast(x, y, torch.from_numpy(weight))) == pytest.approx(np.mean(want), rel=1e-5)
+    assert float(losses.line_contrast(x, y, torch.from_numpy(weight))) == pytest.approx(3 * np.mean(want), rel=1e-5)
 
 
 def test_a_line_beside_costs_less_than_a_soft_one_a_mesh_or_a_rim() -> None:
@@ -83,6 +87,8 @@ def test_a_line_beside_costs_less_than_a_soft_one_a_mesh_or_a_rim() -> None:
         assert float(losses.line_contrast(soft + size * mesh * where, line, even)) > 1.5 * cost
     rim = line - 0.4 * (line.roll(2, -1) + line.roll(-2, -1))
     assert float(losses.line_contrast(rim, line, even)) > cost
+    speck = torch.tensor([1.0, -0.5094, 0.0]).view(1, 3, 1, 1) * line  # which luminance does not show
+    assert float(losses.line_contrast(line + speck, line, even)) > 2 * cost
 
 
 def test_broad_tones_count_where_lines_do_not() -> None:

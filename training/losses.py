@@ -31,31 +31,36 @@ def gradient_l1(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
 
 
 def line_contrast(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """L1 of the RMS of the luminance's second differences in windows of `WINDOW` pixels, half overlapping.
+    """L1 of the RMS of second differences in windows of `WINDOW` pixels, half overlapping: of luminance, and of colour.
 
     A line that is not certain to the pixel comes out soft under L1: soft costs less than a little beside. Here a line
     costs little for being beside, and all for being soft. Each of four directions is compared at three widths of lines,
-    as else a mesh of any kind, or a bright rim, serves for a line that the network cannot tell.
+    as else a mesh of any kind, or a bright rim, serves for a line that the network cannot tell; and a coloured speck,
+    if luminance alone were compared.
     """
     with torch.no_grad():
         wanted = _contrasts(y)
         w = F.avg_pool2d(weight[..., BORDER:-BORDER, BORDER:-BORDER], WINDOW, WINDOW // 2)
-    terms = [((a - b).abs() * w).mean() for a, b in zip(_contrasts(x), wanted, strict=True)]
+    terms = [((a - b).abs() * w).mean((0, 2, 3)).sum() for a, b in zip(_contrasts(x), wanted, strict=True)]
     return torch.stack(terms).mean()
 
 
 def _contrasts(z: Tensor) -> list[Tensor]:
-    """[N, 1, H, W] for lines of one, two and four pixels, in each of four directions; `BORDER` is left out."""
+    """Lines of one, two and four pixels, in each of four directions; `BORDER` is left out.
+
+    Each [N, 3, H, W]: of luminance, and of what red and blue are beyond it.
+    """
     red, green, blue = LUMA
     luma = red * z[:, :1] + green * z[:, 1:2] + blue * z[:, 2:]
+    parts = torch.cat([luma, z[:, :1] - luma, z[:, 2:] - luma], 1)
     found = []
     for width in (1, 2, 4):
         step = max(1, width // 2)
         if width > 1:
             for across in ((step, 0), (0, step)):
-                luma = 0.5 * luma + 0.5 * _beside(luma, across)
+                parts = 0.5 * parts + 0.5 * _beside(parts, across)
         for along in ((0, step), (step, 0), (step, step), (step, -step)):
-            inner = (luma - _beside(luma, along))[..., BORDER:-BORDER, BORDER:-BORDER]
+            inner = (parts - _beside(parts, along))[..., BORDER:-BORDER, BORDER:-BORDER]
             found.append((F.avg_pool2d(inner.square(), WINDOW, WINDOW // 2) + 1e-4).sqrt())
     return found
 

@@ -12,7 +12,7 @@ from training import contact
 from training.data import EYES, SIDE
 from training.evaluate import gradient_similarity, psnr
 from training.portraits import alignment
-from training.sweeps import SWEEP, Look, aligned, at_scale, clarity, drawn, middle, sharpness, soft
+from training.sweeps import SWEEP, Look, aligned, at_scale, clarity, colour_sharpness, drawn, middle, sharpness, soft
 
 
 def canvas(seed: int = 0, side: int = 2 * SIDE) -> np.ndarray:
@@ -94,6 +94,16 @@ def test_a_mesh_is_no_sharpness() -> None:
     meshed = np.clip(image.astype(int) - 20 * mesh, 0, 255).astype(np.uint8)
     assert sharpness(meshed) == pytest.approx(sharpness(image), rel=0.1)
     assert cv2.Laplacian(meshed, cv2.CV_64F).var() > 1.3 * cv2.Laplacian(image, cv2.CV_64F).var()  # would have been
+
+
+def test_coloured_specks_are_told_from_lines() -> None:
+    image = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    image[:, ::12] = 90  # grey lines
+    specked = image.copy()
+    specked[::16, ::12] = (90 + 60, 90 - 35, 90 + 16)  # as light as before
+    assert colour_sharpness(image) < 1e-6
+    assert colour_sharpness(specked) > 1
+    assert sharpness(specked) == pytest.approx(sharpness(image), rel=0.01)
 
 
 def test_lines_count_and_paper_does_not() -> None:

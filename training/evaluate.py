@@ -133,6 +133,9 @@ def measure(
     def crisp(found: Sequence[np.ndarray], eyes: int = EYES) -> float:
         return statistics.median(clarity(a, eyes) / sharpness(b) for a, b in zip(found, theirs, strict=False))
 
+    def specks(a: np.ndarray, b: np.ndarray) -> float:
+        return sweeps.colour_sharpness(a) / max(sweeps.colour_sharpness(b), 1e-6)
+
     def by_eyes(which: Look) -> tuple[list[float], list[float]]:
         found = [(eyes, [drawn(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
         near_by_eyes = [near([to_scale(x) for x in results]) for _, results in found]
@@ -157,6 +160,7 @@ def measure(
         "gradient_similarity": mean(gradient_similarity, ours, theirs),
         "colour_distance": mean(colour_distance, ours, theirs),
         "sharpness_ratio": round(crisp(ours), 3),
+        "colour_sharpness_ratio": round(statistics.median(map(specks, ours, theirs)), 3),
         "identity": measures.identity(faces, our_faces, identity),
         "identity_teacher": measures.identity(faces, wanted_faces, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],

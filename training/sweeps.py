@@ -51,14 +51,27 @@ def lines(image: np.ndarray) -> np.ndarray:
 
     Unsmoothed, a mesh of two or three pixels, which a network may draw where it cannot tell a line, counts as sharp.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    return cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 1), cv2.CV_64F)
+    return _lines(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+
+
+def _lines(plane: np.ndarray) -> np.ndarray:
+    return cv2.Laplacian(cv2.GaussianBlur(plane.astype(np.float64), (0, 0), 1), cv2.CV_64F)
 
 
 def sharpness(image: np.ndarray) -> float:
     """Variance of the lines over the face: the middle half of uint8 [S, S, 3]."""
-    face = slice(len(image) // 4, len(image) - len(image) // 4)
-    return float(lines(image)[face, face].var())
+    return float(_face(lines(image)).var())
+
+
+def colour_sharpness(image: np.ndarray) -> float:
+    """The same of Cr and Cb together: coloured specks, which luminance does not show."""
+    planes = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))[1:]
+    return float(sum(_face(_lines(plane)).var() for plane in planes))
+
+
+def _face(plane: np.ndarray) -> np.ndarray:
+    middle = slice(len(plane) // 4, len(plane) - len(plane) // 4)
+    return plane[middle, middle]
 
 
 def clarity(result: np.ndarray, eyes: int) -> float:

@@ -24,6 +24,7 @@ from vidstyle.paths import cache_dir
 
 __all__ = ["by_torch", "interpreter"]
 CPU = torch.device("cpu")
+CONV2D = torch.nn.functional.conv2d
 TTN, STUDENT = ARCHITECTURES["ttn"], ARCHITECTURES["student"]
 TEACHERS = ["3d", "anime", "artstyle", "design", "handdrawn", "illustration", "sketch"]
 
@@ -270,20 +271,23 @@ def test_a_network_of_unknown_form_is_right_too(monkeypatch: pytest.MonkeyPatch)
     assert np.abs(out.numpy() - want).max() < 0.501
 
 
+def summed_exactly(x: torch.Tensor, weight: torch.Tensor, *more: Any, **options: Any) -> torch.Tensor:
+    """A convolution that rounds its results alone: in f16 the CPU decides where its sums are rounded too."""
+    return CONV2D(x.double(), weight.double(), *more, **options).to(x.dtype)
+
+
 @pytest.mark.usefixtures("by_torch")
 @pytest.mark.parametrize("name", TEACHERS)
-def test_the_published_networks_hold_in_half_precision(shared: Any, name: str) -> None:
-    """Nothing overflows, and results are within 2 levels and 45 dB: rounded to f16 at every step, as on a GPU.
-
-    In noise one value of 10,000 may be off by a level more: CPUs with f16 arithmetic of their own round sums elsewhere.
-    """
+def test_the_published_networks_hold_in_half_precision(shared: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing overflows, and pixels are within 2 levels and 45 dB: rounded to f16 at every step, as on a GPU."""
+    monkeypatch.setattr(torch.nn.functional, "conv2d", summed_exactly)
     style = import_published(shared(f"teachers/{name}.tflite"), name)
     batch = pictures(1, 96, 128)
     batch[:, :32] = np.random.default_rng(1).integers(0, 256, batch[:, :32].shape)
     batch[:, 32:40], batch[:, 40:48] = 0, 255
     got = styled(TTN, style.weights, batch, torch.float16)
-    difference = np.abs(got.astype(int) - levels(TTN, style.weights, batch).round())
-    assert difference.max() <= 3 and (difference > 2).mean() <= 1e-4
+    difference = got.astype(int) - levels(TTN, style.weights, batch).round()
+    assert np.abs(difference).max() <= 2
     assert 10 * np.log10(255**2 / np.square(difference).mean()) >= 45
 
 

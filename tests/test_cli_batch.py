@@ -1,4 +1,4 @@
-"""`vidstyle batch` at the command line: real videos, real workers, real signals."""
+"""`vidstyle batch` at the command line: real videos, real workers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from training.losses import TeacherFeatures, draw_mix, psnr
 from training.options import run_command, set_options
 from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
 from training.sheets import write_sheet
-from training.steps import critic_step, judged, student_step
+from training.steps import Terms, critic_step, judged, student_step
 from training.world import World, join
 from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
@@ -68,17 +68,18 @@ def train(
         run.update_average(options.ema)
         if world.rank:
             continue
-        figures = {"seconds": torch.tensor(time.time() - started), "psnr": psnr(out, crops.target), **terms}
-        keep(run, crops, figures, folder, run.step == end)
+        keep(run, crops, out, terms, time.time() - started, folder, run.step == end)
         if on_step:
             on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
     world.wait()
 
 
-def keep(run: Run, crops: Crops, figures: dict[str, Tensor], folder: Path, last: bool) -> None:
+def keep(run: Run, crops: Crops, out: Tensor, terms: Terms, seconds: float, folder: Path, last: bool) -> None:
     """Write into ``folder`` what is due after this step, and everything after the ``last``."""
     if run.step % 50 == 0 or last:
-        row = {"step": run.step, **{key: round(float(value.detach()), 4) for key, value in figures.items()}}
+        figures = {"psnr": psnr(out, crops.target), **terms}
+        row = {"step": run.step, "seconds": round(seconds, 4)}
+        row |= {key: round(float(value.detach()), 4) for key, value in figures.items()}
         with open(folder / "stats.jsonl", "a") as stats:
             stats.write(json.dumps(row) + "\n")
     if run.step % 250 == 0 or last:

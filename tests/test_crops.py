@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -46,9 +47,23 @@ def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
     assert options.eyes[0] <= faces.min() < options.near[0] and options.near[1] < faces.max() <= options.eyes[1]
     assert (cut.eyes == 0).float().mean() == pytest.approx(options.empty, abs=0.06)
     assert (faces == EYES).float().mean() == pytest.approx(options.exact, abs=0.08)
-    assert cut.weight.min() >= 1 and cut.weight.max() <= 4
+    assert cut.weight.min() >= 1 and 10 < cut.weight.max() <= 14
     assert (cut.weight[:400][cut.eyes == 0] == 1).all()
     assert len(crops(options, paired=False).eyes) == 800
+
+
+@pytest.mark.parametrize("turn", [0.0, 90.0])
+def test_eyes_and_mouth_weigh_most_wherever_a_face_is_turned(turn: float) -> None:
+    """Light eyes and a light mouth on a dark face: the weight is high where those are, and nowhere else."""
+    face = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
+    for across, down in ((-0.5, -0.57), (0.5, -0.57), (0, 0.585)):
+        cv2.circle(face, (round(SIDE + across * 2 * EYES), round(SIDE + down * 2 * EYES)), EYES // 4, (255,) * 3, -1)
+    faces = Canvases(face[None], face[None, ::2, ::2].copy(), np.zeros(1, np.uint8))
+    options = replace(SMALL, side=192, pairs=20, noise=0, gain=0, exact=0, empty=0, turn=turn, upright=0)
+    cut = Cropper(faces, replace(options, eyes=(50, 70), near=(50, 70)), CPU)(torch.Generator().manual_seed(0))
+    light = cut.source.mean(1, keepdim=True) > 0
+    assert light.any() and cut.weight[light].min() > 6
+    assert cut.weight[~light].mean() < 4
 
 
 @pytest.mark.parametrize("fault", ["soft", "coded"])

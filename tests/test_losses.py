@@ -41,7 +41,7 @@ def test_gradient_loss_compares_slopes_and_the_laplacian_inside_the_border() -> 
 
 
 def contrasts(image: np.ndarray) -> list[np.ndarray]:
-    """By the definition, of float64 [3, H, W]: windows [rows, columns] for each direction at each width."""
+    """By the definition, of float64 [3, H, W]: windows [rows, columns] for each direction at each width, by plane."""
     luma = np.tensordot([0.299, 0.587, 0.114], image, 1)
     return [part for plane in (luma, image[0] - luma, image[2] - luma) for part in plane_contrasts(plane)]
 
@@ -67,7 +67,12 @@ def test_lines_are_compared_by_the_rms_of_second_differences_in_windows() -> Non
         [[weight[n, 0, 6 + i : 14 + i, 6 + j : 14 + j].mean() for j in (0, 4, 8, 12)] for i in (0, 4, 8)]
         for n in (0, 1)
     ]
-    want = [np.abs(c - d) * w[n] for n in (0, 1) for c, d in zip(contrasts(a[n]), contrasts(b[n]), strict=True)]
+    want = []
+    for n in (0, 1):
+        each = [c - d for c, d in zip(contrasts(a[n]), contrasts(b[n]), strict=True)]
+        luma, colour = each[:12], each[12:]
+        want += [np.abs(d) * w[n] for d in luma] + [np.maximum(d, 0) * w[n] for d in colour]
+    assert any((d < 0).any() for d in colour)  # there was some that does not count
     assert float(losses.line_contrast(x, y, torch.from_numpy(weight))) == pytest.approx(3 * np.mean(want), rel=1e-5)
 
 
@@ -89,6 +94,7 @@ def test_a_line_beside_costs_less_than_a_soft_one_a_mesh_or_a_rim() -> None:
     assert float(losses.line_contrast(rim, line, even)) > cost
     speck = torch.tensor([1.0, -0.5094, 0.0]).view(1, 3, 1, 1) * line  # which luminance does not show
     assert float(losses.line_contrast(line + speck, line, even)) > 2 * cost
+    assert float(losses.line_contrast(line, line + speck, even)) < 1e-6  # and is not asked for
 
 
 def test_broad_tones_count_where_lines_do_not() -> None:

@@ -24,6 +24,8 @@ class CropOptions:
     eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
     near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
     near_share: float = 0.78
+    eyes_at: float = -0.57  # below the middle of a canvas, where `training.data` has the nose, in eye distances
+    mouth_at: float = 0.585
     turn: float = 90.0  # degrees either way
     upright: float = 0.85  # share turned by at most 15 degrees
     coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
@@ -112,7 +114,23 @@ class Cropper:
         if soft := uniform(rng) < options.soft:
             source = cameras.soften(source, rng)
         eyes = 0.0 if empty else eyes
-        return source, target, _face_weight(size, at, eyes, self.device), eyes, not soft
+        return source, target, self._weight(size, at, eyes, angle), eyes, not soft
+
+    def _weight(self, size: int, at: tuple[float, float], eyes: float, angle: float) -> Tensor:
+        """[1, size, size]: 1, and Gaussians on a face, and on its eyes and mouth, which are small and looked at most.
+
+        ``at`` (x, y): its canvas's middle from the crop's; ``eyes`` apart by so many pixels, 0 without a face.
+        """
+        weight = torch.ones(1, size, size, device=self.device)
+        xy = torch.arange(size, device=self.device, dtype=torch.float32) - size / 2
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        eyes_at, mouth_at = self.options.eyes_at, self.options.mouth_at
+        features = ((3, 1.0, 0, 0), (8, 0.22, -0.5, eyes_at), (8, 0.22, 0.5, eyes_at), (4, 0.25, 0, mouth_at))
+        for height, spread, across, down in features if eyes else ():
+            x, y = (cos * across + sin * down) * eyes, (cos * down - sin * across) * eyes
+            d2 = (xy[None, :] - at[0] - x) ** 2 + (xy[:, None] - at[1] - y) ** 2
+            weight += height * torch.exp(-d2 / (2 * (spread * eyes) ** 2))
+        return weight
 
     def __call__(self, rng: torch.Generator, paired: bool = True) -> Crops:
         """One step's crops; everything random is drawn from ``rng`` (on the CPU, so all devices agree).
@@ -205,12 +223,3 @@ def _recoloured(x: Tensor, matrix: Tensor) -> Tensor:
 def _reflect(index: Tensor, side: int) -> Tensor:
     index = index.remainder(2 * side)
     return torch.where(index >= side, 2 * side - 1 - index, index)
-
-
-def _face_weight(size: int, at: tuple[float, float], eyes: float, device: torch.device) -> Tensor:
-    """[1, size, size]: 1, and up to 4 in the middle of a face (a Gaussian of its size)."""
-    if not eyes:
-        return torch.ones(1, size, size, device=device)
-    xy = torch.arange(size, device=device, dtype=torch.float32) - size / 2
-    d2 = (xy[None, :] - at[0]) ** 2 + (xy[:, None] - at[1]) ** 2
-    return (1 + 3 * torch.exp(-d2 / (2 * (1.0 * eyes) ** 2)))[None]

@@ -50,7 +50,16 @@ class Options(runs.Options):
     adversarial_eyes: tuple[float, float] = (45.0, 130.0)
     crops: CropOptions = field(
         default_factory=lambda: CropOptions(
-            side=160, pairs=4, empty=0.0, eyes=(30.0, 140.0), near=(44.0, 100.0), exact=0.3, turn=45.0, gain=0.1
+            side=160,
+            pairs=4,
+            empty=0.0,
+            eyes=(30.0, 140.0),
+            near=(44.0, 100.0),
+            eyes_at=-0.11,  # of faces aligned as FFHQ's
+            mouth_at=0.98,
+            exact=0.3,
+            turn=45.0,
+            gain=0.1,
         )
     )
     widths: tuple[int, ...] = (32, 64, 96)

@@ -12,11 +12,7 @@ from vidstyle.cli import options as opt
 from vidstyle.errors import SOME_FAILED, SinkError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vidstyle.batch.inputs import Found, Item
-    from vidstyle.batch.journal import Journal
-    from vidstyle.batch.run import Wishes
+    from vidstyle.cli.batch_asked import Asked, Look
     from vidstyle.job import FileJob
 
 
@@ -83,6 +79,7 @@ def batch(
     A video that fails does not stop the others; the exit code is 3 then.
     """
     from vidstyle.batch.run import Wishes
+    from vidstyle.cli.batch_asked import Asked, Cluster
 
     template = job.file_job(
         Path(),
@@ -107,43 +104,41 @@ def batch(
         engine=engine,
         steady=steady,
     )
-    wishes = Wishes(jobs or 1, overwrite, retry)
+    _check(cluster, gpus, device, dry_run and watch)
+    asked = Asked(template, Wishes(jobs or 1, overwrite, retry), every if watch else None, dry_run, report, json)
+    machines = Cluster(cluster, jobs or 0, threads, gpus) if cluster is not None else None
+    if remote := [text for text in (*inputs, output) if "://" in text]:
+        from vidstyle.cli.batch_remote import Far, run_remote
+
+        if machines is None:
+            raise UsageError(
+                f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone"
+            )
+        return run_remote(Far(inputs, output, work, cache), machines, asked)
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise SinkError(f"{folder} is a file: give a folder's name with -o")
+    look = _looker(inputs, folder, template, patience=watch)
+    if machines is not None:
+        from vidstyle.cli.batch_cluster import run_on
+
+        return run_on(machines, look, folder, asked)
+    return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
+
+
+def _check(cluster: str | None, gpus: float, device: str, dry_watch: bool) -> None:
+    """Refuse options that do not go together."""
     if gpus and cluster is None:
         raise UsageError("--gpus is of --cluster: this machine's GPUs are --device cuda, or cuda:0,cuda:1")
     if cluster is not None and device.startswith("cuda") and not gpus:
         raise UsageError(
             "with --cluster and --device cuda add --gpus 1: Ray hides GPUs from workers that asked for none"
         )
-    if dry_run and watch:
+    if dry_watch:
         raise UsageError("--dry-run looks once: leave out --watch")
-    if remote := [text for text in (*inputs, output) if "://" in text]:
-        from vidstyle.cli.batch_remote import Far, run_remote
-
-        if cluster is None:
-            raise UsageError(
-                f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone"
-            )
-        far = Far(inputs, output, work, cache)
-        return run_remote(
-            far, (cluster, jobs or 0, threads, gpus), template, wishes, every if watch else None, dry_run, report, json
-        )
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise SinkError(f"{folder} is a file: give a folder's name with -o")
-    look = _looker(inputs, folder, template, patience=watch)
-    if cluster is not None:
-        from vidstyle.cli.batch_cluster import Request, dry_run_for, run_on
-
-        request = Request(cluster, jobs or 0, threads, gpus)
-        if dry_run:
-            return dry_run_for(request, look, folder, template, wishes, json)
-        return run_on(request, look, folder, template, wishes, every if watch else None, report, json)
-    if dry_run:
-        return _dry_run(look, folder, template, wishes, json)
-    return _run(look, folder, template, wishes, every if watch else None, report, json)
 
 
-def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Callable[[Journal], Found]:
+def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Look:
     from dataclasses import replace
 
     from vidstyle.batch.inputs import find
@@ -154,46 +149,27 @@ def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) 
     return lambda journal: find(inputs, folder, name, journal.outputs(), patience)
 
 
-def _run(
-    look: Callable[[Journal], Found],
-    folder: Path,
-    template: FileJob,
-    wishes: Wishes,
-    every: float | None,
-    report: Path | None,
-    json: bool,
-) -> int:
-    from vidstyle.batch.journal import Journal
+def _run(look: Look, folder: Path, asked: Asked) -> int:
     from vidstyle.batch.reports import reported
     from vidstyle.batch.run import Batch
     from vidstyle.batch.stop import Stop
-    from vidstyle.batch.watch import Arrivals
+    from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_view import open_view
 
-    journal = Journal(folder)
-    journal.read()
-    found = look(journal)
-    items: list[Item] = found.items
-    arrivals = None
-    if every is not None:
-        items, arrivals = [], Arrivals(lambda: look(journal), every)
-    else:
-        found.check()
-    with journal, Stop() as stop, open_view(json) as view, reported(view, report) as shown:
-        view.begin(found, every)
-        totals = Batch(template, items, journal, wishes, shown, stop, arrivals).run()
+    begun = begin(folder, look, asked.every)
+    journal, found = begun.journal, begun.found
+    with journal, Stop() as stop, open_view(asked.json) as view, reported(view, asked.report) as shown:
+        view.begin(found, asked.every)
+        totals = Batch(asked.template, begun.items, journal, asked.wishes, shown, stop, begun.arrivals).run()
         view.end(totals, stop.code, journal.path)
     return stop.code or (SOME_FAILED if totals.failures or found.unreadable else 0)
 
 
-def _dry_run(look: Callable[[Journal], Found], folder: Path, template: FileJob, wishes: Wishes, json: bool) -> int:
+def _dry_run(look: Look, folder: Path, asked: Asked) -> int:
     from vidstyle.batch.dry import plan
-    from vidstyle.batch.journal import Journal
+    from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_view import show_plan
 
-    journal = Journal(folder)
-    journal.read()
-    found = look(journal)
-    found.check()
-    show_plan(plan(found.items, journal, template, wishes), found, json)
+    begun = begin(folder, look)
+    show_plan(plan(begun.items, begun.journal, asked.template, asked.wishes), begun.found, asked.json)
     return 0

@@ -12,27 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vidstyle.batch.dry import Planned
-    from vidstyle.batch.inputs import Found, Item
-    from vidstyle.batch.journal import Journal
-    from vidstyle.batch.run import Wishes
+    from vidstyle.cli.batch_asked import Asked, Cluster, Look
     from vidstyle.cluster.standins import StandIns
     from vidstyle.job import FileJob
 
 UNBOUNDED = 1 << 30  # the crew, not the batch, says how many videos are under way
-
-
-@dataclass(frozen=True)
-class Request:
-    """``workers``: 0 for as many as fit; ``threads``: of each, 0 for one; ``gpus``: of each."""
-
-    address: str
-    workers: int = 0
-    threads: int = 0
-    gpus: float = 0.0
-
-    @property
-    def cpus(self) -> int:
-        return self.threads or 1
 
 
 @dataclass(frozen=True)
@@ -51,87 +35,61 @@ def for_workers(template: FileJob, threads: int) -> FileJob:
     return replace(template, reading=reading, writing=writing, engine=engine)
 
 
-def run_on(
-    request: Request,
-    look: Callable[[Journal], Found],
-    folder: Path,
-    template: FileJob,
-    wishes: Wishes,
-    every: float | None,
-    report: Path | None,
-    json: bool,
-    far: Remote | None = None,
-) -> int:
+def run_on(machines: Cluster, look: Look, folder: Path, asked: Asked, far: Remote | None = None) -> int:
     """As `vidstyle batch` without --cluster; gives the exit code. ``far``: of videos behind URLs."""
     from vidstyle.batch.decide import Fingerprints
-    from vidstyle.batch.journal import Journal
     from vidstyle.batch.reports import reported
     from vidstyle.batch.run import Batch, Event
     from vidstyle.batch.stop import Stop
-    from vidstyle.batch.watch import Arrivals
+    from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_cluster_view import open_cluster_view
     from vidstyle.cluster.connect import joined
     from vidstyle.cluster.crew import ClusterCrew
     from vidstyle.cluster.pool import RayPool, Size
     from vidstyle.cluster.worker import StyleWorker
 
-    journal = Journal(folder)
-    journal.read()
-    found = look(journal)
-    items: list[Item] = found.items
-    sample = items[0].source if items else None
-    arrivals = None
-    if every is not None:
-        items, arrivals = [], Arrivals(lambda: look(journal), every)
-    else:
-        found.check()
-    worker_job, fingerprints = for_workers(template, request.cpus), Fingerprints(template)
+    if asked.dry_run:
+        return _dry_run(machines, look, folder, asked)
+    begun, template = begin(folder, look, asked.every), asked.template
+    journal, found = begun.journal, begun.found
+    sample = found.items[0].source if found.items else None
+    worker_job, fingerprints = for_workers(template, machines.cpus), Fingerprints(template)
 
     def pool(visible: dict[str, str], tell: Callable[[str, dict[str, Any]], None]) -> RayPool:
         arguments = (worker_job, fingerprints, visible, *(far.arguments if far else ()))
         return RayPool(
-            far.kind if far else StyleWorker, arguments, Size(request.workers, request.cpus, request.gpus), tell
+            far.kind if far else StyleWorker, arguments, Size(machines.workers, machines.cpus, machines.gpus), tell
         )
 
     # Ray has a handler of its own for SIGTERM: ours comes after it.
     with (
         journal,
-        joined(request.address) as cluster,
+        joined(machines.address) as cluster,
         Stop() as stop,
-        open_cluster_view(json) as view,
-        reported(view, report) as shown,
+        open_cluster_view(asked.json) as view,
+        reported(view, asked.report) as shown,
     ):
         crew = ClusterCrew(cluster, folder, sample, pool, shown, (far.stand_ins, fingerprints) if far else None)
-        view.begin(found, every)
+        view.begin(found, asked.every)
         view.follow(crew)
         shown.show(Event("cluster", data={"address": cluster.address, "dashboard": cluster.dashboard}))
-        wishes = replace(wishes, jobs=UNBOUNDED)
-        totals = Batch(template, items, journal, wishes, shown, stop, arrivals, crew).run()
+        wishes = replace(asked.wishes, jobs=UNBOUNDED)
+        totals = Batch(template, begun.items, journal, wishes, shown, stop, begun.arrivals, crew).run()
         view.end(totals, stop.code, journal.path)
     return stop.code or (SOME_FAILED if totals.failures or found.unreadable else 0)
 
 
-def dry_run_for(
-    request: Request,
-    look: Callable[[Journal], Found],
-    folder: Path,
-    template: FileJob,
-    wishes: Wishes,
-    json: bool,
-) -> int:
-    """The plan of a dry run, and how long it would take. The speed is measured here, for a moment."""
+def _dry_run(machines: Cluster, look: Look, folder: Path, asked: Asked) -> int:
+    """The plan, and how long it would take. The speed is measured here, for a moment."""
     from vidstyle.batch.dry import plan
-    from vidstyle.batch.journal import Journal
+    from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_view import show_plan
 
-    journal = Journal(folder)
-    journal.read()
-    found = look(journal)
-    found.check()
-    workers = request.workers or _room(request)
-    planned = list(plan(found.items, journal, template, wishes))
-    show_plan(planned, found, json)
-    _show_estimate(planned, for_workers(template, request.cpus), template, workers, json)
+    begun, template = begin(folder, look), asked.template
+    workers = machines.workers or _room(machines)
+    planned = list(plan(begun.items, begun.journal, template, asked.wishes))
+    show_plan(planned, begun.found, asked.json)
+    _show_estimate(planned, for_workers(template, machines.cpus), template, workers, asked.json)
     return 0
 
 
@@ -153,15 +111,15 @@ def _show_estimate(planned: list[Planned], worker_job: FileJob, alone_job: FileJ
     return result(f"about {clock(alone)} on this machine alone, {alone_fps:.1f} fps: {advice(cluster, alone)}")
 
 
-def _room(request: Request) -> int:
+def _room(machines: Cluster) -> int:
     """Workers that the cluster has room for now."""
     from vidstyle.cluster.connect import LOCAL, check_address, joined
     from vidstyle.cluster.pool import Size, room
     from vidstyle.cores import usable_cores
 
-    size = Size(0, request.cpus, request.gpus)
-    if request.address == LOCAL:
+    size = Size(0, machines.cpus, machines.gpus)
+    if machines.address == LOCAL:
         check_address(LOCAL)
         return max(1, size.fit({"CPU": usable_cores(), "GPU": 0}))
-    with joined(request.address):
+    with joined(machines.address):
         return max(1, room(size))

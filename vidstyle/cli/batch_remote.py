@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vidstyle.batch.inputs import Found
-    from vidstyle.batch.journal import Journal
-    from vidstyle.batch.run import Wishes
+    from vidstyle.cli.batch_asked import Asked, Cluster, Look
     from vidstyle.cluster.standins import StandIns
     from vidstyle.job import FileJob
 
@@ -26,43 +22,30 @@ class Far:
     cache: float
 
 
-def run_remote(
-    far: Far,
-    request: tuple[str, int, int, float],
-    template: FileJob,
-    wishes: Wishes,
-    every: float | None,
-    dry_run: bool,
-    report: Path | None,
-    json: bool,
-) -> int:
-    """As `vidstyle.cli.batch_cluster.run_on`; gives the exit code.
-
-    Args:
-        request: see `vidstyle.cli.batch_cluster.Request`.
-    """
-    from vidstyle.cli.batch_cluster import Remote, Request, run_on
+def run_remote(far: Far, machines: Cluster, asked: Asked) -> int:
+    """As `vidstyle.cli.batch_cluster.run_on`; gives the exit code."""
+    from vidstyle.cli.batch_cluster import Remote, run_on
     from vidstyle.cluster.cache import GIB
     from vidstyle.cluster.connect import check_address
     from vidstyle.cluster.remote import RemoteWorker
     from vidstyle.cluster.standins import StandIns, as_url, work_for
     from vidstyle.cluster.store import check
 
-    check_address(request[0])
+    check_address(machines.address)
     output = as_url(far.output)
     work = far.work or work_for(output)
     stand_ins = StandIns(work, output)
-    if not dry_run:
+    if not asked.dry_run:
         check(output)
     stand_ins.results()
-    look = _looker(far.inputs, stand_ins, template, patience=every is not None)
-    if dry_run:
-        return _dry_run(look, stand_ins.folder, template, wishes, json)
+    look = _looker(far.inputs, stand_ins, asked.template, patience=asked.every is not None)
+    if asked.dry_run:
+        return _dry_run(look, stand_ins.folder, asked)
     remote = Remote(RemoteWorker, (output, int(far.cache * GIB)), stand_ins)
-    return run_on(Request(*request), look, stand_ins.folder, template, wishes, every, report, json, remote)
+    return run_on(machines, look, stand_ins.folder, asked, remote)
 
 
-def _looker(inputs: list[str], stand_ins: StandIns, template: FileJob, patience: bool) -> Callable[[Journal], Found]:
+def _looker(inputs: list[str], stand_ins: StandIns, template: FileJob, patience: bool) -> Look:
     from dataclasses import replace
 
     def name(source: Path) -> Path:
@@ -71,15 +54,13 @@ def _looker(inputs: list[str], stand_ins: StandIns, template: FileJob, patience:
     return lambda journal: stand_ins.find(inputs, name, journal, patience)
 
 
-def _dry_run(look: Callable[[Journal], Found], folder: Path, template: FileJob, wishes: Wishes, json: bool) -> int:
+def _dry_run(look: Look, folder: Path, asked: Asked) -> int:
     """What would be done; how long it takes is not known, since nothing is fetched."""
     from vidstyle.batch.dry import decided
-    from vidstyle.batch.journal import Journal
+    from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_view import show_plan
 
-    journal = Journal(folder)
-    journal.read()
-    found = look(journal)
-    found.check()
-    show_plan(decided(found.items, journal, template, wishes), found, json)
+    begun = begin(folder, look)
+    planned = decided(begun.items, begun.journal, asked.template, asked.wishes)
+    show_plan(planned, begun.found, asked.json)
     return 0

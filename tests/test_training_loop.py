@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,6 +130,25 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(TrainingError, match="delete it to begin anew"):
         Stage(tmp_path, Options())
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, order = Stage(tmp_path, Options(steps=2)), []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(to.name), replace(self, to)))
+    stage.loop.save()
+    assert order == ["fsync", "checkpoint.pt"]
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_and_of_its_statistics_is_passed_over(tmp_path: Path) -> None:
+    Stage(tmp_path, Options(steps=2)).train()
+    (tmp_path / "vidstyle-1-2.part").write_bytes(b"half")
+    with open(tmp_path / "stats.jsonl", "a") as file:
+        file.write('{"step": 3, "sec')
+    (tmp_path / "options.json").write_text("")
+    Stage(tmp_path, Options()).train()
+    assert steps(tmp_path) == [1, 2, 3, 4, 5, 6] and not list(tmp_path.glob("*.part"))
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,13 @@ def test_a_plan_says_time_and_memory_and_makes_nothing(
         (["--set", "student.speed=1"], 2, "no option 'speed'"),
         (["--set", "nothing"], 2, "stage.option=value"),
         (["--device", "abacus"], 2, "expected auto, cpu or cuda"),
+        (["--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
+        (["--plan", "--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
+        (["--plan", "--set", "student.steps=abc"], 2, "--set student.steps=abc: expected a whole number of 1 or more"),
+        (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
+        (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
+        (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
+        (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
     ],
 )
 def test_a_wrong_wish_is_refused_in_one_line(

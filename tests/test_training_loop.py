@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from processes import launch
 from torch import Tensor, nn
 
 from training import options as opts
+from training import run, ttn
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen, is_out_of_memory
 from training.options import Basics
@@ -258,6 +260,42 @@ def test_options_are_set_by_name() -> None:
     for wrong in ("speed=1", "geometry.speed=1", "lr.x=1"):
         with pytest.raises(UsageError, match=r"no option|has no parts"):
             opts.set_options(Options(), [wrong])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("steps=abc", "a whole number of 1 or more"),
+        ("steps=0", "a whole number of 1 or more"),
+        ("steps=-5", "a whole number of 1 or more"),
+        ("steps=2.5", "a whole number of 1 or more"),
+        ("steps=True", "a whole number of 1 or more"),
+        ("seed=-1", "a whole number of 0 or more"),
+        ("lr=-1", "a number of 0 or more"),
+        ("lr=1e999", "a number of 0 or more"),
+        ("lr", "a number of 0 or more"),
+        ("geometry=3", r"it has parts \(scale, turn, flip, border\): set one of those"),
+        ("geometry.flip=1", "True or False"),
+        ("geometry.scale=(1,)", r"2 numbers, as \(0.8, 1.2\)"),
+        ("geometry.scale=(1, 'a')", "2 numbers"),
+    ],
+)
+def test_options_of_another_kind_than_their_defaults_are_refused(wrong: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=f"^--set net.{re.escape(wrong)}: .*{expected}"):
+        opts.set_options(Options(), [wrong], "net.")
+
+
+def test_options_say_where_less_than_their_kind_has_makes_sense() -> None:
+    assert opts.set_options(ttn.Options(), ["warm=0", "provenance=2024"]) == replace(
+        ttn.Options(), warm=0, provenance="2024"
+    )
+    assert opts.set_options(run.Options(), ["shift_from=-2.0", "crops.eyes_at=-1"]).shift_from == -2.0
+
+
+def test_arguments_are_checked_as_options_are() -> None:
+    args = opts.parser("x", None, Options()).parse_args(["--run", "r", "--steps", "0"])
+    with pytest.raises(UsageError, match="steps=0: expected a whole number of 1 or more"):
+        opts.from_arguments(Options(), args)
 
 
 def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from vidstyle.style import check_name
 
 MODES = ("quick", "standard", "full")
 ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
+SEEDS = 1 << 31  # the generators of steps are seeded by 32 bits more
 START = "artstyle"  # the bundled look that changes a photo least
 
 
@@ -99,9 +100,11 @@ def check(wishes: Wishes) -> None:
     """Refuse what cannot work before anything is done.
 
     Raises:
-        UsageError, StyleError, SourceError: no such mode, a name no style can have, no pictures.
+        UsageError, StyleError, SourceError: no such mode or seed, a name no style can have, no pictures.
     """
     check_name(wishes.name)
+    if not 0 <= wishes.seed < SEEDS:
+        raise UsageError(f"--seed is {wishes.seed}: expected a whole number from 0 to {SEEDS - 1}")
     if wishes.mode not in MODES:
         raise UsageError(f"no way of training {wishes.mode!r}: there are {', '.join(MODES)}")
     if wishes.without and wishes.without not in ablations(wishes.mode):
@@ -119,7 +122,7 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
     """Options by stage: the mode's, with the seed, the user's networks, the settings, and what is left out.
 
     Raises:
-        UsageError: a setting names no stage or no option of it.
+        UsageError: a setting names no stage or no option of it, or is of another kind.
     """
     options = {"quick": quick, "standard": standard, "full": full}[wishes.mode]()
     options = {name: _changed(value, seed=wishes.seed) for name, value in options.items()}
@@ -127,7 +130,7 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
         stage, dot, rest = text.partition(".")
         if stage not in options or not dot or "=" not in rest:
             raise UsageError(f"--set {text!r}: expected stage.option=value, stages are {', '.join(options)}")
-        options[stage] = set_options(options[stage], [rest])
+        options[stage] = set_options(options[stage], [rest], f"{stage}.")
     if "ttn" in options:
         options["ttn"] = _texture(options["ttn"], wishes)
     if wishes.identity and "ccn" in options:

@@ -41,7 +41,7 @@ class Options:
     features: float = 0.5
     costly_every: int = 4  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
     shift: float = 1.0  # reached at half of the steps
-    shift_from: float = 0.2  # share of the steps
+    shift_from: float = field(default=0.2, metadata={"least": -math.inf})  # share of the steps; below 0: begun before
     adversarial: float = 0.05
     adversarial_from: float = 0.45  # share of the steps
     adversarial_eyes: tuple[float, float] = (36.0, 110.0)

@@ -127,6 +127,42 @@ def test_a_wrong_wish_is_refused_in_one_line(
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("way", "option", "data", "code", "says"),
+    [
+        ([], "--features", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt file"),
+        (["--full"], "--generator", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt"),
+        (["--full"], "--identity", b"", 7, "is damaged, or no weights"),
+        (["--full"], "--features", {"layer.weight": torch.zeros(1)}, 7, "no feature network this version knows"),
+        ([], "--identity", b"x", 2, "--identity is for full training, this one is standard: leave it out"),
+        (["--quick"], "--features", b"x", 2, "--features is for standard or full training, this one is quick"),
+        (["--quick"], "--generator", b"x", 2, "--generator is for full training, this one is quick"),
+    ],
+)
+@pytest.mark.parametrize("plan", [[], ["--plan"]])
+def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
+    pictures: tuple[Path, Path],
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    way: list[str],
+    option: str,
+    data: object,
+    code: int,
+    says: str,
+    plan: list[str],
+) -> None:
+    path = tmp_path / "network.pth"
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        torch.save(data, path)
+    words = command(pictures)[:10]  # up to the way of training
+    assert run([*words, *way, option, str(path), *plan]) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
+
+
 def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
     pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,7 +71,7 @@ def _data() -> dict[str, Any]:
 
 
 def quick() -> dict[str, Any]:
-    """Options by stage: something to look at in minutes."""
+    """Options by stage: something to look at in about ten minutes of two cores."""
     near = (46.0, 84.0)
     crops = CropOptions(side=128, pairs=4, empty=0.0, eyes=(34.0, 110.0), near=near, exact=0.5, turn=30.0, gain=0.1)
     learning = student.Options(steps=800, shift=0.3, crops=crops, most=400)

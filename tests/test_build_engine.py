@@ -110,7 +110,7 @@ def test_what_is_built_is_listed_and_removed(
     code, out, _ = run(capsys, "--remove", "other", "--json")
     assert code == 0 and events(out)[0]["event"] == "removed"
     code, out, err = run(capsys, "--remove", "other")
-    assert code == 2 and "nothing that is built is called 'other'" in err
+    assert code == 2 and "nothing that is built is called 'other'" in err and "8 characters or more of a key" in err
     assert run(capsys, "--remove", "all")[0] == 0
 
 

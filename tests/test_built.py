@@ -241,6 +241,17 @@ def test_engines_are_removed_by_key_style_or_all() -> None:
     assert built.entries() == []
 
 
+def test_a_styles_name_is_never_the_beginning_of_a_key() -> None:
+    """The look 3d is called as every 256th key begins."""
+    begins = next(key for key in (replace(KEY, width=width) for width in range(100, 9000)) if key.digest[:2] == "3d")
+    look = record(replace(KEY, width=99), style="3d")
+    for one in (record(begins, style="anime"), look):
+        built.store(one, b"engine")
+    assert [entry.digest for entry in built.remove("3d")] == [look.key.digest]
+    assert not built.remove("3d") and not built.remove(begins.digest[:7])
+    assert [entry.digest for entry in built.remove(begins.digest[:8])] == [begins.digest]
+
+
 @posix
 def test_a_folder_that_cannot_be_written_is_named(home: Path) -> None:
     home.mkdir()

@@ -110,3 +110,18 @@ def test_a_result_that_was_removed_is_made_again(tmp_path: Path) -> None:
     told = Told()
     chain.go(told)
     assert told.ended == [("s", False)] and out.exists()
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", "null"])
+def test_a_broken_note_counts_as_none_and_its_stage_begins_anew(tmp_path: Path, broken: str) -> None:
+    work: list[str] = []
+    chain = Chain(tmp_path, (counting(work)("a", (), 0),))
+    chain.go(Told())
+    (tmp_path / "a" / "done.json").unlink()
+    (tmp_path / "a" / "begun.json").write_text(broken)
+    chain.go(Told())
+    assert work == ["a0", "a1", "a2"] * 2
+    (tmp_path / "a" / "done.json").write_text(broken)
+    told = Told()
+    chain.go(told)  # what was begun is known: it only ends again
+    assert told.ended == [("a", False)] and len(work) == 6

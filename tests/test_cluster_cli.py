@@ -20,6 +20,7 @@ from vidstyle import cli
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.run import Event
 from vidstyle.batch.totals import Totals
+from vidstyle.cli import batch_cluster
 from vidstyle.cli.batch_cluster_table import ClusterTable
 from vidstyle.cli.batch_cluster_view import cluster_line, machine_lines
 from vidstyle.cluster import connect
@@ -102,7 +103,55 @@ def test_an_address_that_answers_is_taken() -> None:
         check_address("host:notaport")
 
 
-def test_a_dry_run_gives_the_plan_and_an_estimate(main: Any, tmp_path: Path) -> None:
+def has(monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int) -> None:
+    """Let this machine have these."""
+    monkeypatch.setattr(connect, "usable_cores", lambda: cpus)
+    monkeypatch.setattr(connect, "visible_gpus", lambda: (gpus, 0))
+
+
+@pytest.mark.parametrize("extra", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("words", "there", "said"),
+    [
+        (("--threads", "99"), (2, 0), "takes 99 CPU, this machine has 2 CPU and 0 GPU: give --threads 2 or less"),
+        (("--gpus", "1"), (2, 0), "takes 1 CPU and 1 GPU, this machine has 2 CPU and 0 GPU: leave out --gpus"),
+        (("--gpus", "4"), (8, 2), "takes 1 CPU and 4 GPU, this machine has 8 CPU and 2 GPU: give --gpus 2 or less"),
+    ],
+)
+def test_a_worker_that_this_machine_cannot_hold_is_refused_before_anything_is_done(
+    main: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    there: tuple[int, int],
+    said: str,
+    extra: tuple[str, ...],
+) -> None:
+    has(monkeypatch, *there)
+    code, out, err = main("--cluster", "local", *words, *extra)
+    assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_the_workers_that_fit(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, 2, 1)
+    assert "on 2 workers" in main("--cluster", "local", "--dry-run", "--jobs", "50")[1]
+    assert "on 1 worker like" in main("--cluster", "local", "--dry-run", "--threads", "2")[1]
+    assert "on 1 worker like" in main("--cluster", "local", "--dry-run", "--gpus", "1")[1]
+
+
+def test_a_dry_run_on_a_cluster_without_room_says_so(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_cluster, "check_room", lambda _: None)
+    monkeypatch.setattr(batch_cluster, "_room", lambda _: 0)
+    said = "no machine of the cluster has room for a worker of 99 CPU (--threads, --gpus): the batch would wait"
+    code, out, _ = main("--cluster", "auto", "--dry-run", "--threads", "99")
+    assert code == 0 and said in out and "about 0:" not in out
+    last = json.loads(main("--cluster", "auto", "--dry-run", "--threads", "99", "--json")[1].splitlines()[-1])
+    assert last["workers"] == 0 and said in last["advice"]
+
+
+def test_a_dry_run_gives_the_plan_and_an_estimate(main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    has(monkeypatch, 4, 0)
     code, out, _ = main("--cluster", "local", "--dry-run", "--jobs", "4")
     assert code == 0 and "30 frames  in/a.mp4 -> out/a.tiny.mp4" in out
     assert "on 4 workers" in out and "one machine is better: leave out --cluster" in out
@@ -153,6 +202,16 @@ def test_a_node_that_cannot_work_is_left_out_or_ends_it(version: str | None, uns
     pool, _ = greeted(hello)
     with pytest.raises(EngineError, match=words):
         pool.grow()
+
+
+def test_a_cluster_that_has_no_room_is_waited_for_and_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    pool = Pool(object, (), Size(cpus=99), lambda name, facts: told.append((name, facts)))
+    for _ in range(3):
+        monkeypatch.setattr(pool, "_looked", -10.0)
+        pool.grow()
+    said = "no machine of the cluster has room for a worker of 99 CPU (--threads, --gpus); waiting for one that has"
+    assert told == [("note", {"text": said})]
 
 
 @pytest.mark.usefixtures("main")

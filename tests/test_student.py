@@ -88,3 +88,17 @@ def test_only_a_loss_that_is_not_finite_asks_for_a_lower_rate(
     monkeypatch.setattr(distill, "write_sheet", full)
     with pytest.raises(TrainingError, match=r"sheet-000001\.png: No space left on device$"):
         student.train(tmp_path / "run", tmp_path, made, None, replace(SMALL, steps=1))
+
+
+def test_a_checkpoint_that_was_cut_off_is_told_and_left_for_the_person_to_delete(made: Path, tmp_path: Path) -> None:
+    options = replace(SMALL, steps=1)
+    student.train(tmp_path / "run", tmp_path, made, None, options)
+    path = tmp_path / "run" / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(
+        TrainingError, match=r"cannot go on from .*checkpoint\.pt \(.*\): delete it to begin anew"
+    ) as told:
+        student.train(tmp_path / "run", tmp_path, made, None, options)
+    assert "\n" not in str(told.value)
+    path.unlink()
+    student.train(tmp_path / "run", tmp_path, made, None, options)

@@ -109,6 +109,13 @@ def test_a_plan_says_time_and_memory_and_makes_nothing(
         (["--set", "student.speed=1"], 2, "no option 'speed'"),
         (["--set", "nothing"], 2, "stage.option=value"),
         (["--device", "abacus"], 2, "expected auto, cpu or cuda"),
+        (["--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
+        (["--plan", "--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
+        (["--plan", "--set", "student.steps=abc"], 2, "--set student.steps=abc: expected a whole number of 1 or more"),
+        (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
+        (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
+        (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
+        (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
     ],
 )
 def test_a_wrong_wish_is_refused_in_one_line(
@@ -118,6 +125,42 @@ def test_a_wrong_wish_is_refused_in_one_line(
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "option", "data", "code", "says"),
+    [
+        ([], "--features", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt file"),
+        (["--full"], "--generator", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt"),
+        (["--full"], "--identity", b"", 7, "is damaged, or no weights"),
+        (["--full"], "--features", {"layer.weight": torch.zeros(1)}, 7, "no feature network this version knows"),
+        ([], "--identity", b"x", 2, "--identity is for full training, this one is standard: leave it out"),
+        (["--quick"], "--features", b"x", 2, "--features is for standard or full training, this one is quick"),
+        (["--quick"], "--generator", b"x", 2, "--generator is for full training, this one is quick"),
+    ],
+)
+@pytest.mark.parametrize("plan", [[], ["--plan"]])
+def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
+    pictures: tuple[Path, Path],
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    way: list[str],
+    option: str,
+    data: object,
+    code: int,
+    says: str,
+    plan: list[str],
+) -> None:
+    path = tmp_path / "network.pth"
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        torch.save(data, path)
+    words = command(pictures)[:10]  # up to the way of training
+    assert run([*words, *way, option, str(path), *plan]) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
 
 
 def test_names_that_are_taken_or_impossible_are_refused_before_the_work(

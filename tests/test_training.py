@@ -159,6 +159,17 @@ def test_options_are_set_by_name() -> None:
             set_options(OPTIONS, [wrong])
 
 
+def test_distilling_with_an_option_of_another_kind_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["distill", "anime", "--pack", "nowhere", "--run", str(tmp_path / "runs"), "--set", "crops.turn=far"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2 and not (tmp_path / "runs").exists()
+    assert capsys.readouterr().err == "error: --set crops.turn=far: expected a number of 0 or more\n"
+
+
 def test_all_looks_at_once_need_a_pack(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["distill", "all", "--teacher", "a.pb", "--photos", "b"])
     with pytest.raises(SystemExit) as stopped:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from processes import launch
 from torch import Tensor, nn
 
 from training import options as opts
+from training import run, ttn
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen, is_out_of_memory
 from training.options import Basics
@@ -131,6 +134,25 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
         Stage(tmp_path, Options())
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, order = Stage(tmp_path, Options(steps=2)), []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(to.name), replace(self, to)))
+    stage.loop.save()
+    assert order == ["fsync", "checkpoint.pt"]
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_and_of_its_statistics_is_passed_over(tmp_path: Path) -> None:
+    Stage(tmp_path, Options(steps=2)).train()
+    (tmp_path / "vidstyle-1-2.part").write_bytes(b"half")
+    with open(tmp_path / "stats.jsonl", "a") as file:
+        file.write('{"step": 3, "sec')
+    (tmp_path / "options.json").write_text("")
+    Stage(tmp_path, Options()).train()
+    assert steps(tmp_path) == [1, 2, 3, 4, 5, 6] and not list(tmp_path.glob("*.part"))
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(tmp_path, Options(steps=2)).train()
     before = (tmp_path / "checkpoint.pt").read_bytes()
@@ -238,6 +260,42 @@ def test_options_are_set_by_name() -> None:
     for wrong in ("speed=1", "geometry.speed=1", "lr.x=1"):
         with pytest.raises(UsageError, match=r"no option|has no parts"):
             opts.set_options(Options(), [wrong])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("steps=abc", "a whole number of 1 or more"),
+        ("steps=0", "a whole number of 1 or more"),
+        ("steps=-5", "a whole number of 1 or more"),
+        ("steps=2.5", "a whole number of 1 or more"),
+        ("steps=True", "a whole number of 1 or more"),
+        ("seed=-1", "a whole number of 0 or more"),
+        ("lr=-1", "a number of 0 or more"),
+        ("lr=1e999", "a number of 0 or more"),
+        ("lr", "a number of 0 or more"),
+        ("geometry=3", r"it has parts \(scale, turn, flip, border\): set one of those"),
+        ("geometry.flip=1", "True or False"),
+        ("geometry.scale=(1,)", r"2 numbers, as \(0.8, 1.2\)"),
+        ("geometry.scale=(1, 'a')", "2 numbers"),
+    ],
+)
+def test_options_of_another_kind_than_their_defaults_are_refused(wrong: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=f"^--set net.{re.escape(wrong)}: .*{expected}"):
+        opts.set_options(Options(), [wrong], "net.")
+
+
+def test_options_say_where_less_than_their_kind_has_makes_sense() -> None:
+    assert opts.set_options(ttn.Options(), ["warm=0", "provenance=2024"]) == replace(
+        ttn.Options(), warm=0, provenance="2024"
+    )
+    assert opts.set_options(run.Options(), ["shift_from=-2.0", "crops.eyes_at=-1"]).shift_from == -2.0
+
+
+def test_arguments_are_checked_as_options_are() -> None:
+    args = opts.parser("x", None, Options()).parse_args(["--run", "r", "--steps", "0"])
+    with pytest.raises(UsageError, match="steps=0: expected a whole number of 1 or more"):
+        opts.from_arguments(Options(), args)
 
 
 def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:

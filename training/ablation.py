@@ -22,7 +22,7 @@ from training import measures
 from training.chain import Chain, Stage
 from training.compare import compare
 from training.options import run_command
-from training.recipes import ABLATIONS, MODES, Wishes, ablations, chain
+from training.recipes import ABLATIONS, MODES, USED, Wishes, ablations, chain
 
 log = logging.getLogger("ablation")
 
@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    given = {name: getattr(args, name) for name in ("detector", "generator", "features", "identity", "device", "seed")}
+    # Features and identity are also what the table is measured with, whether the way of training uses them or not.
+    names = ("detector", "generator", "device", "seed", *USED[args.mode])
+    given = {name: getattr(args, name) for name in names}
     wishes = Wishes(
         args.name, args.photos, args.exemplars, args.run, args.run, args.mode, settings=tuple(args.set), **given
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class Options(GanOptions):
     average_pictures: float = 2500  # its average forgets as fast
     identity: float = 1.0  # weight of R_id's term
     identity_net: str = ""  # file for `training.identity.load_identity`
-    layers: int = 4  # k
+    layers: int = field(default=4, metadata={"least": 0})  # k
     truncation: float = 0.7
     samples: int = 10_000
     shard: int = 500  # pairs in a file

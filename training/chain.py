@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.locking import alone
+from vidstyle.whole import write_whole
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
 
@@ -78,10 +79,10 @@ class Chain:
     def done(self, stage: Stage, key: str) -> float | None:
         """Seconds that a finished stage took; None where it is still to be done."""
         try:
-            note = json.loads((self.run / stage.name / "done.json").read_text())
+            note = read_note(self.run / stage.name / "done.json")
             there = stage.result is None or stage.result.exists()
             return float(note["seconds"]) if note["key"] == key and there else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def go(self, view: View) -> None:
@@ -125,23 +126,28 @@ class Chain:
         return spent
 
     def _begun(self, stage: Stage, key: str) -> float:
-        """Seconds that an interrupted stage has spent; a folder of other options is removed."""
+        """Seconds that an interrupted stage has spent; a folder of other options, or of unknown ones, is removed."""
         folder = self.run / stage.name
-        note: dict[str, Any] = {}
-        if (folder / "begun.json").exists():
-            note = json.loads((folder / "begun.json").read_text())
+        note = read_note(folder / "begun.json")
         if folder.exists() and note.get("key") != key:
             shutil.rmtree(folder)
-        spent = float(note["seconds"]) if note.get("key") == key else 0.0
+        spent = float(note.get("seconds", 0.0)) if note.get("key") == key else 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self._note(folder / "begun.json", {"key": key, "seconds": spent})  # there even if the machine goes down
         return spent
 
     def _note(self, path: Path, values: dict[str, Any]) -> None:
         if path.parent.is_dir():
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(values, indent=1))
-            part.replace(path)
+            write_whole(path, json.dumps(values, indent=1).encode())
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none, or a broken one, as a machine that goes down may leave it."""
+    try:
+        note = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def has_gpu() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class CropOptions:
     upright: float = 0.85  # share turned by at most 15 degrees
     coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
     gain: float = 0.0  # of each colour channel, in source and target alike: for looks that keep a source's colours
-    offset: int = 7  # pixels, at most, between the crops of a pair
+    offset: int = field(default=7, metadata={"least": 0})  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
     soft: float = 0.4  # share whose source is out of focus or in motion
     coded: float = 0.3  # share of crops whose source has a codec's errors: in a video no two pictures have the same

@@ -20,6 +20,7 @@ import numpy as np
 from training import colours
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.style import Style
+from vidstyle.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,5 @@ def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 
 def _save(path: Path, array: np.ndarray) -> None:
     """Whole or not at all: half a file would be taken for what was made before."""
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
+    with whole(path) as part, open(part, "wb") as file:
         np.save(file, array)
-    part.replace(path)

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +138,12 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
+def _options(args: argparse.Namespace) -> Options:
+    shared = [f"steps={args.steps}", f"seed={args.seed}", f"crops.pairs={args.pairs}"]
+    options: Options = set_options(Options(shape=args.shape), [*shared, *args.set])
+    return options
+
+
 def _materials(
     args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, device: str
 ) -> tuple[Style, Canvases]:
@@ -156,12 +162,8 @@ def _materials(
 
 def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, world: World) -> None:
     """Make the style ``name``: train from where its run stands, and write the file."""
-    folder = args.run / name
+    folder, options = args.run / name, _options(args)
     folder.mkdir(parents=True, exist_ok=True)
-    options = Options(
-        steps=args.steps, seed=args.seed, shape=args.shape, crops=replace(CropOptions(), pairs=args.pairs)
-    )
-    options = set_options(options, args.set)
     if not world.rank:
         (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
     device = world.device
@@ -194,6 +196,7 @@ def main() -> None:
 
 def _command() -> None:
     args = _arguments()
+    _options(args)  # wrong ones are told before anything is read
     packed = None if args.pack is None or args.finish else pack.read(args.pack)
     names = [args.style]
     if args.style == "all":

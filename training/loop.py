@@ -22,25 +22,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training import curves
+from training import checkpoint, curves
+from training.chain import read_note
+from training.checkpoint import Part
 from training.options import Basics, changed
 from training.world import TrainingError, World
+from vidstyle.whole import write_whole
 
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, the step's terms
-
-
-class Part(Protocol):
-    """Whatever a checkpoint holds: modules, optimisers, and small states of our own."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -99,7 +95,7 @@ class Loop:
         """Take up the run where it stands, or note the options of a new one."""
         file = self.run / "options.json"
         if self.checkpoint.exists():
-            if file.exists() and (different := changed(json.loads(file.read_text()), self.options)):
+            if (before := read_note(file)) and (different := changed(before, self.options)):
                 raise TrainingError(
                     f"the run in {self.run} has other options ({'; '.join(different)}): "
                     "give those it began with, or another folder"
@@ -112,8 +108,7 @@ class Loop:
 
     def _write(self, path: Path, data: bytes) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            write_whole(path, data)
         except OSError as error:
             raise TrainingError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -121,26 +116,15 @@ class Loop:
         """Statistics of steps after the checkpoint will be written again."""
         stats = self.run / "stats.jsonl"
         if stats.exists():
-            lines = [line for line in stats.read_text().splitlines() if json.loads(line)["step"] <= self.step]
+            lines = [line for line in stats.read_text().splitlines() if _step(line) <= self.step]
             self._write(stats, "".join(f"{line}\n" for line in lines).encode())
 
     def load(self) -> None:
-        """Take every part's state from the checkpoint.
-
-        Raises:
-            TrainingError: the file is damaged, or of another run.
-        """
-        try:
-            state = torch.load(self.checkpoint, weights_only=True, map_location=self.world.device)
-            for name, part in self._parts.items():
-                part.load_state_dict(state[name])
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise TrainingError(f"cannot go on from {self.checkpoint} ({reason}): delete it to begin anew") from error
-        self.step = state["step"]
+        """See `training.checkpoint.load`."""
+        self.step = checkpoint.load(self.checkpoint, self._parts, self.world.device)
 
     def save(self) -> None:
-        """Write the checkpoint whole or not at all.
+        """See `training.checkpoint.save`.
 
         Raises:
             TrainingError: a weight is not finite (the file that is there is kept), or the disk is full.
@@ -148,14 +132,7 @@ class Loop:
         if not self.leads:
             return
         self._check_weights()
-        part = self.checkpoint.with_suffix(".part")
-        try:
-            torch.save({"step": self.step, **{name: value.state_dict() for name, value in self._parts.items()}}, part)
-            part.replace(self.checkpoint)
-        except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-            part.unlink(missing_ok=True)
-            reason = str(error).splitlines()[0]
-            raise TrainingError(f"cannot write {self.checkpoint} ({reason}): {self._kept()}") from error
+        checkpoint.save(self.checkpoint, self.step, self._parts)
         curves.draw(self.run / "stats.jsonl", self.run / "curves.png")
 
     def _check_weights(self) -> None:
@@ -165,7 +142,7 @@ class Loop:
                 raise TrainingError(f"after step {self.step} weights of {name} are not finite: {self._kept()}")
 
     def _kept(self) -> str:
-        return f"{self.checkpoint} is kept as it was" if self.checkpoint.exists() else "nothing was saved before"
+        return checkpoint.kept(self.checkpoint)
 
     def __iter__(self) -> Iterator[int]:
         started = time.monotonic()
@@ -261,3 +238,11 @@ class Loop:
         if self.world.device.type == "cuda":
             torch.cuda.empty_cache()
         log.warning("out of memory: from now on each batch is computed in %d pieces, gradients added", self.pieces)
+
+
+def _step(line: str) -> float:
+    """Of a line of statistics; never, where a machine that went down left half of it."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import ast
 import logging
+import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,28 +32,77 @@ FREE = frozenset({"steps", "log_every", "save_every", "sheet_every"})
 AnyOptions = TypeVar("AnyOptions", bound=Basics)
 
 
-def set_options(options: Any, texts: list[str]) -> Any:
+def set_options(options: Any, texts: list[str], stage: str = "") -> Any:
     """``options`` with ``["lr=1e-3", "geometry.turn=30"]`` applied; values are Python literals, or plain words.
 
+    Args:
+        stage: what a person wrote before the names, as "student.".
+
     Raises:
-        UsageError: no such option.
+        UsageError: no such option, or a value of another kind than its default.
     """
     for text in texts:
         name, _, value = text.partition("=")
-        options = _set(options, name.split("."), _literal(value), name)
+        try:
+            options = _set(options, name.split("."), value, name)
+        except UsageError as error:
+            raise UsageError(f"--set {stage}{text}: {error}") from None
     return options
 
 
-def _set(options: Any, path: list[str], value: Any, name: str) -> Any:
-    known = [field.name for field in fields(options)]
+def _set(options: Any, path: list[str], text: str, name: str) -> Any:
+    known = {field.name: field for field in fields(options)}
     if path[0] not in known:
         raise UsageError(f"no option {name!r}: there are {', '.join(known)}")
+    inner = getattr(options, path[0])
+    if is_dataclass(inner):
+        if len(path) == 1:
+            raise UsageError(f"it has parts ({', '.join(field.name for field in fields(inner))}): set one of those")
+        return replace(options, **{path[0]: _set(inner, path[1:], text, name)})
     if len(path) > 1:
-        inner = getattr(options, path[0])
-        if not is_dataclass(inner):
-            raise UsageError(f"option {path[0]!r} has no parts, got {name!r}")
-        value = _set(inner, path[1:], value, name)
-    return replace(options, **{path[0]: value})
+        raise UsageError(f"option {path[0]!r} has no parts, got {name!r}")
+    return replace(options, **{path[0]: _value(known[path[0]], text)})
+
+
+def _value(option: Field[Any], text: str) -> Any:
+    value, default = _literal(text), option.default
+    if isinstance(default, str):
+        return value if isinstance(value, str) else text
+    value = tuple(value) if isinstance(value, list) else value
+    if not _fits(value, default, option):
+        raise UsageError(f"expected {_expected(default, option)}")
+    return value
+
+
+def _fits(value: Any, default: Any, option: Field[Any]) -> bool:
+    if isinstance(default, tuple):
+        same = isinstance(value, tuple) and len(value) == len(default)
+        return same and all(_fits(v, d, option) for v, d in zip(value, default, strict=True))
+    if isinstance(default, bool) or isinstance(value, bool):
+        return type(value) is type(default)
+    kinds = int if isinstance(default, int) else (int, float)
+    return isinstance(value, kinds) and _least(default, option) <= value < math.inf
+
+
+def _least(default: float, option: Field[Any]) -> float:
+    """The smallest value: of what is counted there must be one, a weight or a share may be nothing.
+
+    Where another one makes sense the option says so: ``field(default=500, metadata={"least": 0})``.
+    """
+    if "least" in option.metadata:
+        return float(option.metadata["least"])
+    if default < 0:
+        return -math.inf
+    return 1 if isinstance(default, int) and default else 0
+
+
+def _expected(default: Any, option: Field[Any]) -> str:
+    if isinstance(default, tuple):
+        return f"{len(default)} numbers, as {default}"
+    if isinstance(default, bool):
+        return "True or False"
+    least, kind = _least(default, option), "a whole number" if isinstance(default, int) else "a number"
+    return kind if least == -math.inf else f"{kind} of {least:g} or more"
 
 
 def _literal(text: str) -> Any:
@@ -90,9 +140,14 @@ def parser(module: str, about: str | None, defaults: Basics) -> argparse.Argumen
 
 
 def from_arguments(defaults: AnyOptions, args: argparse.Namespace) -> AnyOptions:
-    """``defaults`` with what the shared arguments say."""
-    begun: AnyOptions = replace(defaults, steps=args.steps, batch=args.batch, seed=args.seed)
-    return set_options(begun, args.set)
+    """``defaults`` with what the shared arguments say.
+
+    Raises:
+        UsageError: see `set_options`.
+    """
+    shared = [f"{name}={getattr(args, name)}" for name in ("steps", "batch", "seed")]
+    begun: AnyOptions = set_options(defaults, [*shared, *args.set])
+    return begun
 
 
 def run_command(command: Callable[[], None]) -> None:

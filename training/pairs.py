@@ -25,6 +25,7 @@ from training.analogies import Maker, Pieces
 from training.sheets import write_picture
 from training.warps import oval, warp_to
 from vidstyle.errors import SourceError
+from vidstyle.whole import whole
 
 log = logging.getLogger("pairs")
 
@@ -61,12 +62,10 @@ def write(
     target_landmarks: np.ndarray | None = None,
 ) -> Path:
     """Write shard ``index`` whole or not at all; without ``target_landmarks`` the source's are taken."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, part = folder / f"pairs-{index:05d}.npz", folder / f"pairs-{index:05d}.part"
+    path = folder / f"pairs-{index:05d}.npz"
     points = landmarks if target_landmarks is None else target_landmarks
-    with open(part, "wb") as file:
+    with whole(path) as part, open(part, "wb") as file:
         np.savez(file, source=source, target=target, landmarks=landmarks, target_landmarks=points)
-    part.replace(path)
     return path
 
 

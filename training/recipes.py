@@ -7,21 +7,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from training import ccn, expression, generator, packed, pairs, pictures, portraits, student, ttn
+import torch
+
+from training import ccn, expression, generator, packed, pairs, pictures, portraits, student, stylegan2_weights, ttn
 from training.chain import Chain
 from training.crops import CropOptions
+from training.features import load_features
 from training.gem import Geometry
+from training.identity import load_identity
 from training.options import set_options
-from vidstyle.errors import SourceError, UsageError
+from training.world import TrainingError
+from vidstyle.errors import SourceError, StyleError, UsageError
 from vidstyle.style import check_name
 
 MODES = ("quick", "standard", "full")
 ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
+SEEDS = 1 << 31  # the generators of steps are seeded by 32 bits more
 START = "artstyle"  # the bundled look that changes a photo least
+#: how the user's networks are read, and which a mode uses
+READERS: dict[str, Callable[[Path], object]] = {
+    "generator": stylegan2_weights.load,
+    "features": load_features,
+    "identity": lambda path: load_identity(str(path), torch.device("cpu")),
+}
+USED = {"quick": (), "standard": ("features",), "full": ("generator", "features", "identity")}
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ def _data() -> dict[str, Any]:
 
 
 def quick() -> dict[str, Any]:
-    """Options by stage: something to look at in minutes."""
+    """Options by stage: something to look at in about ten minutes of two cores."""
     near = (46.0, 84.0)
     crops = CropOptions(side=128, pairs=4, empty=0.0, eyes=(34.0, 110.0), near=near, exact=0.5, turn=30.0, gain=0.1)
     learning = student.Options(steps=800, shift=0.3, crops=crops, most=400)
@@ -99,9 +113,12 @@ def check(wishes: Wishes) -> None:
     """Refuse what cannot work before anything is done.
 
     Raises:
-        UsageError, StyleError, SourceError: no such mode, a name no style can have, no pictures.
+        UsageError, StyleError, SourceError: no such mode or seed, a name no style can have, no pictures, a network
+            that is none or that the mode does not use.
     """
     check_name(wishes.name)
+    if not 0 <= wishes.seed < SEEDS:
+        raise UsageError(f"--seed is {wishes.seed}: expected a whole number from 0 to {SEEDS - 1}")
     if wishes.mode not in MODES:
         raise UsageError(f"no way of training {wishes.mode!r}: there are {', '.join(MODES)}")
     if wishes.without and wishes.without not in ablations(wishes.mode):
@@ -111,15 +128,35 @@ def check(wishes: Wishes) -> None:
         if not packed.is_packed(source):
             pictures.check(source)
     for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
-        if network is not None and not network.is_file():  # hours may pass before it is read
+        if network is not None and not network.is_file():
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
+    _check_networks(wishes)
+
+
+def _check_networks(wishes: Wishes) -> None:
+    """Read the user's networks now: hours may pass before they are needed.
+
+    Raises:
+        UsageError, StyleError: the way of training uses no such network; the file is none.
+    """
+    for name, read in READERS.items():
+        path: Path | None = getattr(wishes, name)
+        if path is None:
+            continue
+        if name not in USED[wishes.mode]:
+            ways = " or ".join(mode for mode in MODES if name in USED[mode])
+            raise UsageError(f"--{name} is for {ways} training, this one is {wishes.mode}: leave it out")
+        try:
+            read(path)
+        except TrainingError as error:
+            raise StyleError(f"--{name}: {error}") from error
 
 
 def options_of(wishes: Wishes) -> dict[str, Any]:
     """Options by stage: the mode's, with the seed, the user's networks, the settings, and what is left out.
 
     Raises:
-        UsageError: a setting names no stage or no option of it.
+        UsageError: a setting names no stage or no option of it, or is of another kind.
     """
     options = {"quick": quick, "standard": standard, "full": full}[wishes.mode]()
     options = {name: _changed(value, seed=wishes.seed) for name, value in options.items()}
@@ -127,7 +164,7 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
         stage, dot, rest = text.partition(".")
         if stage not in options or not dot or "=" not in rest:
             raise UsageError(f"--set {text!r}: expected stage.option=value, stages are {', '.join(options)}")
-        options[stage] = set_options(options[stage], [rest])
+        options[stage] = set_options(options[stage], [rest], f"{stage}.")
     if "ttn" in options:
         options["ttn"] = _texture(options["ttn"], wishes)
     if wishes.identity and "ccn" in options:

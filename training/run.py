@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from engines.torch import Network
+from training import checkpoint
+from training.checkpoint import Part
 from training.crops import CropOptions
 from training.losses import PatchGAN
 from training.muon import MuonAdam
@@ -39,7 +41,7 @@ class Options:
     features: float = 0.5
     costly_every: int = 4  # one crop of a in so many goes through the teacher's encoder, and one face to the critic
     shift: float = 1.0  # reached at half of the steps
-    shift_from: float = 0.2  # share of the steps
+    shift_from: float = field(default=0.2, metadata={"least": -math.inf})  # share of the steps; below 0: begun before
     adversarial: float = 0.05
     adversarial_from: float = 0.45  # share of the steps
     adversarial_eyes: tuple[float, float] = (36.0, 110.0)
@@ -90,20 +92,17 @@ class Run:
             network.load(style.weights)
         self.started_from = style.card.sha256
 
-    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer | MuonAdam]:
+    def _parts(self) -> dict[str, Part]:
         names = ("student", "average", "critic", "opt_student", "opt_critic")
         return {name: getattr(self, name) for name in names}
 
     def save(self, path: Path) -> None:
-        part = path.with_suffix(".part")
-        torch.save({"step": self.step, **{name: value.state_dict() for name, value in self._parts().items()}}, part)
-        part.replace(path)
+        """See `training.checkpoint.save`."""
+        checkpoint.save(path, self.step, self._parts())
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.step = state["step"]
-        for name, value in self._parts().items():
-            value.load_state_dict(state[name])
+        """See `training.checkpoint.load`."""
+        self.step = checkpoint.load(path, self._parts(), next(self.student.parameters()).device)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

@@ -12,7 +12,7 @@ from training import ccn, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
-from training.chain import OnStep, Stage, fingerprint
+from training.chain import OnStep, Stage, fingerprint, read_note
 from training.recipes import Wishes
 from training.world import join
 
@@ -155,7 +155,7 @@ def _begun_from(texture: Path) -> str:
 
 def _counts(run: Path) -> dict[str, Any]:
     """How many pictures went in, and the seconds and machine of each stage: for the card."""
-    notes = {path.parent.relative_to(run).as_posix(): json.loads(path.read_text()) for path in run.rglob("done.json")}
+    notes = {path.parent.relative_to(run).as_posix(): read_note(path) for path in run.rglob("done.json")}
     kept = {name: json.loads((run / name / "report.json").read_text())["kept"] for name in (PHOTOS, EXEMPLARS)}
-    seconds = {name: round(note["seconds"], 1) for name, note in sorted(notes.items())}
+    seconds = {name: round(note["seconds"], 1) for name, note in sorted(notes.items()) if "seconds" in note}
     return {"photos": kept[PHOTOS], "exemplars": kept[EXEMPLARS], "seconds": seconds}

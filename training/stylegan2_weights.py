@@ -19,6 +19,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     """The nested tables of tensors in a .safetensors or .pt file.
 
     Raises:
-        TrainingError: no such file, or a pickle that would need its program to be run.
+        TrainingError: no such file, none of weights, or a pickle that would need its program to be run.
     """
     if not path.is_file():
         raise TrainingError(f"no weights {path}: expected a .safetensors or .pt file")
@@ -64,6 +65,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             found = torch.load(path, weights_only=True, map_location="cpu")
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, AttributeError, LookupError) as error:
+        if not _is_pickle(path):
+            raise TrainingError(f"{path} is damaged, or no weights: expected a .safetensors or .pt file") from error
         raise TrainingError(
             f"{path} cannot be read without running what is inside it: in a place you trust, with the program that "
             f"made it, run {CONVERT}, and give OUT.pt"
@@ -71,6 +74,12 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise TrainingError(f"{path} holds a {type(found).__name__}, expected tables of weights")
     return dict(found)
+
+
+def _is_pickle(path: Path) -> bool:
+    """A whole one as torch writes it, or a bare one of Python's."""
+    with open(path, "rb") as file:
+        return file.read(1) == b"\x80" or zipfile.is_zipfile(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

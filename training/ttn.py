@@ -61,7 +61,7 @@ class Options(Basics):
     expression: str = ""  # file of training.expression; without one, no facial perception loss
     exemplars: float = 0.0  # share of raw exemplars in the style pictures; 0: by how many there are
     geometry: Geometry = field(default_factory=Geometry)
-    warm: int = 500
+    warm: int = field(default=500, metadata={"least": 0})
     warm_lr: float = 4e-4
     bf16: bool = False  # arithmetic of the convolutions
     name: str = "mine"  # of the style, as all below

@@ -29,6 +29,7 @@ from vidstyle.sealed import UntrustedError, make_folder, read_sealed, write_seal
 log = logging.getLogger(__name__)
 
 KEEP = 64  # newest files; one engine of 1080p has about 5 MB
+SHOWN = 8  # characters of a key that people are shown
 NO_BUILD = "VIDSTYLE_NO_BUILD"  # set in the environment: what is not built is an error
 _LENGTH = 8  # bytes
 _STALE = 3600  # seconds after which a part of a killed process is removed
@@ -218,12 +219,16 @@ def entries(beginning: str = "") -> list[Entry]:
 
 
 def remove(which: str) -> list[Entry]:
-    """Remove the engines whose key begins with ``which``, or those of a style of that name, or "all".
+    """Remove "all" engines, or those of the style ``which``, or else those whose key begins so.
+
+    A beginning has `SHOWN` characters at least: "3d" is a style's name, and the beginning of any style's key.
 
     Raises:
         EngineError: a file cannot be removed.
     """
-    gone = [e for e in entries() if which in ("all", e.record and e.record.style) or e.digest.startswith(which)]
+    found = entries()
+    gone = [e for e in found if which in ("all", e.record and e.record.style)]
+    gone = gone or [e for e in found if e.digest == which or (len(which) >= SHOWN and e.digest.startswith(which))]
     try:
         for entry in gone:
             entry.path.unlink(missing_ok=True)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+PARTS = "vidstyle-*.part"  # what a process that is killed leaves
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and rename; its folder is made, and an existing file stays as it was on failure.
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file to write beside ``path``, whose name it takes at the end; its folder is made.
+
+    When the block fails, an existing file stays as it was. The data is on the disk before the name is.
 
     Raises:
         OSError: as the system gave it, for the caller to name what could not be written.
@@ -18,11 +24,20 @@ def write_whole(path: Path, data: bytes) -> None:
     part = path.with_name(f"vidstyle-{os.getpid()}-{time.monotonic_ns()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as file:
-            file.write(data)
-            file.flush()
+        yield part
+        with open(part, "rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` as `whole` does.
+
+    Raises:
+        OSError: as the system gave it.
+    """
+    with whole(path) as part, open(part, "xb") as file:
+        file.write(data)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidstyle.errors import SOME_FAILED
+from vidstyle.errors import SOME_FAILED, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vidstyle.batch.dry import Planned
     from vidstyle.cli.batch_asked import Asked, Cluster, Look
+    from vidstyle.cluster.pool import Size
     from vidstyle.cluster.standins import StandIns
     from vidstyle.job import FileJob
 
@@ -45,9 +46,10 @@ def run_on(machines: Cluster, look: Look, folder: Path, asked: Asked, far: Remot
     from vidstyle.cli.batch_cluster_view import open_cluster_view
     from vidstyle.cluster.connect import joined
     from vidstyle.cluster.crew import ClusterCrew
-    from vidstyle.cluster.pool import RayPool, Size
+    from vidstyle.cluster.pool import RayPool
     from vidstyle.cluster.worker import StyleWorker
 
+    check_room(machines)
     if asked.dry_run:
         return _dry_run(machines, look, folder, asked)
     begun, template = begin(folder, look, asked.every), asked.template
@@ -57,9 +59,7 @@ def run_on(machines: Cluster, look: Look, folder: Path, asked: Asked, far: Remot
 
     def pool(visible: dict[str, str], tell: Callable[[str, dict[str, Any]], None]) -> RayPool:
         arguments = (worker_job, fingerprints, visible, *(far.arguments if far else ()))
-        return RayPool(
-            far.kind if far else StyleWorker, arguments, Size(machines.workers, machines.cpus, machines.gpus), tell
-        )
+        return RayPool(far.kind if far else StyleWorker, arguments, _size(machines), tell)
 
     # Ray has a handler of its own for SIGTERM: ours comes after it.
     with (
@@ -85,12 +85,28 @@ def _dry_run(machines: Cluster, look: Look, folder: Path, asked: Asked) -> int:
     from vidstyle.cli.batch_asked import begin
     from vidstyle.cli.batch_view import show_plan
 
-    begun, template = begin(folder, look), asked.template
-    workers = machines.workers or _room(machines)
+    begun, template, room = begin(folder, look), asked.template, _room(machines)
     planned = list(plan(begun.items, begun.journal, template, asked.wishes))
     show_plan(planned, begun.found, asked.json)
-    _show_estimate(planned, for_workers(template, machines.cpus), template, workers, asked.json)
+    if not any(entry.frames for entry in planned):
+        return 0
+    if room:
+        workers = min(machines.workers or room, room)
+        _show_estimate(planned, for_workers(template, machines.cpus), template, workers, asked.json)
+    else:
+        _show_no_room(_size(machines), asked.json)
     return 0
+
+
+def _show_no_room(size: Size, json: bool) -> None:
+    """In place of an estimate: nobody knows when a cluster will have grown."""
+    from vidstyle.cli.console import event, result
+    from vidstyle.cluster.pool import no_room
+
+    advice = f"{no_room(size)}: the batch would wait for one that has"
+    if json:
+        return event({"event": "estimate", "workers": 0, "advice": advice})
+    return result(advice)
 
 
 def _show_estimate(planned: list[Planned], worker_job: FileJob, alone_job: FileJob, workers: int, json: bool) -> None:
@@ -99,27 +115,48 @@ def _show_estimate(planned: list[Planned], worker_job: FileJob, alone_job: FileJ
     from vidstyle.cluster.estimate import Length, advice, measured_fps, seconds_alone, seconds_on
 
     lengths = [Length(entry.frames) for entry in planned if entry.frames]
-    if not lengths:
-        return
     sizes = [entry.pixels for entry in planned if entry.frames]
     fps, alone_fps = (measured_fps(job, sum(sizes) // len(sizes)) for job in (worker_job, alone_job))
     cluster, alone = seconds_on(lengths, workers, fps), seconds_alone(lengths, alone_fps)
     if json:
         facts = {"workers": workers, "fps": round(fps, 2), "seconds": round(cluster), "alone": round(alone)}
         return event({"event": "estimate", **facts, "advice": advice(cluster, alone)})
-    result(f"about {clock(cluster)} on {workers} workers like this machine's, {fps:.1f} fps each")
+    count = f"{workers} worker{'s'[: workers != 1]}"
+    result(f"about {clock(cluster)} on {count} like this machine's, {fps:.1f} fps each")
     return result(f"about {clock(alone)} on this machine alone, {alone_fps:.1f} fps: {advice(cluster, alone)}")
+
+
+def check_room(machines: Cluster) -> None:
+    """Refuse workers that this machine can never hold; on another cluster they wait for a node that can.
+
+    Raises:
+        EngineError, UsageError: see `check_address`; or no worker fits.
+    """
+    from vidstyle.cluster.connect import LOCAL, check_address, local_resources
+
+    check_address(machines.address)
+    size, there = _size(machines), local_resources()
+    if machines.address != LOCAL or size.fit(there):
+        return
+    cpus, gpus = int(there["CPU"]), int(there["GPU"])
+    remedy = f"give --gpus {gpus} or less" if gpus else "leave out --gpus"
+    if size.cpus > cpus:
+        remedy = f"give --threads {cpus} or less"
+    raise UsageError(f"--cluster local: a worker takes {size}, this machine has {cpus} CPU and {gpus} GPU: {remedy}")
+
+
+def _size(machines: Cluster) -> Size:
+    from vidstyle.cluster.pool import Size
+
+    return Size(machines.workers, machines.cpus, machines.gpus)
 
 
 def _room(machines: Cluster) -> int:
     """Workers that the cluster has room for now."""
-    from vidstyle.cluster.connect import LOCAL, check_address, joined
-    from vidstyle.cluster.pool import Size, room
-    from vidstyle.cores import usable_cores
+    from vidstyle.cluster.connect import LOCAL, joined, local_resources
+    from vidstyle.cluster.pool import room
 
-    size = Size(0, machines.cpus, machines.gpus)
     if machines.address == LOCAL:
-        check_address(LOCAL)
-        return max(1, size.fit({"CPU": usable_cores(), "GPU": 0}))
+        return _size(machines).fit(local_resources())
     with joined(machines.address):
-        return max(1, room(size))
+        return room(_size(machines))

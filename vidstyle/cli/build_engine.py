@@ -39,7 +39,7 @@ def build_engine(
     force: Annotated[bool, typer.Option("--force", help="Build again what is built.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Only list what is built.")] = False,
     remove: Annotated[
-        str | None, typer.Option(metavar="KEY|STYLE|all", help="Remove what is built: the beginning of a key will do.")
+        str | None, typer.Option(metavar="STYLE|KEY|all", help="Remove what is built: 8 characters of a key will do.")
     ] = None,
     json: opt.Json = False,
 ) -> int:
@@ -172,10 +172,11 @@ def _remove(which: str, json: bool) -> int:
     from vidstyle.cli.console import event, result
 
     if not which:
-        raise UsageError("--remove needs the beginning of a key, a style, or all")
+        raise UsageError("--remove needs a style, the beginning of a key, or all")
     gone = built.remove(which)
     if not gone and which != "all":
-        raise UsageError(f"nothing that is built is called {which!r}: see vidstyle build-engine --list")
+        key = f"a style, or {built.SHOWN} characters or more of a key"
+        raise UsageError(f"nothing that is built is called {which!r}: give {key}, see vidstyle build-engine --list")
     for entry in gone:
         if json:
             event({"event": "removed", "key": entry.digest})
@@ -210,6 +211,8 @@ def _table(records: list[Record]) -> None:
 
 
 def _cells(record: Record) -> list[str]:
+    from vidstyle.built import SHOWN
+
     key = record.key
     levels = (
         "" if (key.optimization_level, key.tiling) == (USUAL_LEVEL, "none") else f", level {key.optimization_level}"
@@ -217,7 +220,7 @@ def _cells(record: Record) -> list[str]:
     tiling = "" if key.tiling == "none" else f", tiling {key.tiling}"
     is_built = record.bytes > 0  # else the engine's own description is all there is to say
     return [
-        key.digest[:8],
+        key.digest[:SHOWN],
         record.style,
         f"{f'{key.batch} of ' if key.batch > 1 else ''}{key.width}x{key.height} {key.precision}",
         f"{record.bytes / 1e6:.1f}" if is_built else "-",

@@ -18,7 +18,7 @@ def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the style is to be called.")],
     photos: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="Photos of people, some hundreds of them.")],
     exemplars: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="About 100 portraits in the look.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Something to look at in minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Something to look at in about ten minutes.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Through a generator as in the paper: needs a GPU.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done and how long it takes here.")] = False,
     run: Annotated[

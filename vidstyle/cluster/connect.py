@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from vidstyle.choice import visible_gpus
 from vidstyle.cores import usable_cores
 from vidstyle.errors import EngineError, UsageError
 
@@ -64,6 +65,11 @@ def check_address(address: str) -> None:
         ) from error
 
 
+def local_resources() -> dict[str, float]:
+    """What the local cluster shares out, in Ray's names."""
+    return {"CPU": usable_cores(), "GPU": visible_gpus()[0]}
+
+
 @contextmanager
 def joined(address: str) -> Iterator[Cluster]:
     """Joined to the cluster inside the block: ``local`` is started here, for this machine alone.
@@ -88,9 +94,11 @@ def _local() -> Iterator[Cluster]:
     folder = tempfile.mkdtemp(prefix="vs-", dir=place)
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's own way of saying: this machine alone
-    options = {"num_cpus": usable_cores(), "object_store_memory": STORE, "include_dashboard": False}
+    there = local_resources()
+    options: dict[str, Any] = {"num_cpus": there["CPU"], "num_gpus": there["GPU"], "object_store_memory": STORE}
+    options |= {"include_dashboard": False, "_temp_dir": folder}
     try:
-        with _environment(token | loopback), _session({"address": LOCAL, "_temp_dir": folder, **options}):
+        with _environment(token | loopback), _session({"address": LOCAL, **options}):
             yield Cluster(LOCAL)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -66,6 +66,10 @@ class Size:
             room.append(resources.get("GPU", 0.0) / self.gpus)
         return int(min(room) + 1e-9)
 
+    def __str__(self) -> str:
+        """What a worker takes, as "2 CPU and 0.5 GPU"."""
+        return f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+
 
 @dataclass
 class Answer:
@@ -127,10 +131,17 @@ class RayPool:
             raise EngineError(self._why_unfit)
         for _ in range(wanted - len(self.workers)):
             self._hire()
-        if not self._said and self._looked - self._began > SLOW_START and not any(w.hello for w in self.workers):
+        if not self._said and not self.ready and (text := self._why_none()):
             self._said = True
-            what = f"{self.size.cpus} CPU" + (f" and {self.size.gpus:g} GPU" if self.size.gpus else "")
-            self.tell("note", {"text": f"waiting for room in the cluster: a worker takes {what} (--threads, --gpus)"})
+            self.tell("note", {"text": text})
+
+    def _why_none(self) -> str:
+        """Why there is no worker, where that is known or it takes long; "" before that."""
+        if not self._room:  # it is waited for, since clusters may grow
+            return f"{no_room(self.size)}; waiting for one that has"
+        if self._looked - self._began > SLOW_START:
+            return f"waiting for room in the cluster: a worker takes {self.size} (--threads, --gpus)"
+        return ""
 
     def _look_around(self) -> None:
         alive = _alive()
@@ -258,6 +269,11 @@ def _alive() -> dict[str, dict[str, Any]]:
 def room(size: Size) -> int:
     """Workers that fit on all nodes together."""
     return sum(size.fit(node["Resources"]) for node in _alive().values())
+
+
+def no_room(size: Size) -> str:
+    """For people, where no node will do."""
+    return f"no machine of the cluster has room for a worker of {size} (--threads, --gpus)"
 
 
 def _line(error: object) -> str:

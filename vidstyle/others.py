@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import av
 
 from vidstyle.errors import SourceError
-from vidstyle.inputs import Input, open_input
+from vidstyle.inputs import open_input
+from vidstyle.joins import Joins, begins_again
 
 Span = tuple[Fraction | None, Fraction | None]
 #: bytes of packets that may wait: what a pipe's sound may run ahead of, or behind, its pictures
@@ -57,9 +58,9 @@ def _time_in(packet: Any, span: Span) -> Fraction | None:
 class SecondReading:
     """The other streams by reading the file once more, so that neither reader waits for, or stores, the other's."""
 
-    def __init__(self, source: Input | Path, styled: int, span: Span) -> None:
-        self._container = open_input(source)
-        self.span = span
+    def __init__(self, path: Path, styled: int, span: Span) -> None:
+        self._path, self._container = path, open_input(path)
+        self._styled, self.span = styled, span
         self.streams = [stream for stream in self._container.streams if stream.index != styled]
         self.metadata = dict(self._container.metadata)
         self.chapters = list(self._container.chapters())
@@ -77,10 +78,10 @@ class SecondReading:
     def _packets(self, wanted: set[int]) -> Generator[tuple[Fraction, Any], None, None]:
         if not wanted:
             return
-        if start := self.span[0]:
+        if (start := self.span[0]) and not begins_again(self._path, self._styled):
             self._container.seek(int(start * av.time_base), backward=True)
-        for packet in self._container.demux([self._container.streams[i] for i in sorted(wanted)]):
-            if (seconds := _time_in(packet, self.span)) is not None:
+        for packet in Joins()(self._container.demux()):
+            if packet.stream_index in wanted and (seconds := _time_in(packet, self.span)) is not None:
                 yield seconds, packet
 
     def close(self) -> None:
@@ -102,8 +103,12 @@ class Tee:
     lies between the last picture written and the last one decoded (some dozen), and at most `HELD` bytes.
     """
 
-    def __init__(self, container: Any, styled: int, span: Span, name: str, timeout: float) -> None:
+    def __init__(
+        self, container: Any, styled: int, span: Span, name: str, timeout: float, note: Callable[[str], None]
+    ) -> None:
+        """``note`` is told where timestamps begin again."""
         self._container, self._styled, self._name, self._timeout = container, styled, name, timeout
+        self._note = note
         self.span = span
         self.streams = [stream for stream in container.streams if stream.index != styled]
         self.metadata = dict(container.metadata)
@@ -114,13 +119,15 @@ class Tee:
         self._bytes = 0
         self._guard = threading.Lock()  # of what waits
         self._reading = threading.Lock()  # of the container
-        self._demuxed = container.demux()
+        self._demuxed = self._demux()
+
+    def _demux(self) -> Iterator[Any]:
+        return Joins(self._note)(self._container.demux())
 
     def restart(self) -> None:
         """Forget what waits: the container was moved to another place."""
         with self._reading, self._guard:
-            self._demuxed.close()
-            self._demuxed = self._container.demux()
+            self._demuxed = self._demux()
             self._waiting.clear()
             self._bytes = 0
 

@@ -16,6 +16,7 @@ from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
+from vidstyle.joins import Joins, begins_again
 from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
@@ -107,7 +108,7 @@ class Reading:
         self.tee: Tee | None = None
         self._open()
         try:
-            if options.start and source.seekable:
+            if options.start and source.seekable and not self._joined:
                 self._go_to(self._origin + int(options.start / self.stream.time_base))
         except BaseException:
             self.close()
@@ -130,7 +131,8 @@ class Reading:
             self.container.close()
             raise
         if self._input.path is None:
-            self.tee = Tee(self.container, self.stream.index, self.span, self._input.name, self._options.timeout)
+            whence = self._input.name, self._options.timeout, self._note_join
+            self.tee = Tee(self.container, self.stream.index, self.span, *whence)
         self._packets = self._demux()
 
     def _make_decoder(self) -> Decoder:
@@ -145,8 +147,14 @@ class Reading:
             self.faults.append(text)
 
     def _demux(self) -> Generator[Any, None, None]:
-        packets = self.container.demux(self.stream) if self.tee is None else self.tee.styled()
-        return packets
+        if self.tee is not None:
+            return self.tee.styled()
+        packets = Joins(self._note_join)(self.container.demux())
+        return (packet for packet in packets if packet.stream.index == self.stream.index)
+
+    @property
+    def _joined(self) -> bool:
+        return self._input.path is not None and begins_again(self._input.path, self.stream.index)
 
     @property
     def _origin(self) -> int:
@@ -171,7 +179,7 @@ class Reading:
     @property
     def exact(self) -> bool:
         """Whether this is a file in a container that can be trusted with times in its middle."""
-        return self.tee is None and self._input.seekable and bool(self.container.format.name.startswith(EXACT))
+        return self.tee is None and bool(self.container.format.name.startswith(EXACT)) and not self._joined
 
     def jump_before(self, pts: int) -> bool:
         """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.
@@ -258,6 +266,11 @@ class Reading:
         if last is None:
             return frame.dts or 0
         return max(last + 1, frame.dts) if frame.dts is not None else last + step
+
+    def _note_join(self, text: str) -> None:
+        self.repaired = True
+        if text not in self.notes and len(self.notes) < MOST_FAULTS:
+            self.notes.append(text)
 
     def _note_once(self, text: str) -> None:
         self.repaired = True

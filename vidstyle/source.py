@@ -167,10 +167,12 @@ class VideoSource:
         Of a file they are read again, as often as is asked. Of a pipe or a URL they come from the one reading:
         ask once, and before the frames are taken.
         """
-        if self._pictures.reading.tee is None:
-            return SecondReading(self.input, self.stream.index, self.span)
-        self._pictures.reading.tee.asked = True
-        return self._pictures.reading.tee
+        if self.path is not None:
+            return SecondReading(self.path, self.stream.index, self.span)
+        tee = self._pictures.reading.tee
+        assert tee is not None, "what is no file is read once"
+        tee.asked = True
+        return tee
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._convert, self._pictures.all())

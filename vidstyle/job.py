@@ -289,8 +289,8 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
         report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
     report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     end, declared = max(source.reached, sound_end), source.declared_end
-    # Sound that was not copied may have been the longer one.
-    whole = not any(note.kind == "audio" and note.action == "dropped" for note in report.streams)
+    # What was not copied may have been the longer one.
+    whole = not any(note.kind in ("audio", "subtitle", "video") and note.action == "dropped" for note in report.streams)
     if whole and not source.faults and declared is not None and cut_short(end, declared):
         report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
     if source.deinterlaced:

@@ -38,6 +38,9 @@ __all__ = [
     "picture_check",
 ]
 
+#: containers whose length counts from 0, and not from their first packet
+FROM_ZERO = ("matroska", "asf", "nut")
+
 
 def picture_check(image: Any) -> int:
     """Checksum of a `Frame.image`, uint8 [H, W, 3], wherever it is: about a millisecond at 720p."""
@@ -154,7 +157,8 @@ class VideoSource:
         container = self._pictures.reading.container
         if self.options.end is not None or not container.duration:
             return None
-        return Fraction((container.start_time or 0) + container.duration, av.time_base)
+        begins = 0 if container.format.name.startswith(FROM_ZERO) else container.start_time or 0
+        return Fraction(begins + container.duration, av.time_base)
 
     def contents(self) -> list[tuple[str, str]]:
         """(kind, codec) of everything besides the styled stream: see `vidstyle.containers.contents`."""

@@ -6,19 +6,23 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 
+from vidstyle.containers import kind_of
 from vidstyle.errors import SourceError
 from vidstyle.inputs import open_input
 from vidstyle.joins import Joins, begins_again
+from vidstyle.subtitles import LONGEST
 
 Span = tuple[Fraction | None, Fraction | None]
 #: bytes of packets that may wait: what a pipe's sound may run ahead of, or behind, its pictures
 HELD = 256 << 20
 SLACK = 10  # seconds after the wanted part in which a container may still bring packets of it
+LEAD = 30  # seconds before it in which a subtitle may begin that is still shown
 
 
 class OtherStreams(Protocol):
@@ -45,14 +49,39 @@ class OtherStreams(Protocol):
     def close(self) -> None: ...
 
 
-def _time_in(packet: Any, span: Span) -> Fraction | None:
-    """Decoding time in seconds; None for a packet outside of the span, and for the empty one that ends a stream."""
+def _time_of(packet: Any) -> Fraction | None:
+    """Decoding time in seconds; None for the empty packet that ends a stream."""
     time = packet.dts if packet.dts is not None else packet.pts
-    if time is None:
-        return None
-    seconds: Fraction = time * packet.time_base
+    return None if time is None else time * Fraction(packet.time_base)
+
+
+def _time_in(packet: Any, span: Span) -> Fraction | None:
+    """As `_time_of`; None for a packet outside of the span. A subtitle on the screen at its start begins there."""
     start, end = span
-    return seconds if (start is None or seconds >= start) and (end is None or seconds < end) else None
+    seconds = _time_of(packet)
+    if seconds is not None and start is not None and seconds < start:
+        seconds = _cut_to(packet, start)
+    return seconds if seconds is not None and (end is None or seconds < end) else None
+
+
+def _cut_to(packet: Any, start: Fraction) -> Fraction | None:
+    """Let a subtitle that is shown until after ``start`` begin there; None for all else that began before."""
+    base, length = Fraction(packet.time_base), packet.duration or 0
+    if packet.stream.type != "subtitle" or packet.pts is None or length * base > LONGEST:
+        return None
+    first = ceil(start / base)
+    left = packet.pts + length - first
+    if left <= 0:
+        return None
+    packet.pts = packet.dts = first
+    packet.duration = left
+    return first * base
+
+
+def _is_beyond(packet: Any, span: Span) -> bool:
+    """Whether it is so far behind the span that none of its stream in it follows."""
+    end, seconds = span[1], _time_of(packet)
+    return end is not None and seconds is not None and seconds >= end + SLACK
 
 
 class SecondReading:
@@ -78,11 +107,28 @@ class SecondReading:
     def _packets(self, wanted: set[int]) -> Generator[tuple[Fraction, Any], None, None]:
         if not wanted:
             return
-        if (start := self.span[0]) and not begins_again(self._path, self._styled):
-            self._container.seek(int(start * av.time_base), backward=True)
+        self._go_to_start(wanted)
+        awaited = self._awaited(wanted)
         for packet in Joins()(self._container.demux()):
-            if packet.stream_index in wanted and (seconds := _time_in(packet, self.span)) is not None:
+            if _is_beyond(packet, self.span):
+                awaited.discard(packet.stream_index)
+                if not awaited:
+                    return
+            elif packet.stream_index in wanted and (seconds := _time_in(packet, self.span)) is not None:
                 yield seconds, packet
+
+    def _go_to_start(self, wanted: set[int]) -> None:
+        start = self.span[0]
+        if not start or begins_again(self._path, self._styled):
+            return
+        texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
+        if (place := start - LEAD * texts) > 0:
+            self._container.seek(int(place * av.time_base), backward=True)
+
+    def _awaited(self, wanted: set[int]) -> set[int]:
+        """The streams that tell when all of the wanted part is read: others may have no packet behind it."""
+        streams = (self._container.streams[index] for index in {self._styled, *wanted} if index >= 0)
+        return {stream.index for stream in streams if kind_of(stream) in ("audio", "video")}
 
     def close(self) -> None:
         if self._pending is not None:
@@ -194,8 +240,7 @@ class Tee:
             return False
         if packet is None:
             return False
-        time, end = packet.dts, self.span[1]
-        return end is None or time is None or time * Fraction(packet.time_base) < end + SLACK
+        return not _is_beyond(packet, self.span)
 
     def stop_keeping(self) -> None:
         """Nobody asks for the others: packets need not be kept."""

@@ -138,7 +138,15 @@ class Reading:
     def _make_decoder(self) -> Decoder:
         options = self._options
         threads = 1 if self._hardware is not None else options.threads
-        return Decoder(self.stream, threads, options.limit.picture if options.limit else None, self._fault)
+        most = options.limit.picture if options.limit else None
+        return Decoder(self.stream, threads, most, self._fault, self._note_missed)
+
+    def _note_missed(self, count: int) -> None:
+        """Not where a part begins later."""
+        which = "the picture" if count == 1 else f"{count} pictures"
+        text = f"{which} before the first key picture cannot be decoded: passed over"
+        if not self._options.start and text not in self.notes:
+            self.notes.append(text)
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import ATTACHED_PIC
+from vidstyle.containers import ATTACHED_PIC, kind_of
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
@@ -67,8 +67,9 @@ def best_video(container: Any, name: str) -> Any:
     """
     videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
     if not videos:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{name} has no video stream (found: {kinds}): nothing to style")
+        kinds = ", ".join(sorted({kind_of(s) for s in container.streams})) or "nothing"
+        cover = ", its only picture is a cover" if container.streams.video else ""
+        raise SourceError(f"{name} has no video stream{cover} (found: {kinds}): nothing to style")
     best = container.streams.best("video")
     return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
 
@@ -80,6 +81,7 @@ class Reading:
         container, stream: PyAV's, of the video that is read.
         tee: the other streams of an input that can be read once; None for a file.
         deinterlaced: whether it was found to be needed.
+        interlaced: whether the stream says that it is, once its first picture is there.
         faults, notes: what is lost, and what is only worth knowing.
         reached: seconds: the end of the last decoded picture.
         repaired: whether a time was missing or wrong so far.
@@ -101,7 +103,7 @@ class Reading:
         self._input, self._options, self._stopped, self._hardware = source, options, stopped, hardware
         self.faults: list[str] = []
         self.notes: list[str] = []
-        self._deinterlaced = deinterlaced
+        self._deinterlaced, self.interlaced = deinterlaced, False
         self.reached = Fraction(0)
         self.repaired = False  # whether times were
         self._jumped = False  # whether this began in the middle
@@ -244,6 +246,7 @@ class Reading:
         if first is None:
             return iter(())
         mode = self._options.deinterlace
+        self.interlaced = wanted("auto", self.stream, first)
         if self._deinterlaced is None:
             self._deinterlaced = wanted(mode, self.stream, first)
         frames = chain([first], frames)

@@ -137,6 +137,11 @@ class VideoSource:
         return self._pictures.reading.deinterlaced
 
     @property
+    def interlaced(self) -> bool:
+        """Whether the stream says so."""
+        return self._pictures.reading.interlaced
+
+    @property
     def reached(self) -> Fraction:
         """Seconds: the end of the last decoded picture."""
         return self._pictures.reading.reached

@@ -4,8 +4,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from media import make_clip, save_tiny
 
+from vidstyle.catalog import parse_recipe
 from vidstyle.errors import UsageError
+from vidstyle.job import FileJob, stylize_file
 from vidstyle.source import SourceOptions, VideoSource
 
 TIMES = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 15]
@@ -49,6 +52,16 @@ def test_the_comb_goes_and_every_time_stays(interlaced: Path, mode: str, whole: 
 def test_progressive_video_is_left_alone(shared) -> None:
     with VideoSource(shared("media/bt601.mp4")) as source:
         assert not source.deinterlaced
+
+
+def test_what_was_done_is_told(interlaced: Path, home: Path, tmp_path: Path) -> None:
+    """A deinterlacing that was asked for is no loss; one that the source needs is."""
+    plain = make_clip(tmp_path / "plain.mkv").path
+    recipe, always = parse_recipe(str(save_tiny(home, "tiny"))), SourceOptions(deinterlace="always")
+    for path, said in ((plain, "as --deinterlace always asks"), (interlaced, "the source is interlaced")):
+        report = stylize_file(FileJob(path, recipe, tmp_path / f"{path.stem}.out.mkv", always))
+        assert sum(said in line for line in report.lines()) == 1
+        assert bool(report.strict_losses()) == (path == interlaced)
 
 
 def test_an_unknown_mode() -> None:

@@ -131,3 +131,18 @@ def test_the_shape_of_pixels_is_kept_or_told(style: str, shared, tmp_path: Path,
         stream = container.streams.video[0]
         assert (stream.sample_aspect_ratio == Fraction(16, 9)) == kept
     assert any("shown as square" in line for line in report.strict_losses()) != kept
+
+
+@pytest.mark.parametrize(("aspect", "size"), [(Fraction(67, 64), (68, 48)), (Fraction(1, 2), (64, 96))])
+@pytest.mark.parametrize("compare", [False, True])
+def test_pictures_keep_their_shape_where_pixels_cannot(
+    style: str, tmp_path: Path, aspect: Fraction, size: tuple[int, int], compare: bool
+) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2, audio=0, sample_aspect_ratio=aspect)
+    reading, writing = SourceOptions(originals=compare), SinkOptions(EncoderOptions("vp9"), compare)
+    report = stylize_file(FileJob(clip.path, parse_recipe(style), tmp_path / "out.webm", reading, writing))
+    with av.open(str(tmp_path / "out.webm")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (size[0] * (1 + compare), size[1])
+        assert stream.sample_aspect_ratio in (None, 1)
+    assert [line for line in report.reductions if f"scaled to {size[0]}x{size[1]}" in line]

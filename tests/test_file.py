@@ -10,12 +10,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import left_behind, make_clip, packets, save_tiny, video_times
+from media import left_behind, make_clip, packets, picture, save_tiny, video_times
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
+from vidstyle.containers import ATTACHED_PIC
 from vidstyle.errors import EngineError, SinkError, SourceError, UsageError, VidstyleError
 from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.picture import Picture, encode_picture
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -168,6 +170,30 @@ def test_real_files_are_accounted_for(job: FileJob, shared, tmp_path: Path, name
 
 
 # --- refusals: one line, the right class, nothing left behind, the source untouched
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".bmp", ".tiff", ".webp"])
+def test_a_picture_is_no_video(job: FileJob, tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"photo{extension}"
+    path.write_bytes(encode_picture(Picture(picture(0, 64, 48)), extension))
+    with pytest.raises(SourceError, match=f"is a picture, not a video: use vidstyle image .*photo{extension}$"):
+        stylize_file(replace(job, source=path))
+    assert left_behind(tmp_path, "in.mp4", path.name) == []
+
+
+def test_sound_with_a_cover_is_no_video(job: FileJob, tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    with av.open(str(path), "w", format="mp4") as out:
+        sound = out.add_stream("aac", rate=48000, layout="mono")
+        cover = out.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt, cover.disposition = 64, 48, "rgb24", ATTACHED_PIC
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        packets = cover.encode(av.VideoFrame.from_ndarray(picture(0, 64, 48), format="rgb24")) + cover.encode(None)
+        for packet in [*packets, *sound.encode(frame), *sound.encode(None)]:
+            out.mux(packet)
+    with pytest.raises(SourceError, match=r"no video stream, its only picture is a cover \(found: audio, cover\)"):
+        stylize_file(replace(job, source=path))
 
 
 def test_an_output_that_exists_is_kept(job: FileJob, tmp_path: Path) -> None:

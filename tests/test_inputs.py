@@ -47,6 +47,11 @@ def test_kinds_of_input(text: str, kind: str, name: str, stem: str | None, seeka
         assert found.stem == stem
 
 
+def test_an_empty_name_is_told() -> None:
+    with pytest.raises(UsageError, match="name is empty"):
+        parse_input("")
+
+
 def test_a_path_is_never_a_url() -> None:
     assert parse_input(Path("https://host/a")).kind == "file"
     assert parse_input(Path("-")).kind == "file"

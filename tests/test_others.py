@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -14,6 +15,7 @@ from web import Site, serve
 import vidstyle.others
 from vidstyle.errors import SourceError
 from vidstyle.inputs import parse_input
+from vidstyle.joins import Joins
 from vidstyle.others import OtherStreams, SecondReading, Tee
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -76,6 +78,27 @@ def test_a_url_gives_what_a_second_reading_would(
     assert sorted(found) == sorted(expected)
     for index in wanted:
         assert [p for p in found if p[0] == index] == [p for p in expected if p[0] == index]
+
+
+@pytest.mark.parametrize("wanted", [{1, 2}, {2}])
+def test_nothing_is_read_far_behind_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: set[int]) -> None:
+    monkeypatch.setattr(vidstyle.others, "SLACK", 1)
+    path = make_clip(tmp_path / "in.mkv", frames=500, audio=2, repeat=True).path
+    read = 0
+
+    class Counted(Joins):
+        def __call__(self, packets: Any) -> Any:
+            nonlocal read
+            for packet in super().__call__(packets):
+                read += 1
+                yield packet
+
+    monkeypatch.setattr(vidstyle.others, "Joins", Counted)
+    with SecondReading(path, 0, (None, Fraction(2))) as others:
+        found = taken(others, wanted, None)
+    assert max(time for _, time, _ in found) > Fraction(19, 10)
+    assert {index for index, *_ in found} == wanted
+    assert read < 1200  # of 2400
 
 
 def test_a_pipe_gives_them_while_another_thread_reads(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:

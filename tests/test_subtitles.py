@@ -118,6 +118,25 @@ def test_a_part_of_the_video_takes_its_cues_along(tmp_path: Path) -> None:
         assert cues(output) == [(0.5, 1.0, "in"), (1.8, 2.0, "over the end")]
 
 
+@pytest.mark.parametrize("holder", [".mkv", ".mp4"])
+def test_what_is_on_the_screen_at_the_start_of_a_part_is_kept(tmp_path: Path, holder: str) -> None:
+    with source(tmp_path / f"in{holder}", frames=100) as made:
+        shown = [(0, 1000, "over"), (1400, 2400, "on it"), (2600, 3000, "in")]
+        made.subtitles("mov_text" if holder == ".mp4" else "subrip", shown)
+    for extension in (".mkv", ".mp4", ".webm"):
+        output = tmp_path / f"out{extension}"
+        remuxed(tmp_path / f"in{holder}", output, span=(Fraction(2), Fraction(4)), frames=50)
+        found = [cue for cue in cues(output) if cue[2]]
+        assert found == [(0.0, 0.4, "on it"), (0.6, 1.0, "in")]
+
+
+def test_what_began_long_before_the_part_is_looked_for(tmp_path: Path) -> None:
+    with source(tmp_path / "in.mkv", frames=1000) as made:
+        made.subtitles("subrip", [(2000, 31000, "a sign"), (32000, 40000, "next")])
+    remuxed(tmp_path / "in.mkv", tmp_path / "out.mkv", span=(Fraction(30), Fraction(33)), frames=75)
+    assert cues(tmp_path / "out.mkv") == [(0.0, 1.0, "a sign"), (2.0, 3.0, "next")]
+
+
 def test_pictures_as_subtitles(shared, tmp_path: Path) -> None:
     path = shared("media/sample_with_pgs_subtitles.mkv")
     remuxer = remuxed(path, tmp_path / "out.mkv")

@@ -22,10 +22,21 @@ class Decoder:
     Args:
         max_pixels: a picture that claims more is refused by the decoder, before it takes memory; None for no limit.
         fault: is called with the number of pictures so far and FFmpeg's reason where one cannot be decoded.
+        missed: is called with the number of pictures before the first one given, where there are any: those of a
+            recording that begins between two key pictures.
     """
 
-    def __init__(self, stream: Any, threads: int, max_pixels: int | None, fault: Callable[[int, str], None]) -> None:
-        self._stream, self._fault = stream, fault
+    def __init__(
+        self,
+        stream: Any,
+        threads: int,
+        max_pixels: int | None,
+        fault: Callable[[int, str], None],
+        missed: Callable[[int], None],
+    ) -> None:
+        self._stream, self._fault, self._missed = stream, fault, missed
+        self._early: list[int] | None = []  # pts of packets until it is known which come before the first picture
+        self._first: int | None = None  # pts of the first picture
         own = stream.codec_context
         name = ALPHA_DECODERS.get(own.name, own.name) if stream.metadata.get("alpha_mode") == "1" else own.name
         self._context = own if name == own.name else self._fresh(name)
@@ -54,6 +65,7 @@ class Decoder:
     def flush(self) -> None:
         """Forget what was sent: what follows is from another place."""
         self._context.flush_buffers()
+        self._early = None
         self._restart()
 
     def pictures(self, packets: Iterable[Any]) -> Iterator[Any]:
@@ -61,12 +73,29 @@ class Decoder:
         for packet in packets:
             before = self.count
             if packet.size:
+                self._count_early(packet)
                 self._remember(packet)
             yield from self._decode(packet)
+            if not packet.size:
+                self._tell_missed()
             if not packet.size and self.count - before < self._owed:
                 yield from self._look_again()
             if self._failed_in_a_row == HOPELESS:
                 return
+
+    def _count_early(self, packet: Any) -> None:
+        if self._early is None:
+            return
+        if self._first is not None and (packet.is_keyframe or len(self._early) > TAIL):
+            self._tell_missed()
+        elif packet.pts is not None and not packet.is_discard:
+            self._early.append(packet.pts)
+
+    def _tell_missed(self) -> None:
+        first = self._first
+        if self._early and first is not None and (count := sum(time < first for time in self._early)):
+            self._missed(count)
+        self._early = None
 
     def _remember(self, packet: Any) -> None:
         if packet.is_keyframe:
@@ -88,6 +117,8 @@ class Decoder:
             self._owed -= bool(packet.size)
             self.count += 1
             self._last = frame.pts
+            if self._first is None:
+                self._first = frame.pts
             yield frame
 
     def _fail(self, error: Any) -> None:

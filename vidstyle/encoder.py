@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle.codecs import EncoderChoice, encoder_rate
 from vidstyle.errors import UsageError
-from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo
+from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
 from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
@@ -30,7 +30,7 @@ class Encoding:
     """What decides how pictures are encoded.
 
     Attributes:
-        info: of the source.
+        info: of the source, but with the size and shape of the pixels that are written.
         choice: encoder, pixel format, options.
         compare: the source left and the result right of it.
         threads: of the encoder, 0 for as many as it likes.
@@ -212,9 +212,16 @@ def _with_alpha(picture: Any, alpha: np.ndarray) -> Any:
 
 def _side_by_side(frame: Frame, info: VideoInfo) -> np.ndarray:
     assert frame.original is not None, "comparing needs SourceOptions(originals=True)"
-    return np.concatenate([frame.original, _scaled(frame.image, info)], axis=1)
+    return np.concatenate([_scaled(frame.original, info), _scaled(frame.image, info)], axis=1)
 
 
 def doubled(info: VideoInfo) -> VideoInfo:
     """``info`` of pictures of two halves, for choosing an encoder."""
     return replace(info, width=2 * info.width, alpha=False)
+
+
+def squared(info: VideoInfo) -> VideoInfo:
+    """``info`` of pictures scaled to square pixels, never smaller; a side that is even stays so."""
+    height, width = working_size(info.width, info.height, info.aspect, None)
+    width, height = width + (width & ~info.width & 1), height + (height & ~info.height & 1)
+    return replace(info, width=width, height=height, aspect=Fraction(1))

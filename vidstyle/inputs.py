@@ -62,9 +62,11 @@ def parse_input(text: str | Path) -> Input:
     """A path always names a file or a named pipe; a text may also be a URL, or "-" for standard input.
 
     Raises:
-        UsageError: a URL of a kind that cannot be read.
+        UsageError: an empty name, or a URL of a kind that cannot be read.
     """
     if isinstance(text, str):
+        if not text:
+            raise UsageError("the input's name is empty: give a video file, a URL, or - for standard input")
         if text == "-":
             return Input(PIPE, "-")
         if match := _SCHEME.match(text):

@@ -27,6 +27,8 @@ from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder
 
 PIPE = Path("-")
+#: FFmpeg's formats of single pictures, as `vidstyle image` reads them
+STILLS = ("bmp_pipe", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 
@@ -205,10 +207,17 @@ def stylize_file(
 
 
 def open_source(job: FileJob) -> VideoSource:
-    """The job's source, with its pictures where the engine's are; the caller closes it."""
+    """The job's source, with its pictures where the engine's are; the caller closes it.
+
+    Raises:
+        SourceError: as `VideoSource`, or it is a single picture.
+    """
     engine = job.engine.settled()
     name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
     source = VideoSource(job.input, job.reading, Device(name) if engine.on_device and not job.steady else None)
+    if source.path is not None and source.stream.container.format.name in STILLS:
+        source.close()
+        raise SourceError(f"{source.path} is a picture, not a video: use vidstyle image {source.path}")
     if engine.on_device and job.steady:
         source.route = Route(name, converted="RGB on the CPU (for --steady)")
     return source
@@ -289,11 +298,13 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
         report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
     report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     end, declared = max(source.reached, sound_end), source.declared_end
-    # Sound that was not copied may have been the longer one.
-    whole = not any(note.kind == "audio" and note.action == "dropped" for note in report.streams)
+    # What was not copied may have been the longer one.
+    whole = not any(note.kind in ("audio", "subtitle", "video") and note.action == "dropped" for note in report.streams)
     if whole and not source.faults and declared is not None and cut_short(end, declared):
         report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
-    if source.deinterlaced:
+    if source.deinterlaced and not source.interlaced and source.options.deinterlace == "always":
+        report.notes.append("deinterlaced, as --deinterlace always asks; the source does not say that it is interlaced")
+    elif source.deinterlaced:
         report.reductions.append("the source is interlaced; it was deinterlaced")
     if source.info.orientation:
         report.notes.append("the source's rotation was applied to the pictures")

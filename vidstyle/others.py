@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
 import av
 
+from vidstyle.containers import kind_of
 from vidstyle.errors import SourceError
-from vidstyle.inputs import Input, open_input
+from vidstyle.inputs import open_input
+from vidstyle.joins import Joins, begins_again
+from vidstyle.subtitles import LONGEST
 
 Span = tuple[Fraction | None, Fraction | None]
 #: bytes of packets that may wait: what a pipe's sound may run ahead of, or behind, its pictures
 HELD = 256 << 20
 SLACK = 10  # seconds after the wanted part in which a container may still bring packets of it
+LEAD = 30  # seconds before it in which a subtitle may begin that is still shown
 
 
 class OtherStreams(Protocol):
@@ -44,22 +49,47 @@ class OtherStreams(Protocol):
     def close(self) -> None: ...
 
 
-def _time_in(packet: Any, span: Span) -> Fraction | None:
-    """Decoding time in seconds; None for a packet outside of the span, and for the empty one that ends a stream."""
+def _time_of(packet: Any) -> Fraction | None:
+    """Decoding time in seconds; None for the empty packet that ends a stream."""
     time = packet.dts if packet.dts is not None else packet.pts
-    if time is None:
-        return None
-    seconds: Fraction = time * packet.time_base
+    return None if time is None else time * Fraction(packet.time_base)
+
+
+def _time_in(packet: Any, span: Span) -> Fraction | None:
+    """As `_time_of`; None for a packet outside of the span. A subtitle on the screen at its start begins there."""
     start, end = span
-    return seconds if (start is None or seconds >= start) and (end is None or seconds < end) else None
+    seconds = _time_of(packet)
+    if seconds is not None and start is not None and seconds < start:
+        seconds = _cut_to(packet, start)
+    return seconds if seconds is not None and (end is None or seconds < end) else None
+
+
+def _cut_to(packet: Any, start: Fraction) -> Fraction | None:
+    """Let a subtitle that is shown until after ``start`` begin there; None for all else that began before."""
+    base, length = Fraction(packet.time_base), packet.duration or 0
+    if packet.stream.type != "subtitle" or packet.pts is None or length * base > LONGEST:
+        return None
+    first = ceil(start / base)
+    left = packet.pts + length - first
+    if left <= 0:
+        return None
+    packet.pts = packet.dts = first
+    packet.duration = left
+    return first * base
+
+
+def _is_beyond(packet: Any, span: Span) -> bool:
+    """Whether it is so far behind the span that none of its stream in it follows."""
+    end, seconds = span[1], _time_of(packet)
+    return end is not None and seconds is not None and seconds >= end + SLACK
 
 
 class SecondReading:
     """The other streams by reading the file once more, so that neither reader waits for, or stores, the other's."""
 
-    def __init__(self, source: Input | Path, styled: int, span: Span) -> None:
-        self._container = open_input(source)
-        self.span = span
+    def __init__(self, path: Path, styled: int, span: Span) -> None:
+        self._path, self._container = path, open_input(path)
+        self._styled, self.span = styled, span
         self.streams = [stream for stream in self._container.streams if stream.index != styled]
         self.metadata = dict(self._container.metadata)
         self.chapters = list(self._container.chapters())
@@ -77,11 +107,28 @@ class SecondReading:
     def _packets(self, wanted: set[int]) -> Generator[tuple[Fraction, Any], None, None]:
         if not wanted:
             return
-        if start := self.span[0]:
-            self._container.seek(int(start * av.time_base), backward=True)
-        for packet in self._container.demux([self._container.streams[i] for i in sorted(wanted)]):
-            if (seconds := _time_in(packet, self.span)) is not None:
+        self._go_to_start(wanted)
+        awaited = self._awaited(wanted)
+        for packet in Joins()(self._container.demux()):
+            if _is_beyond(packet, self.span):
+                awaited.discard(packet.stream_index)
+                if not awaited:
+                    return
+            elif packet.stream_index in wanted and (seconds := _time_in(packet, self.span)) is not None:
                 yield seconds, packet
+
+    def _go_to_start(self, wanted: set[int]) -> None:
+        start = self.span[0]
+        if not start or begins_again(self._path, self._styled):
+            return
+        texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
+        if (place := start - LEAD * texts) > 0:
+            self._container.seek(int(place * av.time_base), backward=True)
+
+    def _awaited(self, wanted: set[int]) -> set[int]:
+        """The streams that tell when all of the wanted part is read: others may have no packet behind it."""
+        streams = (self._container.streams[index] for index in {self._styled, *wanted} if index >= 0)
+        return {stream.index for stream in streams if kind_of(stream) in ("audio", "video")}
 
     def close(self) -> None:
         if self._pending is not None:
@@ -102,8 +149,12 @@ class Tee:
     lies between the last picture written and the last one decoded (some dozen), and at most `HELD` bytes.
     """
 
-    def __init__(self, container: Any, styled: int, span: Span, name: str, timeout: float) -> None:
+    def __init__(
+        self, container: Any, styled: int, span: Span, name: str, timeout: float, note: Callable[[str], None]
+    ) -> None:
+        """``note`` is told where timestamps begin again."""
         self._container, self._styled, self._name, self._timeout = container, styled, name, timeout
+        self._note = note
         self.span = span
         self.streams = [stream for stream in container.streams if stream.index != styled]
         self.metadata = dict(container.metadata)
@@ -114,13 +165,15 @@ class Tee:
         self._bytes = 0
         self._guard = threading.Lock()  # of what waits
         self._reading = threading.Lock()  # of the container
-        self._demuxed = container.demux()
+        self._demuxed = self._demux()
+
+    def _demux(self) -> Iterator[Any]:
+        return Joins(self._note)(self._container.demux())
 
     def restart(self) -> None:
         """Forget what waits: the container was moved to another place."""
         with self._reading, self._guard:
-            self._demuxed.close()
-            self._demuxed = self._container.demux()
+            self._demuxed = self._demux()
             self._waiting.clear()
             self._bytes = 0
 
@@ -187,8 +240,7 @@ class Tee:
             return False
         if packet is None:
             return False
-        time, end = packet.dts, self.span[1]
-        return end is None or time is None or time * Fraction(packet.time_base) < end + SLACK
+        return not _is_beyond(packet, self.span)
 
     def stop_keeping(self) -> None:
         """Nobody asks for the others: packets need not be kept."""

@@ -11,11 +11,12 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import ATTACHED_PIC
+from vidstyle.containers import ATTACHED_PIC, kind_of
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
+from vidstyle.joins import Joins, begins_again
 from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
@@ -66,8 +67,9 @@ def best_video(container: Any, name: str) -> Any:
     """
     videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
     if not videos:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceError(f"{name} has no video stream (found: {kinds}): nothing to style")
+        kinds = ", ".join(sorted({kind_of(s) for s in container.streams})) or "nothing"
+        cover = ", its only picture is a cover" if container.streams.video else ""
+        raise SourceError(f"{name} has no video stream{cover} (found: {kinds}): nothing to style")
     best = container.streams.best("video")
     return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
 
@@ -79,6 +81,7 @@ class Reading:
         container, stream: PyAV's, of the video that is read.
         tee: the other streams of an input that can be read once; None for a file.
         deinterlaced: whether it was found to be needed.
+        interlaced: whether the stream says that it is, once its first picture is there.
         faults, notes: what is lost, and what is only worth knowing.
         reached: seconds: the end of the last decoded picture.
         repaired: whether a time was missing or wrong so far.
@@ -100,14 +103,14 @@ class Reading:
         self._input, self._options, self._stopped, self._hardware = source, options, stopped, hardware
         self.faults: list[str] = []
         self.notes: list[str] = []
-        self._deinterlaced = deinterlaced
+        self._deinterlaced, self.interlaced = deinterlaced, False
         self.reached = Fraction(0)
         self.repaired = False  # whether times were
         self._jumped = False  # whether this began in the middle
         self.tee: Tee | None = None
         self._open()
         try:
-            if options.start and source.seekable:
+            if options.start and source.seekable and not self._joined:
                 self._go_to(self._origin + int(options.start / self.stream.time_base))
         except BaseException:
             self.close()
@@ -130,13 +133,22 @@ class Reading:
             self.container.close()
             raise
         if self._input.path is None:
-            self.tee = Tee(self.container, self.stream.index, self.span, self._input.name, self._options.timeout)
+            whence = self._input.name, self._options.timeout, self._note_join
+            self.tee = Tee(self.container, self.stream.index, self.span, *whence)
         self._packets = self._demux()
 
     def _make_decoder(self) -> Decoder:
         options = self._options
         threads = 1 if self._hardware is not None else options.threads
-        return Decoder(self.stream, threads, options.limit.picture if options.limit else None, self._fault)
+        most = options.limit.picture if options.limit else None
+        return Decoder(self.stream, threads, most, self._fault, self._note_missed)
+
+    def _note_missed(self, count: int) -> None:
+        """Not where a part begins later."""
+        which = "the picture" if count == 1 else f"{count} pictures"
+        text = f"{which} before the first key picture cannot be decoded: passed over"
+        if not self._options.start and text not in self.notes:
+            self.notes.append(text)
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
@@ -145,8 +157,14 @@ class Reading:
             self.faults.append(text)
 
     def _demux(self) -> Generator[Any, None, None]:
-        packets = self.container.demux(self.stream) if self.tee is None else self.tee.styled()
-        return packets
+        if self.tee is not None:
+            return self.tee.styled()
+        packets = Joins(self._note_join)(self.container.demux())
+        return (packet for packet in packets if packet.stream.index == self.stream.index)
+
+    @property
+    def _joined(self) -> bool:
+        return self._input.path is not None and begins_again(self._input.path, self.stream.index)
 
     @property
     def _origin(self) -> int:
@@ -171,7 +189,7 @@ class Reading:
     @property
     def exact(self) -> bool:
         """Whether this is a file in a container that can be trusted with times in its middle."""
-        return self.tee is None and self._input.seekable and bool(self.container.format.name.startswith(EXACT))
+        return self.tee is None and bool(self.container.format.name.startswith(EXACT)) and not self._joined
 
     def jump_before(self, pts: int) -> bool:
         """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.
@@ -228,6 +246,7 @@ class Reading:
         if first is None:
             return iter(())
         mode = self._options.deinterlace
+        self.interlaced = wanted("auto", self.stream, first)
         if self._deinterlaced is None:
             self._deinterlaced = wanted(mode, self.stream, first)
         frames = chain([first], frames)
@@ -258,6 +277,11 @@ class Reading:
         if last is None:
             return frame.dts or 0
         return max(last + 1, frame.dts) if frame.dts is not None else last + step
+
+    def _note_join(self, text: str) -> None:
+        self.repaired = True
+        if text not in self.notes and len(self.notes) < MOST_FAULTS:
+            self.notes.append(text)
 
     def _note_once(self, text: str) -> None:
         self.repaired = True

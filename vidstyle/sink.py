@@ -12,11 +12,11 @@ from typing import Any
 import av
 
 from vidstyle.assembly import Assembly, zero_of
-from vidstyle.codecs import EncoderOptions, choose_encoder
+from vidstyle.codecs import EncoderChoice, EncoderOptions, choose_encoder
 from vidstyle.containers import container_format
-from vidstyle.encoder import Encoding, doubled
+from vidstyle.encoder import Encoding, doubled, squared
 from vidstyle.errors import SinkError, UsageError
-from vidstyle.frame import Frame
+from vidstyle.frame import Frame, VideoInfo
 from vidstyle.leaving import planes_on
 from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
@@ -62,15 +62,21 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
 
 
 def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Report) -> Encoding:
-    canvas = doubled(source.info) if options.compare else source.info
-    choice = choose_encoder(name, canvas, options.encoder)
+    info, choice = source.info, _choice(name, source.info, options)
+    if info.aspect != 1 and _loses_aspect(name, choice.encoder):
+        info = squared(info)
+        choice = _choice(name, info, options)
+        what = f"pixels {source.info.aspect} times as wide as high were scaled"
+        report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones: use .mp4 or h264")
     report.reductions += choice.reductions
-    if canvas.aspect != 1 and _loses_aspect(name, choice.encoder):
-        report.reductions.append(f"pixels {canvas.aspect} times as wide as high are shown as square: use .mp4 or h264")
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
-    there = planes_on(source.device, choice, source.info) if source.device is not None else None
+    there = planes_on(source.device, choice, info) if source.device is not None else None
     settled = there or choice, options.compare, options.encoder.threads
-    return Encoding(source.info, *settled, source.device, planes_there=there is not None)
+    return Encoding(info, *settled, source.device, planes_there=there is not None)
+
+
+def _choice(name: Path, info: VideoInfo, options: SinkOptions) -> EncoderChoice:
+    return choose_encoder(name, doubled(info) if options.compare else info, options.encoder)
 
 
 def _loses_aspect(name: Path, encoder: str) -> bool:

@@ -38,6 +38,9 @@ __all__ = [
     "picture_check",
 ]
 
+#: containers whose length counts from 0, and not from their first packet
+FROM_ZERO = ("matroska", "asf", "nut")
+
 
 def picture_check(image: Any) -> int:
     """Checksum of a `Frame.image`, uint8 [H, W, 3], wherever it is: about a millisecond at 720p."""
@@ -134,6 +137,11 @@ class VideoSource:
         return self._pictures.reading.deinterlaced
 
     @property
+    def interlaced(self) -> bool:
+        """Whether the stream says so."""
+        return self._pictures.reading.interlaced
+
+    @property
     def reached(self) -> Fraction:
         """Seconds: the end of the last decoded picture."""
         return self._pictures.reading.reached
@@ -154,7 +162,8 @@ class VideoSource:
         container = self._pictures.reading.container
         if self.options.end is not None or not container.duration:
             return None
-        return Fraction((container.start_time or 0) + container.duration, av.time_base)
+        begins = 0 if container.format.name.startswith(FROM_ZERO) else container.start_time or 0
+        return Fraction(begins + container.duration, av.time_base)
 
     def contents(self) -> list[tuple[str, str]]:
         """(kind, codec) of everything besides the styled stream: see `vidstyle.containers.contents`."""
@@ -167,10 +176,12 @@ class VideoSource:
         Of a file they are read again, as often as is asked. Of a pipe or a URL they come from the one reading:
         ask once, and before the frames are taken.
         """
-        if self._pictures.reading.tee is None:
-            return SecondReading(self.input, self.stream.index, self.span)
-        self._pictures.reading.tee.asked = True
-        return self._pictures.reading.tee
+        if self.path is not None:
+            return SecondReading(self.path, self.stream.index, self.span)
+        tee = self._pictures.reading.tee
+        assert tee is not None, "what is no file is read once"
+        tee.asked = True
+        return tee
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self._convert, self._pictures.all())

@@ -1,0 +1,165 @@
+"""Recordings put end to end, whose timestamps begin again in the middle."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from media import make_clip, packets, save_tiny, video_times
+
+from vidstyle.catalog import parse_recipe
+from vidstyle.inputs import parse_input
+from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.joins import Joins, begins_again
+from vidstyle.others import SecondReading
+from vidstyle.source import SourceOptions, VideoSource
+
+FRAMES = 60  # 2.4 s
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> Path:
+    """Two recordings, as ``cat`` puts them together."""
+    return twice(make_clip(tmp_path / "part.ts", frames=FRAMES).path)
+
+
+def twice(part: Path) -> Path:
+    whole = part.with_name(f"joined{part.suffix}")
+    whole.write_bytes(part.read_bytes() * 2)
+    return whole
+
+
+def times(path: Path) -> list[Fraction]:
+    with VideoSource(path) as source:
+        return [frame.time for frame in source]
+
+
+def sound(path: Path, span: tuple[Fraction | None, Fraction | None] = (None, None)) -> list[Fraction]:
+    with SecondReading(path, 0, span) as others:
+        return [packet.pts * Fraction(packet.time_base) for _, packet in others.until({1}, None)]
+
+
+def steps(found: list[Fraction]) -> list[float]:
+    return [float(b - a) for a, b in pairwise(found)]
+
+
+def test_the_second_part_follows_the_first_in_pictures_and_sound_alike(joined: Path) -> None:
+    with VideoSource(joined) as source:
+        found = [frame.time for frame in source]
+        (note,) = [note for note in source.notes if "begin again" in note]
+        assert not any("backwards" in note for note in source.notes)
+    heard = sound(joined)
+    assert len(found) == 2 * FRAMES and all(0.03 < step < 0.1 for step in steps(found))
+    assert all(0.01 < step < 0.06 for step in steps(heard))
+    moved = found[FRAMES] - found[0]
+    assert heard[len(heard) // 2] - heard[0] == moved  # in step
+    assert note == f"timestamps begin again at {float(found[0] + moved):.2f} s: joined"
+
+
+def test_a_program_stream(tmp_path: Path) -> None:
+    options: Any = {"codec": "mpeg2video", "pts": list(range(FRAMES)), "time_base": Fraction(1, 25), "audio": 0}
+    found = times(twice(make_clip(tmp_path / "part.mpg", **options).path))
+    assert len(found) == 2 * FRAMES and all(0.03 < step < 0.05 for step in steps(found))
+
+
+def test_a_part_behind_the_joint(joined: Path) -> None:
+    whole, heard = times(joined), sound(joined)
+    start, end = Fraction(3), Fraction(4)
+    expected = [t for t in whole if start <= t - whole[0] < end]
+    assert len(expected) > 20
+    with VideoSource(joined, SourceOptions(start=start, end=end)) as source:
+        assert [frame.time for frame in source] == expected
+        span = source.span
+    assert span[0] is not None and span[1] is not None
+    assert sound(joined, span) == [t for t in heard if span[0] <= t < span[1]]
+
+
+def test_what_is_read_once_is_joined_too(joined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, heard = times(joined), sound(joined)
+    with open(joined) as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        with VideoSource(parse_input("-")) as source:
+            others = source.others()
+            assert [frame.time for frame in source] == whole
+            assert [p.pts * Fraction(p.time_base) for _, p in others.until({1}, None)] == heard
+
+
+def test_a_run_goes_on_behind_the_joint(
+    joined: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidstyle.segment.SECONDS", 1)
+    job = FileJob(joined, parse_recipe(str(save_tiny(home, "tiny"))), tmp_path / "out.mp4")
+    straight = stylize_file(replace(job, output=tmp_path / "straight.mp4"))
+    assert (straight.frames_out, straight.pts_equal, straight.audio_equal) == (2 * FRAMES, True, True)
+    assert straight.losses == []
+
+    def stop(progress: Progress) -> None:
+        if progress.frames == 90:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize_file(job, stop)
+    report = stylize_file(replace(job, resume=True))
+    assert any("went on after" in note for note in report.notes)
+    assert job.target.read_bytes() == (tmp_path / "straight.mp4").read_bytes()
+    assert all(0.03 < step < 0.1 for step in steps(video_times(job.target)))
+    (heard,) = packets(job.target, "audio")
+    assert all(0.01 < step < 0.06 for step in steps([time for time, _ in heard]))
+
+
+def test_files_of_one_clock_can_be_read_from_the_middle(joined: Path, tmp_path: Path) -> None:
+    assert begins_again(joined, 0) and not begins_again(tmp_path / "part.ts", 0)
+    assert not begins_again(make_clip(tmp_path / "a.mp4").path, 0) and not begins_again(tmp_path / "none.ts", 0)
+
+
+STREAMS = [SimpleNamespace(type=kind, disposition=0, codec_context=None) for kind in ("video", "audio", "subtitle")]
+
+
+def on_one_clock(*given: tuple[int, int]) -> tuple[list[int], list[str]]:
+    """Times of packets of (stream, time) in hundredths of a second, each 0.1 s long; and the notes."""
+    notes: list[str] = []
+
+    def made() -> Iterator[Any]:
+        for index, time in given:
+            what = {"stream_index": index, "stream": STREAMS[index], "duration": 10}
+            yield SimpleNamespace(**what, pts=time, dts=time, time_base=Fraction(1, 100))
+
+    return [packet.pts for packet in Joins(notes.append)(made())], notes
+
+
+def test_streams_pass_the_joint_one_after_the_other() -> None:
+    before = [(0, 290), (1, 280), (2, 200)]
+    between = [(0, 0), (1, 290), (2, 290), (0, 10), (1, 0), (2, 5), (1, 10)]
+    found, notes = on_one_clock(*before, *between)
+    assert found == [290, 280, 200, 300, 290, 290, 310, 300, 305, 310]  # one packet more of the sound was to come
+    assert notes == ["timestamps begin again at 3.00 s: joined"]
+
+
+def test_a_joint_waits_for_the_longer_of_sound_and_pictures() -> None:
+    assert on_one_clock((0, 290), (1, 300), (1, 310), (0, 0), (1, 0))[0] == [290, 300, 310, 330, 330]
+
+
+def test_many_parts() -> None:
+    assert on_one_clock((0, 200), (0, 0), (0, 200), (0, 50), (0, 60))[0] == [200, 210, 410, 420, 430]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [(0, 0), (0, 10), (0, 500), (0, 510)],  # a gap
+        [(0, 300), (0, 250), (0, 310)],  # a little back
+        [(0, 300), (0, 310), (1, 100), (1, 110), (2, 20)],  # stored one far behind the other
+        [(2, 300), (2, 20), (0, 0), (0, 10)],  # a subtitle's clock leads nobody
+    ],
+)
+def test_what_is_no_new_beginning_stays(given: list[tuple[int, int]]) -> None:
+    assert on_one_clock(*given) == ([time for _, time in given], [])
+
+
+def test_after_a_gap_behind_a_joint_the_newest_clock_goes_on() -> None:
+    assert on_one_clock((0, 200), (0, 0), (0, 900), (0, 910))[0] == [200, 210, 1110, 1120]

@@ -1,0 +1,67 @@
+"""Where a source begins and ends: what is whole is never called cut short, and what is cut is told."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from media import make_clip, picture, save_tiny
+from remuxing import source
+
+from vidstyle.catalog import parse_recipe
+from vidstyle.job import FileJob, cut_short, stylize_file
+from vidstyle.source import SourceOptions, VideoSource
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".wmv", ".ts", ".mp4"])
+def test_where_a_late_start_ends(tmp_path: Path, extension: str) -> None:
+    codec = "msmpeg4" if extension == ".wmv" else "libx264"
+    late: dict[str, Any] = {"pts": list(range(250, 275)), "time_base": Fraction(1, 25), "codec": codec, "audio": 0}
+    with VideoSource(make_clip(tmp_path / f"late{extension}", **late).path) as video:
+        assert len(list(video)) == 25
+        end, declared = video.reached, video.declared_end
+    assert declared is not None and abs(declared - end) < Fraction(1, 10) and not cut_short(end, declared)
+
+
+def test_a_subtitle_that_is_left_out_may_have_been_the_longest(home: Path, tmp_path: Path) -> None:
+    with source(tmp_path / "in.mkv") as made:
+        made.subtitles("subrip", [(0, 9000, "long after")])
+    job = FileJob(tmp_path / "in.mkv", parse_recipe(str(save_tiny(home, "tiny"))), tmp_path / "out.ts")
+    report = stylize_file(job)
+    assert [note.action for note in report.streams if note.kind == "subtitle"] == ["dropped"]
+    assert report.losses == []
+
+
+def recording(path: Path, missing: int) -> Path:
+    """30 pictures with a key picture in 10, without the first ``missing`` ones."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"x264-params": "keyint=10:scenecut=0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        packets = []
+        for index in range(30):
+            frame = av.VideoFrame.from_ndarray(picture(index, 64, 48), format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        out.start_encoding()
+        for packet in packets[missing:]:
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("extension", [".ts", ".mkv"])
+def test_pictures_before_the_first_key_picture_are_told(tmp_path: Path, extension: str, threads: int) -> None:
+    notes = []
+    for name, missing in (("whole", 0), ("cut", 3)):
+        path = recording(tmp_path / f"{name}{extension}", missing)
+        with VideoSource(path, SourceOptions(threads=threads)) as video:
+            assert len(list(video)) == (20 if missing else 30)
+            notes.append(video.notes)
+    assert notes == [[], ["7 pictures before the first key picture cannot be decoded: passed over"]]
+
+
+def test_a_part_that_begins_later_lacks_nothing(tmp_path: Path) -> None:
+    with VideoSource(recording(tmp_path / "cut.ts", 3), SourceOptions(start=Fraction(1, 2))) as video:
+        assert len(list(video)) > 10 and video.notes == []

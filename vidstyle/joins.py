@@ -1,0 +1,157 @@
+"""Timestamps that begin again: recordings put end to end, each with a clock of its own, on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.format import Flags
+
+from vidstyle.containers import codec_of, kind_of
+from vidstyle.inputs import open_input
+
+BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
+SLIGHT = 0.1  # seconds that a packet's length may be off by
+LOOKS = 256  # places of a file that are looked at for another clock
+_WHOLE = ("mp1", "mp2", "mp3")  # codecs whose packets are given as soon as they are whole, not when the next begins
+_MAY = Flags.ts_discont.value  # formats that are made to be joined: transport and program streams
+
+
+@dataclass
+class _Track:
+    """Where a stream is, on the one clock.
+
+    Attributes:
+        leads: pictures and sound tell where a clock begins; others follow.
+        held: packets that the demuxer may not have given yet when another stream begins again.
+        reached: seconds: the end of the last packet, by its decoding time.
+        delay: ticks from decoding to showing, of the first packet.
+        decoded, length, shown: ticks: of the last packet, and the latest end of one that is shown.
+    """
+
+    base: Fraction
+    leads: bool
+    held: int = 0
+    reached: float | None = None
+    delay: int = 0
+    decoded: int = 0
+    length: int = 0
+    shown: int = 0
+
+    @classmethod
+    def of(cls, stream: Any, base: Fraction) -> _Track:
+        kind = kind_of(stream)
+        held = 2 if kind == "video" else int(codec_of(stream) not in _WHOLE)
+        return cls(base, kind in ("audio", "video"), held)
+
+    def advance(self, packet: Any) -> None:
+        decoded = packet.dts if packet.dts is not None else packet.pts
+        begun, step = self.reached is not None, decoded - self.decoded
+        if not begun and packet.pts is not None:
+            self.delay = packet.pts - decoded
+        self.length = packet.duration or (step if begun and step > 0 else self.length)
+        end = (packet.pts if packet.pts is not None else decoded + self.delay) + self.length
+        self.shown = max(self.shown, end) if begun else end
+        self.decoded, self.reached = decoded, (decoded + self.length) * float(self.base)
+
+    def end(self, again: bool) -> Fraction:
+        """Seconds: where its part ends, at the latest; ``again``: it is the stream that begins again."""
+        return (self.shown + (0 if again else self.held * self.length)) * self.base
+
+
+class Joins:
+    """Moves packets' times onto one clock: where they begin again, all streams go on at the end of what was before.
+
+    Every reader gives it the packets of all streams, so that all find the same clock. The tail of one stream may
+    come after the first packets of the next part of another.
+
+    Args:
+        note: is told of every new beginning.
+    """
+
+    def __init__(self, note: Callable[[str], None] = lambda _: None) -> None:
+        self._note = note
+        self._offsets = [Fraction(0)]  # of the parts so far, seconds
+        self._tracks: dict[int, _Track] = {}
+
+    def __call__(self, packets: Iterable[Any]) -> Iterator[Any]:
+        for packet in packets:
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is not None:
+                self._move(packet, time)
+            yield packet
+
+    def _move(self, packet: Any, time: int) -> None:
+        track = self._tracks.get(packet.stream_index)
+        if track is None:
+            track = self._tracks[packet.stream_index] = _Track.of(packet.stream, Fraction(packet.time_base))
+        offset = self._offset(track, time * float(track.base))
+        if offset is None:
+            offset = self._join(packet, track)
+        if offset:
+            shift = round(offset / track.base)
+            packet.pts = None if packet.pts is None else packet.pts + shift
+            packet.dts = None if packet.dts is None else packet.dts + shift
+        if track.leads:
+            track.advance(packet)
+
+    def _offset(self, track: _Track, seconds: float) -> Fraction | None:
+        """Of the part that a packet with this time belongs to; None where a new one begins."""
+        known = self._offsets[-2:]
+        if not track.leads or track.reached is None:
+            now = self._now
+            return min(known, key=lambda offset: abs(seconds + float(offset) - now))
+        ahead = [(seconds + float(offset) - track.reached, offset) for offset in known]
+        newest = ahead[-1]
+        fitting = [(abs(by), offset) for by, offset in ahead[:-1] if -SLIGHT <= by < BACK]
+        if newest[0] >= -BACK:
+            fitting.append((abs(newest[0]), newest[1]))
+        return min(fitting)[1] if fitting else None
+
+    @property
+    def _now(self) -> float:
+        return max((track.reached for track in self._tracks.values() if track.reached is not None), default=0.0)
+
+    def _join(self, packet: Any, track: _Track) -> Fraction:
+        begun = [known for known in self._tracks.values() if known.reached is not None]
+        end = max(known.end(known is track) for known in begun)
+        first = packet.pts if packet.pts is not None else packet.dts
+        self._offsets.append(end - first * track.base)
+        self._note(f"timestamps begin again at {float(end):.2f} s: joined")
+        return self._offsets[-1]
+
+
+def begins_again(source: Path, index: int) -> bool:
+    """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for."""
+    try:
+        status = source.stat()
+    except OSError:
+        return False
+    return _begins_again(source, index, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(64)
+def _begins_again(source: Path, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+    with open_input(source) as container:
+        if not container.format.flags & _MAY:
+            return False
+        times = list(_looked_at(container, container.streams[index], size))
+    return any(later < earlier - BACK for earlier, later in pairwise(times))
+
+
+def _looked_at(container: Any, stream: Any, size: int) -> Iterator[Fraction]:
+    """Seconds: decoding times of packets at places all over the file."""
+    for place in range(LOOKS):
+        try:
+            container.seek(size * place // LOOKS, unsupported_byte_offset=True)
+            time = next((p.dts for p in container.demux(stream) if p.size and p.dts is not None), None)
+        except (av.error.FFmpegError, OSError):
+            continue
+        if time is not None:
+            yield time * stream.time_base

@@ -180,6 +180,9 @@ def test_ctrl_c_in_a_terminal_gives_it_back(styled_home: Path, tmp_path: Path) -
         (["--camera", "CLIP", "--style", "tinny"], 7, "tiny"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.gif"], 2, ".mkv"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "missing/x.mkv"], 5, "make it first"),
+        (["--camera", "CLIP", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in this session"),
+        (["--camera", "URL", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in this session"),
+        ([*SMALL, "--microphone", "CLIP", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.mkv", "--device", "tpu"], 6, "tpu"),
         (["--camera", "CLIP", "--microphone", "default"], 2, "--record"),
         (["--camera", "CLIP", "--virtual-device", "/dev/video98"], 5, "--no-virtual-camera"),
@@ -194,7 +197,8 @@ def test_mistakes_are_one_line_and_a_code(
     clip = make_clip(tmp_path / "in.mp4", frames=3)
     monkeypatch.chdir(tmp_path)
     before = set(threading.enumerate())
-    words = ["live", "--style", "tiny", *[str(clip.path) if arg == "CLIP" else arg for arg in args]]
+    names = {"CLIP": str(clip.path), "URL": clip.path.as_uri()}
+    words = ["live", "--style", "tiny", *[names.get(arg, arg) for arg in args]]
     with pytest.raises(VidstyleError) as caught:
         app(args=words, standalone_mode=False)
     assert caught.value.exit_code == code and says in str(caught.value) and "\n" not in str(caught.value)

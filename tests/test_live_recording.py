@@ -173,6 +173,18 @@ def test_an_output_that_cannot_be_recorded_to_is_refused(tmp_path: Path, clock: 
     assert len(read(tmp_path / "there.mp4")[0]) == 1
 
 
+@pytest.mark.parametrize("written", ["out.mp4", "out.mp4.part"])
+def test_what_is_read_meanwhile_is_not_written_to(tmp_path: Path, clock: SimulatedClock, written: str) -> None:
+    """Nor through a link: with --overwrite, the session would end what it lives on."""
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"a film")
+    (tmp_path / written).symlink_to(source)
+    for overwrite in (True, False):
+        with pytest.raises(UsageError, match=rf"{written} is read in this session: give --record another name"):
+            Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=overwrite, sources=[source])
+    assert source.read_bytes() == b"a film" and len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to fill")
 def test_a_full_disk_is_told_and_the_rest_goes_on(tmp_path: Path, clock: SimulatedClock) -> None:
     (tmp_path / "out.mkv.part").symlink_to("/dev/full")

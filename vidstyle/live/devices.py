@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from vidstyle.errors import SourceError
+from vidstyle.inputs import parse_input
 
 #: FFmpeg's input for cameras and for microphones, by system; what is not in this PyAV goes through OpenCV
 CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -113,11 +114,18 @@ def find_camera(text: str | None, wish: Wish) -> Opening:
         return Opening(text, text.removeprefix(LAVFI), "lavfi")
     if text is not None and text.startswith(OPENCV):
         return Opening(f"camera {text}", text.removeprefix(OPENCV), "opencv", is_device=True)
-    if text is not None and re.match(r"[a-z][a-z0-9+]+://", text):
+    if text is not None and re.match(r"(?!file:)[a-z][a-z0-9+]+://", text):
         return Opening(text, text, None, _stream_options(text), is_device=True)
-    if text is not None and Path(text).is_file():
-        return Opening(text, f"file:{text}", is_endless=wish.loop)
+    if (file := file_named(text)) is not None:
+        return Opening(str(file), f"file:{file}", is_endless=wish.loop)
     return _device(text, wish)
+
+
+def file_named(text: str | None) -> Path | None:
+    """The file that ``--camera`` or ``--microphone`` names, also through OpenCV; None where it is none."""
+    text = (text or "").removeprefix(OPENCV)
+    path = parse_input(text).path if text.startswith("file://") else Path(text)
+    return path if path is not None and path.is_file() else None
 
 
 def _stream_options(address: str) -> tuple[dict[str, str], ...]:
@@ -182,8 +190,8 @@ def find_microphone(text: str) -> Opening:
     """
     if text.startswith(LAVFI):
         return Opening(text, text.removeprefix(LAVFI), "lavfi")
-    if Path(text).is_file():
-        return Opening(text, f"file:{text}")
+    if (file := file_named(text)) is not None:
+        return Opening(str(file), f"file:{file}")
     input_format = MICROPHONES.get(sys.platform)
     if input_format is None or input_format not in _formats():
         raise SourceError("this build of PyAV reads no microphones: record without --microphone")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from vidstyle.frame import MATRIX_601, RANGE_LIMITED, VideoInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.microphone import RATE, Microphone
 from vidstyle.live.pixels import to_i420
+from vidstyle.workfolder import work_path
 
 TIME_BASE = Fraction(1, 90_000)
 TOLERANCE = RATE // 20  # samples: 50 ms of drift before silence is put in or sound left out
@@ -41,9 +42,10 @@ class Recorder:
     Args:
         microphone: read from the first picture on, on a thread of its own; closed with this.
         say: shows a line to the person.
+        sources: files that are read meanwhile.
 
     Raises:
-        UsageError: an extension that is none of `MUXERS`.
+        UsageError: an extension that is none of `MUXERS`, or the file is one of ``sources``, also through links.
         SinkError: the file exists, or cannot be written.
     """
 
@@ -57,10 +59,11 @@ class Recorder:
         microphone: Microphone | None = None,
         overwrite: bool = False,
         say: Callable[[str], None] = lambda _: None,
+        sources: Sequence[Path] = (),
     ) -> None:
-        _check(path, overwrite)
         self.path, self.frames = path, 0
-        self._part = path.with_name(path.name + ".part")
+        self._part = work_path(path)
+        _check(path, self._part, sources, overwrite)
         self._clock, self._microphone, self._say = clock, microphone, say
         self._start: float | None = None  # seconds of the clock at the first picture
         self._last = -1
@@ -179,10 +182,13 @@ class Recorder:
         self._part.replace(self.path)
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def _check(path: Path, part: Path, sources: Sequence[Path], overwrite: bool) -> None:
     if path.suffix.lower() not in MUXERS:
         raise UsageError(f"cannot record to {path.name!r}: use one of the extensions {' '.join(MUXERS)}")
     if not path.parent.is_dir():
         raise SinkError(f"no folder {path.parent} to record {path.name} to: make it first")
+    for written in (path, part):
+        if written.exists() and any(written.samefile(source) for source in sources):
+            raise UsageError(f"{written} is read in this session: give --record another name")
     if path.exists() and not overwrite:
         raise SinkError(f"{path} exists: give another name, or --overwrite")

@@ -152,6 +152,38 @@ def test_what_was_recorded_before_a_kill_can_be_played(tmp_path: Path, clock: Si
             assert container.streams.video[0].frames == 200
 
 
+def test_what_a_killed_session_left_is_not_gone_over_unasked(tmp_path: Path, clock: SimulatedClock) -> None:
+    part = tmp_path / "out.mp4.part"
+    part.write_bytes(b"minutes of a call")
+    with pytest.raises(SinkError, match=r"out\.mp4\.part is what an interrupted session recorded.*or --overwrite"):
+        Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock)
+    assert part.read_bytes() == b"minutes of a call" and len(list(tmp_path.iterdir())) == 1
+    recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True)
+    record(recorder, clock, [0.0, 0.1])
+    recorder.close()
+    assert len(read(tmp_path / "out.mp4")[0]) == 2
+    part.touch()  # of a session killed before its first picture: nothing is lost with it
+    Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True).close()
+
+
+def test_a_second_session_in_one_file_is_refused(tmp_path: Path, clock: SimulatedClock) -> None:
+    recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock)
+    record(recorder, clock, [0.0, 0.1])
+    for overwrite in (False, True):
+        with pytest.raises(SinkError, match=r"another session records to .*out\.mp4: give another name"):
+            Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=overwrite)
+    recorder.close()
+    assert len(read(tmp_path / "out.mp4")[0]) == 2 and left_behind(tmp_path, "out.mp4") == []
+    Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True).close()  # it is free again
+
+
+def test_a_folder_is_no_recording(tmp_path: Path, clock: SimulatedClock) -> None:
+    for name in ("out.mp4", "a.mkv.part"):  # the second as an interrupted run of vidstyle file leaves it
+        (tmp_path / name).mkdir()
+        with pytest.raises(SinkError, match=f"{name} is a folder: give --record another name"):
+            Recorder(tmp_path / name.removesuffix(".part"), 64, 48, 30.0, clock, overwrite=True)
+
+
 def test_without_pictures_nothing_is_left(tmp_path: Path, clock: SimulatedClock) -> None:
     Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock).close()
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from live_fakes import Bench, Collector, FakeCamera, FakeLook, numbered
 
-from vidstyle.errors import SinkError, SourceError
+from vidstyle.errors import Interrupted, SinkError, SourceError
 
 INTERVAL = 1 / 30
 
@@ -181,6 +181,20 @@ def test_an_output_that_cannot_be_closed_is_told_after_the_rest_is_closed(bench:
     with pytest.raises(SinkError, match="the disk is full"):
         bench.run(1, look, [("recording", Full(bench.clock)), ("page", other)], lambda: camera)
     assert camera.is_closed and look.is_closed and other.closed == 1
+
+
+def test_an_interrupt_does_not_hide_what_could_not_be_closed(bench: Bench) -> None:
+    class Full(Collector):
+        def close(self) -> None:
+            raise SinkError("the recording could not be finished:\nit is out.mp4.part")
+
+    def interrupt() -> None:
+        raise Interrupted(130)
+
+    bench.at.append((1.0, interrupt))
+    with pytest.raises(Interrupted):
+        bench.run(100, FakeLook(bench.clock), [("recording", Full(bench.clock))])
+    assert bench.said == ["the recording could not be finished: it is out.mp4.part"]
 
 
 def test_a_camera_that_says_nothing_is_named(bench: Bench) -> None:

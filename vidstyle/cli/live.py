@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import Interrupted, UsageError
+from vidstyle.errors import Interrupted, UsageError, VidstyleError
 
 if TYPE_CHECKING:
     from vidstyle.live.run import LiveJob, Running
@@ -144,6 +144,9 @@ def _run(job: LiveJob, snapshots: Path, json: bool) -> int:
             running.session.run(lambda: view.tick(running, keyboard.keys()), interval)
     except Interrupted as stop:
         code = stop.exit_code
+    except Exception as error:
+        code = getattr(error, "exit_code", VidstyleError.exit_code)
+        raise
     finally:
         view.end(running, code)
     return code

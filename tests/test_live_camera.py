@@ -208,6 +208,13 @@ def test_a_size_the_camera_cannot_give_is_refused(tmp_path: Path, clock: Simulat
     camera(clock, str(clip.path), size=(64, 48)).close()
 
 
+def test_a_rate_that_cannot_be_is_not_believed(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
+    """Its average reads 1000: the look would have a millisecond."""
+    opened = camera(clock, str(shared("media/sample.mkv")))
+    opened.close()
+    assert opened.info.rate == 60
+
+
 def test_a_few_broken_pictures_are_left_out_many_are_the_end(
     tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

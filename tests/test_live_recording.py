@@ -138,9 +138,12 @@ def test_a_recording_goes_on_without_its_microphone(tmp_path: Path, clock: Simul
     assert len(read(tmp_path / "out.mp4")[0]) == 30
 
 
+@pytest.mark.parametrize("rate", [30.0, 400.0])  # the second is not the real one: key pictures are rare then
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_what_was_recorded_before_a_kill_can_be_played(tmp_path: Path, clock: SimulatedClock, name: str) -> None:
-    recorder = Recorder(tmp_path / name, 64, 48, 30.0, clock)
+def test_what_was_recorded_before_a_kill_can_be_played(
+    tmp_path: Path, clock: SimulatedClock, name: str, rate: float
+) -> None:
+    recorder = Recorder(tmp_path / name, 64, 48, rate, clock)
     record(recorder, clock, [i / 30 for i in range(200)])
     copy = tmp_path / f"copy.{name}"
     copy.write_bytes((tmp_path / f"{name}.part").read_bytes())  # as a kill leaves it

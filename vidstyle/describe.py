@@ -43,7 +43,7 @@ def describe(
     width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
     if orientation.swaps_sides(turn):
         width, height, working, aspect = height, width, working[::-1], 1 / aspect
-    duration, rate = _duration(reading, options), _rate(stream)
+    duration, rate = _duration(reading, options), rate_of(stream)
     frames = _estimate(stream, duration, rate, options)
     check_picture(name, width, height, options.limit)
     check_picture(name, working[1], working[0], options.limit)
@@ -110,7 +110,8 @@ def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:
     return min(whole, options.end or whole) - (options.start or 0)
 
 
-def _rate(stream: Any) -> Fraction | None:
+def rate_of(stream: Any) -> Fraction | None:
+    """Pictures a second of a video stream; None where it does not say one that can be."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= MAX_RATE:
             return Fraction(rate)

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 
 from vidstyle import orientation
+from vidstyle.describe import rate_of
 from vidstyle.errors import SourceError
 from vidstyle.frame import RANGE_FULL, Colour
 from vidstyle.live.camera import CameraInfo
@@ -49,7 +50,7 @@ class AVCamera:
 
     def _describe(self) -> CameraInfo:
         stream, opening = self._stream, self._opening
-        rate = float(stream.average_rate or stream.guessed_rate or 0) or None
+        rate = float(rate_of(stream) or 0) or None
         coding = "test source" if opening.format == "lavfi" else f"{stream.codec_context.name}"
         through = f" through {opening.format}" if opening.is_device and opening.format else ""
         endless = opening.is_endless

@@ -26,8 +26,8 @@ from vidstyle.workfolder import work_path
 TIME_BASE = Fraction(1, 90_000)
 TOLERANCE = RATE // 20  # samples: 50 ms of drift before silence is put in or sound left out
 PATIENCE = 0.5  # seconds that the microphone gets to end
-#: of a killed recording all but the last two seconds can be played; a finished one is an MP4 as any other
-SAFE = {"movflags": "hybrid_fragmented+frag_keyframe", "flush_packets": "1"}
+#: of a killed recording all but the last two seconds can be played, at any rate; a finished one is an ordinary MP4
+SAFE = {"movflags": "hybrid_fragmented+frag_keyframe", "frag_duration": "2000000", "flush_packets": "1"}
 #: extension -> (FFmpeg's muxer, its options)
 MUXERS = {
     ".mp4": ("mp4", SAFE),

@@ -16,11 +16,11 @@ from vidstyle.errors import SourceError
 from vidstyle.frame import RANGE_FULL, Colour
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
-from vidstyle.live.devices import Opening, Wish
+from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
+from vidstyle.remote import reason
 from vidstyle.source import INTERPOLATION, SHRINK
 
-PATIENCE = (10.0, 5.0)  # seconds that a stream may take to open, and between two packets
 FAULTS = 30  # undecodable packets in a row after which a camera counts as gone
 LATE = 1.0  # seconds that a file may be behind its own times before they are moved
 AT_ONCE = 0.001  # seconds: quicker than this only what was there already is read
@@ -35,8 +35,13 @@ class AVCamera:
     """
 
     def __init__(self, opening: Opening, wish: Wish, fit: Fit, clock: Clock) -> None:
-        self._opening, self._wish, self._fit, self._clock = opening, wish, fit, clock
+        self._wish, self._fit, self._clock = wish, fit, clock
         self._container = open_device(opening)
+        if opening.is_address and self._container.duration:
+            self._container.close()
+            opening = opening.of_film(wish.loop)
+            self._container = open_device(opening)
+        self._opening = opening
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{opening.label} has no pictures: name a camera or a video")
@@ -68,7 +73,7 @@ class AVCamera:
 
     def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:
         faults, turn, asked = 0, None, self._clock.now()
-        pace = pace_of(self._container, self._opening, self._clock, stop)
+        pace = pace_of(self._opening, self._clock, stop)
         # A picture coded by itself is due before it is decoded, as a camera's is; others are stored out of order.
         by_packet = self._stream.codec_context.codec.intra_only or self._opening.format == "lavfi"
         for time, packet in timed_packets(self._container, self._stream, self._clock, stop, pace, by_packet):
@@ -135,7 +140,9 @@ def open_device(opening: Opening) -> Any:
     more: dict[str, Any] = {} if opening.format else {"timeout": PATIENCE}
     for number, options in enumerate(opening.tries, start=1):
         try:
-            return av.open(opening.address, format=opening.format, options=dict(options), **more)
+            return av.open(
+                opening.address, format=opening.format, options=dict(options), metadata_errors="replace", **more
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             code = getattr(error, "errno", None)
             if number == len(opening.tries) or code in _REASONS:
@@ -157,8 +164,11 @@ _REASONS[errno.EPERM] = _REASONS[errno.EACCES]
 
 
 def _refusal(opening: Opening, error: Exception, code: int | None) -> str:
-    reason = _REASONS.get(code or 0) or f"{getattr(error, 'strerror', None) or error}; see vidstyle live --list"
-    return f"cannot open {opening.label}: {reason}"
+    why = _REASONS.get(code or 0)
+    if why is None and opening.is_address:
+        why = reason(error, PATIENCE[0], opening.address)
+    why = why or f"{getattr(error, 'strerror', None) or error}; see vidstyle live --list"
+    return f"cannot open {opening.label}: {why}"
 
 
 class Pace:
@@ -179,15 +189,20 @@ class Pace:
         self._stop.wait(max(0.0, self._start + self._last - self._clock.now()))
         return self._start + self._last
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was due since it began, or began again."""
+        return self._first is not None
+
     def begin_again(self, gap: float) -> None:
         """The file's first moment is due ``gap`` seconds after its last."""
         self._start += self._last + gap
         self._last, self._first = 0.0, None
 
 
-def pace_of(container: Any, opening: Opening, clock: Clock, stop: Flag) -> Pace | None:
+def pace_of(opening: Opening, clock: Clock, stop: Flag) -> Pace | None:
     """None for what has a pace of its own: a device, or a stream without a length."""
-    if opening.is_device and not container.duration:
+    if opening.is_device:
         return None
     return Pace(clock, stop, opening.is_endless and opening.format is None)
 
@@ -215,7 +230,7 @@ def timed_packets(
                 if stop.is_set:
                     return
                 yield time, packet
-            if pace is None or not pace.loop or not gap:
+            if pace is None or not (pace.loop and pace.has_begun and gap):  # without a picture it would spin
                 return
             pace.begin_again(gap)
             container.seek(container.start_time or 0)

@@ -36,7 +36,7 @@ class Microphone:
         """
         layout = "mono" if self.channels == 1 else "stereo"
         resampler = av.AudioResampler("fltp", layout, RATE)
-        pace = pace_of(self._container, self._opening, self._clock, stop)
+        pace = pace_of(self._opening, self._clock, stop)
         for time, packet in timed_packets(self._container, self._stream, self._clock, stop, pace):
             for frame in packet.decode():
                 frame.pts = None  # the resampler would fill gaps of its own accord

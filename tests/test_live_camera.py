@@ -208,6 +208,11 @@ def test_a_size_the_camera_cannot_give_is_refused(tmp_path: Path, clock: Simulat
     camera(clock, str(clip.path), size=(64, 48)).close()
 
 
+def test_a_file_without_a_picture_is_not_read_for_ever(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
+    for name in ("invalid_userdata.mp4", "test_case_1185230.mp4", "sample_with_sdt.ts"):
+        assert take(camera(clock, str(shared(f"media/{name}")), loop=True), clock, 1) == []
+
+
 def test_a_rate_that_cannot_be_is_not_believed(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
     """Its average reads 1000: the look would have a millisecond."""
     opened = camera(clock, str(shared("media/sample.mkv")))

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 import psutil
@@ -141,6 +142,23 @@ def test_a_file_ends_the_session_when_all_of_it_was_sent(bench: Bench) -> None:
     for collector in (out, slow):
         assert [number for _, number, *_ in collector.fresh] == list(range(45)) and collector.closed == 1
     assert camera.is_closed and bench.said == []
+
+
+@pytest.mark.parametrize(
+    ("camera", "says"),
+    [
+        ({"length": 20, "fault": "Invalid data"}, "cannot read fake camera: Invalid data"),
+        ({"length": 0}, "cannot read fake camera: no picture of it can be decoded"),
+        ({"length": 0, "endless": True}, "no picture of it can be decoded"),  # with --loop
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_the_session(bench: Bench, camera: dict[str, Any], says: str) -> None:
+    out = Collector(bench.clock)
+    source = FakeCamera(bench.clock, device=False, **{"endless": False} | camera)
+    with pytest.raises(SourceError, match=says):
+        bench.run(100, FakeLook(bench.clock), [("out", out)], lambda: source)
+    assert [number for _, number, *_ in out.fresh] == list(range(camera["length"])), "what came before is sent"
+    assert bench.clock.now() - bench.start < 2 and source.is_closed and out.closed == 1 and bench.said == []
 
 
 def test_an_output_that_breaks_is_left_out(bench: Bench) -> None:

@@ -70,12 +70,15 @@ class Session:
 
         Raises:
             SinkError: every output failed.
+            SourceError: a file cannot be read to its end.
         """
         while not self.has_ended:
             tick()
             self._look_after()
             with self._changed:
                 self._clock.wait_for(self._changed, lambda: self.has_ended, interval)
+        if self.capture.failure is not None:
+            raise self.capture.failure
 
     def __enter__(self) -> Session:
         """Start every thread."""

@@ -13,6 +13,7 @@ from live_fakes import SimulatedClock
 from media import left_behind, make_clip, picture
 
 from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.live import microphone as microphone_module
 from vidstyle.live.clock import Clock
 from vidstyle.live.devices import find_microphone
 from vidstyle.live.microphone import RATE, Microphone
@@ -136,6 +137,41 @@ def test_a_recording_goes_on_without_its_microphone(tmp_path: Path, clock: Simul
     recorder.close()
     assert said == ["the recording goes on without microphone X: unplugged"]
     assert len(read(tmp_path / "out.mp4")[0]) == 30
+
+
+class Broken:
+    size = 1
+
+    def decode(self) -> None:
+        raise av.error.InvalidDataError(1, "Invalid data")
+
+
+def test_damaged_sound_costs_itself_alone(
+    tmp_path: Path, clock: SimulatedClock, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, broken = microphone_module.timed_packets, range(3, 8)  # about 85 ms each
+
+    def some(*args: Any) -> Any:
+        for number, (time, packet) in enumerate(real(*args)):
+            yield time, Broken() if number in broken else packet
+
+    monkeypatch.setattr(microphone_module, "timed_packets", some)
+    microphone = Microphone(find_microphone(str(beep(tmp_path / "beep.wav", 1.2))), clock)
+    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, microphone, say=said.append)
+    record(recorder, clock, [i / 30 for i in range(60)])
+    recorder.close()
+    assert onset(read(tmp_path / "out.mkv")[2]) == pytest.approx(1.2, abs=0.03) and said == []
+
+
+def test_sound_of_which_nothing_can_be_decoded_is_told(
+    tmp_path: Path, clock: SimulatedClock, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microphone_module, "timed_packets", lambda *_: ((0.0, Broken()) for _ in range(1000)))
+    microphone = Microphone(find_microphone(str(beep(tmp_path / "beep.wav", 1.2))), clock)
+    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, microphone, say=said.append)
+    record(recorder, clock, [0.0, 0.1])
+    recorder.close()
+    assert len(said) == 1 and "its sound cannot be decoded" in said[0] and len(read(tmp_path / "out.mkv")[0]) == 2
 
 
 @pytest.mark.parametrize("rate", [30.0, 400.0])  # the second is not the real one: key pictures are rare then

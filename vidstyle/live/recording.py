@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from vidstyle.codecs import EncoderOptions, choose_encoder
-from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import MATRIX_601, RANGE_LIMITED, VideoInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.microphone import RATE, Microphone
@@ -140,8 +140,8 @@ class Recorder:
                 if self._stop.is_set:
                     return
                 self._hear(time, samples)
-        except (SourceError, SinkError) as error:
-            self._say(f"the recording goes on without {self._microphone.label}: {error}")
+        except Exception as error:  # of a driver or a library, whatever it raises: the pictures go on
+            self._say(f"the recording goes on without {self._microphone.label}: {' '.join(str(error).split())}")
 
     def _hear(self, time: float, samples: np.ndarray) -> None:
         """Encode sound whose first sample was captured at ``time``, at its place beside the pictures."""

@@ -39,7 +39,7 @@ def describe(
     data = side_data(frame)
     if what := unreadable(colour, data):
         raise SourceError(f"{name}: its colours are stored as {what}, which cannot be read: convert it first")
-    stream, turn, aspect = reading.stream, orientation.of_frame(frame), _aspect(reading.stream, note)
+    stream, turn, aspect = reading.stream, orientation.of_frame(frame), aspect_of(reading.stream, note)
     width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
     if orientation.swaps_sides(turn):
         width, height, working, aspect = height, width, working[::-1], 1 / aspect
@@ -69,7 +69,8 @@ def describe(
     )
 
 
-def _aspect(stream: Any, note: Callable[[str], None]) -> Fraction:
+def aspect_of(stream: Any, note: Callable[[str], None] = lambda _: None) -> Fraction:
+    """Width of a video stream's pixels divided by their height, before it is turned."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if 1 <= aspect * MAX_ASPECT <= MAX_ASPECT**2:
         return aspect

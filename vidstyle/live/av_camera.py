@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
 
 from vidstyle import orientation
-from vidstyle.describe import rate_of
+from vidstyle.convert import Converter
+from vidstyle.describe import aspect_of, rate_of
 from vidstyle.errors import SourceError
-from vidstyle.frame import RANGE_FULL, Colour
+from vidstyle.frame import VideoInfo
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
+from vidstyle.reading import best_video
 from vidstyle.remote import reason
-from vidstyle.source import INTERPOLATION, SHRINK
+from vidstyle.tags import colour_of
 
 FAULTS = 30  # undecodable packets in a row after which a camera counts as gone
 LATE = 1.0  # seconds that a file may be behind its own times before they are moved
@@ -45,8 +47,9 @@ class AVCamera:
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{opening.label} has no pictures: name a camera or a video")
-            self._stream = self._container.streams.video[0]
+            self._stream = best_video(self._container, opening.label)
             self._stream.thread_type = "SLICE"  # threads by frames would each hold one back
+            self._size: tuple[int, int] | None = None
             self.info = self._describe()
             self._check_size()
         except BaseException:
@@ -107,25 +110,21 @@ class AVCamera:
 
     def _convert(self, frame: Any, turn: int) -> np.ndarray:
         """The decoded frame in the session's size."""
-        sides = (frame.height, frame.width) if orientation.swaps_sides(turn) else (frame.width, frame.height)
-        inner = self._fit.inner(*sides)
-        width, height = inner[::-1] if orientation.swaps_sides(turn) else inner
-        full = frame.format.name.startswith("yuvj") or int(frame.color_range) == RANGE_FULL
-        # A camera that does not say means BT.601, whatever its size.
-        lines = 0 if self._opening.is_device else frame.height
-        colour = Colour(int(frame.colorspace), height=lines)
-        planes = frame.reformat(
-            width=width,
-            height=height,
-            format="gbrp",
-            interpolation=SHRINK if width * height < frame.width * frame.height else INTERPOLATION,
-            src_colorspace=colour.matrix_used,
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
-        rgb = orientation.apply(planes.reformat(format="rgb24", threads=1).to_ndarray(), turn)
-        return self._fit.place(np.ascontiguousarray(rgb))
+        if (size := (frame.width, frame.height)) != self._size:
+            self._size, self._converter = size, self._make_converter(frame, turn)
+        return self._fit.place(self._converter(frame).image)
+
+    def _make_converter(self, frame: Any, turn: int) -> Converter:
+        """As ``vidstyle file`` has it, for pictures of this one's size: square pixels, and HDR as a screen shows it."""
+        stored = frame.width, frame.height
+        square = round(frame.width * aspect_of(self._stream)), frame.height
+        if orientation.swaps_sides(turn):
+            stored, square = stored[::-1], square[::-1]
+        info = VideoInfo(*stored, self._fit.inner(*square)[::-1], self._stream.time_base, None, orientation=turn)
+        colour = colour_of(frame)
+        if self._opening.is_device:  # a camera that does not say means BT.601, whatever its size
+            colour = replace(colour, height=0)
+        return Converter(info, colour, originals=False, note=lambda _: None)
 
     def close(self) -> None:
         self._container.close()

@@ -172,6 +172,7 @@ def test_ctrl_c_in_a_terminal_gives_it_back(styled_home: Path, tmp_path: Path) -
         (["--camera", "/dev/video97"], 4, "--list"),
         (["--camera", "CLIP", "--camera-size", "9999x9999"], 4, "it gives 64x48"),
         (["--camera", "CLIP", "--camera-size", "big"], 2, "--camera-size"),
+        (["--camera", "CLIP", "--fps", "0"], 2, "--fps is 0: expected pictures a second, from 1 on"),
         (["--camera", "CLIP", "--output-size", "65x48"], 2, "even numbers"),
         (["--camera", "CLIP", "--fit", "stretch"], 2, "letterbox, crop"),
         (["--camera", "CLIP", "--strength", "2"], 2, "strength"),

@@ -22,11 +22,16 @@ Pair = tuple[int, int]
 def live(
     camera: Annotated[
         str | None,
-        typer.Option(metavar="NAME|N", help="A camera, a video file, rtsp:// or http://, test; the first if left out."),
+        typer.Option(
+            metavar="NAME|N",
+            help="A camera, a video file, rtsp:// or http://, test, lavfi:FILTERS, opencv:N; the first if left out.",
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the cameras and microphones there are, and end.")] = False,
     camera_size: Annotated[str | None, typer.Option(metavar="WxH", help="Ask the camera for this size.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Ask the camera for this rate.")] = None,
+    fps: Annotated[
+        int | None, typer.Option(metavar="N", help="Ask the camera for N pictures a second, from 1 on.")
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin a video file again at its end.")] = False,
     output_size: Annotated[str, typer.Option(metavar="WxH", help="Size of every picture that is sent.")] = "1280x720",
     fit: Annotated[str, typer.Option(help="letterbox, or crop: how a camera of another shape fits.")] = "letterbox",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import SCHEMES, URL, Input, parse_input
 from vidstyle.remote import address_of, options_of
 
@@ -38,11 +38,18 @@ class Device:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720."""
+    """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720.
+
+    ``rate``: pictures a second, from 1 on.
+    """
 
     size: tuple[int, int] | None = None
     rate: int | None = None
     loop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.rate < 1:
+            raise UsageError(f"--fps is {self.rate}: expected pictures a second, from 1 on")
 
     @property
     def shape(self) -> str:
@@ -116,7 +123,8 @@ def _read(path: Path) -> str:
 
 
 def find_camera(text: str | None, wish: Wish) -> Opening:
-    """How to open what ``--camera`` names: a number, a part of a name, a device, a file, an address, ``test``.
+    """How to open what ``--camera`` names: a number, a part of a name, a device, a file, an address, ``test``,
+    ``lavfi:`` with a graph of FFmpeg's filters, ``opencv:`` with what OpenCV opens.
 
     Raises:
         SourceError: there is none, or none or several of that name; the message lists what there is.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from media import make_clip, save_tiny
 
 from vidstyle.cli import app
 from vidstyle.cli.live import status_line, summary
-from vidstyle.errors import VidstyleError
+from vidstyle.errors import SourceError, VidstyleError
 
 SMALL = ["--camera", "lavfi:testsrc2=size=64x48:rate=30", "--output-size", "64x48", "--style", "tiny"]
 
@@ -205,6 +206,17 @@ def test_mistakes_are_one_line_and_a_code(
     assert caught.value.exit_code == code and says in str(caught.value) and "\n" not in str(caught.value)
     assert set(threading.enumerate()) <= before, "something is left running"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.mp4"], "something is left behind"
+
+
+@pytest.mark.usefixtures("styled_home")
+def test_a_file_without_a_picture_is_an_error_and_leaves_nothing(
+    tmp_path: Path, shared: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["live", "--camera", str(shared("media/invalid_userdata.mp4")), "--style", "tiny", "--output-size", "64x48"]
+    with pytest.raises(SourceError, match="no picture of it can be decoded"):
+        app(args=[*args, "--json", "--no-virtual-camera", "--record", str(tmp_path / "x.mp4")], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["exit_code"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_list_shows_cameras_and_microphones(

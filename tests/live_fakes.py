@@ -127,8 +127,9 @@ class FakeCamera:
         fault: str = "",
         first: int = 0,
         endless: bool = True,
+        device: bool = True,
     ) -> None:
-        self.info = CameraInfo("fake camera", 16, 16, rate, "numbers", endless)
+        self.info = CameraInfo("fake camera", 16, 16, rate, "numbers", endless, device)
         self.is_closed = False
         self._clock, self._rate, self._length, self._fault, self._first = clock, rate, length, fault, first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vidstyle.live.av_camera import AVCamera, open_device
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import Opening, Wish, find_camera
 from vidstyle.live.pixels import Fit, to_i420
+from vidstyle.source import SourceOptions, VideoSource
 
 SMALL = Fit(64, 48)
 
@@ -131,6 +133,37 @@ def test_a_turned_phone_video_stands_upright(clock: SimulatedClock, shared: Call
     assert same.mean() < other.mean() / 2
 
 
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path: Path, clock: SimulatedClock) -> None:
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 40, 80, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        image = np.full((80, 40, 3), 200, np.uint8)
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
+        out.mux(stream.encode(None))
+    (_, image), *_ = take(camera(clock, str(path), Fit(160, 80)), clock, 1)
+    columns = np.flatnonzero(image[40, :, 0] > 100)
+    assert (columns[0], columns[-1]) == (40, 119)
+
+
+def test_the_best_video_of_a_file_is_shown(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
+    best = camera(clock, str(shared("media/nasa_13013.mp4")))
+    best.close()
+    assert (best.info.width, best.info.height) == (480, 270)
+
+
+@pytest.mark.parametrize("name", ["hlg10-color-test.mp4", "hdr10-av1.mp4", "h264_white_frame_sar_16_9.mp4"])
+def test_a_picture_is_that_of_vidstyle_file(clock: SimulatedClock, shared: Callable[[str], Path], name: str) -> None:
+    path = shared(f"media/{name}")
+    with VideoSource(path, SourceOptions(size=64)) as source:
+        height, width = source.info.working
+        expected = next(iter(source)).image
+    fit = Fit(width + width % 2, height + height % 2, "letterbox")
+    (_, image), *_ = take(camera(clock, str(path), fit), clock, 1)
+    assert np.abs(image[:height, :width].astype(int) - expected).mean() < 1
+
+
 def test_colours_are_those_of_the_stream(tmp_path: Path, clock: SimulatedClock) -> None:
     """Full-range pictures, as webcams' JPEGs are, and limited ones; BT.601 and BT.709."""
     for name, options in {
@@ -206,6 +239,18 @@ def test_a_size_the_camera_cannot_give_is_refused(tmp_path: Path, clock: Simulat
     with pytest.raises(SourceError, match="cannot give 1920x1080, it gives 64x48: leave --camera-size out or name"):
         camera(clock, str(clip.path), size=(1920, 1080))
     camera(clock, str(clip.path), size=(64, 48)).close()
+
+
+def test_a_file_without_a_picture_is_not_read_for_ever(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
+    for name in ("invalid_userdata.mp4", "test_case_1185230.mp4", "sample_with_sdt.ts"):
+        assert take(camera(clock, str(shared(f"media/{name}")), loop=True), clock, 1) == []
+
+
+def test_a_rate_that_cannot_be_is_not_believed(clock: SimulatedClock, shared: Callable[[str], Path]) -> None:
+    """Its average reads 1000: the look would have a millisecond."""
+    opened = camera(clock, str(shared("media/sample.mkv")))
+    opened.close()
+    assert opened.info.rate == 60
 
 
 def test_a_few_broken_pictures_are_left_out_many_are_the_end(

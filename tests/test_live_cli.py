@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from media import make_clip, save_tiny
 
 from vidstyle.cli import app
 from vidstyle.cli.live import status_line, summary
-from vidstyle.errors import VidstyleError
+from vidstyle.errors import SourceError, VidstyleError
 
 SMALL = ["--camera", "lavfi:testsrc2=size=64x48:rate=30", "--output-size", "64x48", "--style", "tiny"]
 
@@ -172,6 +173,7 @@ def test_ctrl_c_in_a_terminal_gives_it_back(styled_home: Path, tmp_path: Path) -
         (["--camera", "/dev/video97"], 4, "--list"),
         (["--camera", "CLIP", "--camera-size", "9999x9999"], 4, "it gives 64x48"),
         (["--camera", "CLIP", "--camera-size", "big"], 2, "--camera-size"),
+        (["--camera", "CLIP", "--fps", "0"], 2, "--fps is 0: expected pictures a second, from 1 on"),
         (["--camera", "CLIP", "--output-size", "65x48"], 2, "even numbers"),
         (["--camera", "CLIP", "--fit", "stretch"], 2, "letterbox, crop"),
         (["--camera", "CLIP", "--strength", "2"], 2, "strength"),
@@ -180,6 +182,9 @@ def test_ctrl_c_in_a_terminal_gives_it_back(styled_home: Path, tmp_path: Path) -
         (["--camera", "CLIP", "--style", "tinny"], 7, "tiny"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.gif"], 2, ".mkv"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "missing/x.mkv"], 5, "make it first"),
+        (["--camera", "CLIP", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in this session"),
+        (["--camera", "URL", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in this session"),
+        ([*SMALL, "--microphone", "CLIP", "--no-virtual-camera", "--record", "CLIP", "--overwrite"], 2, "is read in"),
         (["--camera", "CLIP", "--no-virtual-camera", "--record", "x.mkv", "--device", "tpu"], 6, "tpu"),
         (["--camera", "CLIP", "--microphone", "default"], 2, "--record"),
         (["--camera", "CLIP", "--virtual-device", "/dev/video98"], 5, "--no-virtual-camera"),
@@ -194,12 +199,24 @@ def test_mistakes_are_one_line_and_a_code(
     clip = make_clip(tmp_path / "in.mp4", frames=3)
     monkeypatch.chdir(tmp_path)
     before = set(threading.enumerate())
-    words = ["live", "--style", "tiny", *[str(clip.path) if arg == "CLIP" else arg for arg in args]]
+    names = {"CLIP": str(clip.path), "URL": clip.path.as_uri()}
+    words = ["live", "--style", "tiny", *[names.get(arg, arg) for arg in args]]
     with pytest.raises(VidstyleError) as caught:
         app(args=words, standalone_mode=False)
     assert caught.value.exit_code == code and says in str(caught.value) and "\n" not in str(caught.value)
     assert set(threading.enumerate()) <= before, "something is left running"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.mp4"], "something is left behind"
+
+
+@pytest.mark.usefixtures("styled_home")
+def test_a_file_without_a_picture_is_an_error_and_leaves_nothing(
+    tmp_path: Path, shared: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["live", "--camera", str(shared("media/invalid_userdata.mp4")), "--style", "tiny", "--output-size", "64x48"]
+    with pytest.raises(SourceError, match="no picture of it can be decoded"):
+        app(args=[*args, "--json", "--no-virtual-camera", "--record", str(tmp_path / "x.mp4")], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["exit_code"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_list_shows_cameras_and_microphones(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from live_fakes import SimulatedClock
 from media import make_clip, picture
+from web import Site, serve
 
 from vidstyle.errors import SourceError
 from vidstyle.live import devices
@@ -24,6 +25,7 @@ from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import Wish, find_camera, find_microphone, list_cameras
 from vidstyle.live.opencv_camera import OpenCVCamera
 from vidstyle.live.pixels import Fit
+from vidstyle.remote import options_of
 
 SMALL = Fit(64, 48)
 
@@ -107,6 +109,38 @@ def test_streams_are_read_at_once_and_reopened() -> None:
     rtsp = find_camera("rtsp://camera/1", Wish())
     assert rtsp.is_device and rtsp.is_endless and rtsp.tries[0]["rtsp_transport"] == "tcp"
     assert find_camera("http://camera/video", Wish()).is_endless
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTPS", "rtsp", "srt"])
+def test_a_password_is_not_shown(scheme: str) -> None:
+    for text in (f"{scheme}://me:secret@camera/1?key=secret", f"opencv:{scheme}://me:secret@camera/1"):
+        opening = find_camera(text, Wish())
+        assert "secret" not in opening.label and "camera/1" in opening.label
+        assert "me:secret@" in opening.address and opening.is_device
+
+
+def test_addresses_are_opened_as_those_of_vidstyle_file() -> None:
+    web = find_camera("https://camera/a b", Wish())
+    assert web.address == "https://camera/a%20b"
+    whole = options_of("https", 10.0)
+    assert web.of_film(False).tries == (whole,)
+    assert {name for name in whole if name not in web.tries[0]} == {name for name in whole if "reconnect" in name}
+    (rtsp, other), udp = find_camera("rtsp://camera/1", Wish()).tries, find_camera("udp://camera:1", Wish()).tries
+    assert rtsp["protocol_whitelist"] == other["protocol_whitelist"] and "rtsp_transport" not in other
+    assert "protocol_whitelist" not in udp[0]  # what vidstyle file does not read
+
+
+def test_a_film_at_an_address_ends_as_a_file_does(tmp_path: Path, clock: SimulatedClock) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=5)
+    with serve(Site(clip.path.parent)) as site:
+        for loop in (False, True):
+            film = AVCamera(find_camera(f"{site.url}/in.mp4", Wish()), Wish(loop=loop), SMALL, clock)
+            assert (film.info.is_endless, film.info.is_device) == (loop, False)
+            shown = sum(1 for _, _ in zip(range(12), film.pictures(Flag(clock)), strict=False))
+            assert shown == (12 if loop else 5)
+            film.close()
+        with pytest.raises(SourceError, match=r"cannot open http://127.*/none\.mp4: the server has no such file"):
+            AVCamera(find_camera(f"{site.url}/none.mp4", Wish()), Wish(), SMALL, clock)
 
 
 @contextmanager

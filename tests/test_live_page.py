@@ -234,6 +234,15 @@ def test_what_cannot_be_opened_is_said(opened: Callable[..., PageOutput], option
         opened(**options)
 
 
+def test_an_ipv6_address_may_be_written_as_in_a_url(opened: Callable[..., PageOutput]) -> None:
+    try:
+        page = opened(host="[::1]")
+    except UsageError as error:  # a machine without IPv6
+        assert "cannot listen at ::1:" in str(error)
+    else:
+        assert page.is_local and page.url.startswith("http://[::1]:")
+
+
 def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if "page" in thread.name}
 

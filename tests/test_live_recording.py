@@ -13,6 +13,7 @@ from live_fakes import SimulatedClock
 from media import left_behind, make_clip, picture
 
 from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.live import microphone as microphone_module
 from vidstyle.live.clock import Clock
 from vidstyle.live.devices import find_microphone
 from vidstyle.live.microphone import RATE, Microphone
@@ -138,9 +139,47 @@ def test_a_recording_goes_on_without_its_microphone(tmp_path: Path, clock: Simul
     assert len(read(tmp_path / "out.mp4")[0]) == 30
 
 
+class Broken:
+    size = 1
+
+    def decode(self) -> None:
+        raise av.error.InvalidDataError(1, "Invalid data")
+
+
+def test_damaged_sound_costs_itself_alone(
+    tmp_path: Path, clock: SimulatedClock, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, broken = microphone_module.timed_packets, range(3, 8)  # about 85 ms each
+
+    def some(*args: Any) -> Any:
+        for number, (time, packet) in enumerate(real(*args)):
+            yield time, Broken() if number in broken else packet
+
+    monkeypatch.setattr(microphone_module, "timed_packets", some)
+    microphone = Microphone(find_microphone(str(beep(tmp_path / "beep.wav", 1.2))), clock)
+    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, microphone, say=said.append)
+    record(recorder, clock, [i / 30 for i in range(60)])
+    recorder.close()
+    assert onset(read(tmp_path / "out.mkv")[2]) == pytest.approx(1.2, abs=0.03) and said == []
+
+
+def test_sound_of_which_nothing_can_be_decoded_is_told(
+    tmp_path: Path, clock: SimulatedClock, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microphone_module, "timed_packets", lambda *_: ((0.0, Broken()) for _ in range(1000)))
+    microphone = Microphone(find_microphone(str(beep(tmp_path / "beep.wav", 1.2))), clock)
+    recorder = Recorder(tmp_path / "out.mkv", 64, 48, 30.0, clock, microphone, say=said.append)
+    record(recorder, clock, [0.0, 0.1])
+    recorder.close()
+    assert len(said) == 1 and "its sound cannot be decoded" in said[0] and len(read(tmp_path / "out.mkv")[0]) == 2
+
+
+@pytest.mark.parametrize("rate", [30.0, 400.0])  # the second is not the real one: key pictures are rare then
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-def test_what_was_recorded_before_a_kill_can_be_played(tmp_path: Path, clock: SimulatedClock, name: str) -> None:
-    recorder = Recorder(tmp_path / name, 64, 48, 30.0, clock)
+def test_what_was_recorded_before_a_kill_can_be_played(
+    tmp_path: Path, clock: SimulatedClock, name: str, rate: float
+) -> None:
+    recorder = Recorder(tmp_path / name, 64, 48, rate, clock)
     record(recorder, clock, [i / 30 for i in range(200)])
     copy = tmp_path / f"copy.{name}"
     copy.write_bytes((tmp_path / f"{name}.part").read_bytes())  # as a kill leaves it
@@ -150,6 +189,38 @@ def test_what_was_recorded_before_a_kill_can_be_played(tmp_path: Path, clock: Si
     if name == "out.mp4":  # finished, it is one whole film, which other programs read too
         with av.open(str(tmp_path / name)) as container:
             assert container.streams.video[0].frames == 200
+
+
+def test_what_a_killed_session_left_is_not_gone_over_unasked(tmp_path: Path, clock: SimulatedClock) -> None:
+    part = tmp_path / "out.mp4.part"
+    part.write_bytes(b"minutes of a call")
+    with pytest.raises(SinkError, match=r"out\.mp4\.part is what an interrupted session recorded.*or --overwrite"):
+        Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock)
+    assert part.read_bytes() == b"minutes of a call" and len(list(tmp_path.iterdir())) == 1
+    recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True)
+    record(recorder, clock, [0.0, 0.1])
+    recorder.close()
+    assert len(read(tmp_path / "out.mp4")[0]) == 2
+    part.touch()  # of a session killed before its first picture: nothing is lost with it
+    Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True).close()
+
+
+def test_a_second_session_in_one_file_is_refused(tmp_path: Path, clock: SimulatedClock) -> None:
+    recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock)
+    record(recorder, clock, [0.0, 0.1])
+    for overwrite in (False, True):
+        with pytest.raises(SinkError, match=r"another session records to .*out\.mp4: give another name"):
+            Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=overwrite)
+    recorder.close()
+    assert len(read(tmp_path / "out.mp4")[0]) == 2 and left_behind(tmp_path, "out.mp4") == []
+    Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=True).close()  # it is free again
+
+
+def test_a_folder_is_no_recording(tmp_path: Path, clock: SimulatedClock) -> None:
+    for name in ("out.mp4", "a.mkv.part"):  # the second as an interrupted run of vidstyle file leaves it
+        (tmp_path / name).mkdir()
+        with pytest.raises(SinkError, match=f"{name} is a folder: give --record another name"):
+            Recorder(tmp_path / name.removesuffix(".part"), 64, 48, 30.0, clock, overwrite=True)
 
 
 def test_without_pictures_nothing_is_left(tmp_path: Path, clock: SimulatedClock) -> None:
@@ -171,6 +242,18 @@ def test_an_output_that_cannot_be_recorded_to_is_refused(tmp_path: Path, clock: 
     record(recorder, clock, [0.0])
     recorder.close()
     assert len(read(tmp_path / "there.mp4")[0]) == 1
+
+
+@pytest.mark.parametrize("written", ["out.mp4", "out.mp4.part"])
+def test_what_is_read_meanwhile_is_not_written_to(tmp_path: Path, clock: SimulatedClock, written: str) -> None:
+    """Nor through a link: with --overwrite, the session would end what it lives on."""
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"a film")
+    (tmp_path / written).symlink_to(source)
+    for overwrite in (True, False):
+        with pytest.raises(UsageError, match=rf"{written} is read in this session: give --record another name"):
+            Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, overwrite=overwrite, sources=[source])
+    assert source.read_bytes() == b"a film" and len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to fill")

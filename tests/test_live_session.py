@@ -8,13 +8,14 @@ import sys
 import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from live_fakes import Bench, Collector, FakeCamera, FakeLook, numbered
 
-from vidstyle.errors import SinkError, SourceError
+from vidstyle.errors import Interrupted, SinkError, SourceError
 
 INTERVAL = 1 / 30
 
@@ -143,6 +144,23 @@ def test_a_file_ends_the_session_when_all_of_it_was_sent(bench: Bench) -> None:
     assert camera.is_closed and bench.said == []
 
 
+@pytest.mark.parametrize(
+    ("camera", "says"),
+    [
+        ({"length": 20, "fault": "Invalid data"}, "cannot read fake camera: Invalid data"),
+        ({"length": 0}, "cannot read fake camera: no picture of it can be decoded"),
+        ({"length": 0, "endless": True}, "no picture of it can be decoded"),  # with --loop
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_the_session(bench: Bench, camera: dict[str, Any], says: str) -> None:
+    out = Collector(bench.clock)
+    source = FakeCamera(bench.clock, device=False, **{"endless": False} | camera)
+    with pytest.raises(SourceError, match=says):
+        bench.run(100, FakeLook(bench.clock), [("out", out)], lambda: source)
+    assert [number for _, number, *_ in out.fresh] == list(range(camera["length"])), "what came before is sent"
+    assert bench.clock.now() - bench.start < 2 and source.is_closed and out.closed == 1 and bench.said == []
+
+
 def test_an_output_that_breaks_is_left_out(bench: Bench) -> None:
     broken, good = Collector(bench.clock, breaks_at=30), Collector(bench.clock)
     session = bench.run(5, FakeLook(bench.clock), [("camera", broken), ("page", good)])
@@ -181,6 +199,20 @@ def test_an_output_that_cannot_be_closed_is_told_after_the_rest_is_closed(bench:
     with pytest.raises(SinkError, match="the disk is full"):
         bench.run(1, look, [("recording", Full(bench.clock)), ("page", other)], lambda: camera)
     assert camera.is_closed and look.is_closed and other.closed == 1
+
+
+def test_an_interrupt_does_not_hide_what_could_not_be_closed(bench: Bench) -> None:
+    class Full(Collector):
+        def close(self) -> None:
+            raise SinkError("the recording could not be finished:\nit is out.mp4.part")
+
+    def interrupt() -> None:
+        raise Interrupted(130)
+
+    bench.at.append((1.0, interrupt))
+    with pytest.raises(Interrupted):
+        bench.run(100, FakeLook(bench.clock), [("recording", Full(bench.clock))])
+    assert bench.said == ["the recording could not be finished: it is out.mp4.part"]
 
 
 def test_a_camera_that_says_nothing_is_named(bench: Bench) -> None:

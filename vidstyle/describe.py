@@ -39,11 +39,11 @@ def describe(
     data = side_data(frame)
     if what := unreadable(colour, data):
         raise SourceError(f"{name}: its colours are stored as {what}, which cannot be read: convert it first")
-    stream, turn, aspect = reading.stream, orientation.of_frame(frame), _aspect(reading.stream, note)
+    stream, turn, aspect = reading.stream, orientation.of_frame(frame), aspect_of(reading.stream, note)
     width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
     if orientation.swaps_sides(turn):
         width, height, working, aspect = height, width, working[::-1], 1 / aspect
-    duration, rate = _duration(reading, options), _rate(stream)
+    duration, rate = _duration(reading, options), rate_of(stream)
     frames = _estimate(stream, duration, rate, options)
     check_picture(name, width, height, options.limit)
     check_picture(name, working[1], working[0], options.limit)
@@ -69,7 +69,8 @@ def describe(
     )
 
 
-def _aspect(stream: Any, note: Callable[[str], None]) -> Fraction:
+def aspect_of(stream: Any, note: Callable[[str], None] = lambda _: None) -> Fraction:
+    """Width of a video stream's pixels divided by their height, before it is turned."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     if 1 <= aspect * MAX_ASPECT <= MAX_ASPECT**2:
         return aspect
@@ -110,7 +111,8 @@ def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:
     return min(whole, options.end or whole) - (options.start or 0)
 
 
-def _rate(stream: Any) -> Fraction | None:
+def rate_of(stream: Any) -> Fraction | None:
+    """Pictures a second of a video stream; None where it does not say one that can be."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= MAX_RATE:
             return Fraction(rate)

@@ -1,12 +1,14 @@
-"""A folder held by one process at a time. The system frees the lock when the process ends, however it ends."""
+"""What one process at a time may write. The system frees the lock when the process ends, however it ends."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 from vidstyle.errors import SinkError, StyleError
 
@@ -42,3 +44,37 @@ def _lock(file: BinaryIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def hold(file: Path, busy: str) -> FileLock:
+    """Lock ``file``, which is made, and its folder too; once more if the run that had it removed it in between.
+
+    Raises:
+        SinkError: another process holds it, which ``busy`` tells.
+        OSError: it cannot be made.
+    """
+    lock = FileLock(file, timeout=0, thread_local=False)
+    for _ in range(10):
+        file.parent.mkdir(exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise SinkError(busy) from None
+        except FileNotFoundError:
+            continue
+        if file.exists():
+            return lock
+        lock.release()
+    raise SinkError(f"cannot lock {file}: is another program removing it?")
+
+
+def let_go(lock: FileLock) -> None:
+    """Release what `hold` gave and remove its file; a second call does nothing."""
+    if not lock.is_locked:
+        return
+    with suppress(OSError):  # first, or it might be another's; Windows removes it only when it is closed
+        Path(lock.lock_file).unlink()
+    lock.release()
+    if sys.platform == "win32":
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)

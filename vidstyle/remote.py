@@ -31,12 +31,11 @@ def open_url(url: str, name: str, timeout: float) -> Any:
     """
     scheme = urlsplit(url).scheme.lower()
     began = time.monotonic()
-    safe = "".join(map(chr, range(33, 127)))  # spaces and other alphabets are written as %xx, all else stays
     try:
         container = av.open(
-            quote(url.partition("#")[0], safe=safe),
+            address_of(url),
             metadata_errors="replace",
-            container_options=_options(scheme, timeout),
+            container_options=options_of(scheme, timeout),
             timeout=PATIENCE * timeout,
         )
     except av.error.InvalidDataError as error:
@@ -52,7 +51,13 @@ def open_url(url: str, name: str, timeout: float) -> Any:
     return container
 
 
-def _options(scheme: str, timeout: float) -> dict[str, str]:
+def address_of(url: str) -> str:
+    """As FFmpeg takes it: spaces and other alphabets are written as %xx, all else stays."""
+    return quote(url.partition("#")[0], safe="".join(map(chr, range(33, 127))))
+
+
+def options_of(scheme: str, timeout: float) -> dict[str, str]:
+    """FFmpeg's options for one of `vidstyle.inputs.SCHEMES`."""
     wait = str(int(timeout * 1_000_000))
     options = {"protocol_whitelist": _WHITELIST.get(scheme) or _WHITELIST[scheme.rstrip("s")], "rw_timeout": wait}
     if scheme.startswith("rtsp"):

@@ -14,9 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vidstyle.errors import SinkError
+from vidstyle.locking import hold
 from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.segment import Segment, complete_segments, unbroken
@@ -58,11 +57,11 @@ class WorkFolder:
         self.segments: list[Segment] = []
         self._fingerprint = json.loads(json.dumps(fingerprint))
         self._resume, self._overwrite, self._parts = resume, overwrite, parts
-        self._lock = FileLock(self.path / "lock", timeout=0)
 
     def __enter__(self) -> WorkFolder:
         try:
-            self._acquire()
+            busy = f"another run is writing {self.target}: wait for it, or choose another -o"
+            self._lock = hold(self.path / "lock", busy)
             try:
                 self._take_up()
             except BaseException:
@@ -71,21 +70,6 @@ class WorkFolder:
         except OSError as error:
             raise as_sink_error(error, self.target) from error
         return self
-
-    def _acquire(self) -> None:
-        """Lock the folder; once more if the run that had it removed it in between."""
-        for _ in range(10):
-            self.path.mkdir(exist_ok=True)
-            try:
-                self._lock.acquire()
-            except Timeout:
-                raise SinkError(f"another run is writing {self.target}: wait for it, or choose another -o") from None
-            except FileNotFoundError:
-                continue
-            if (self.path / "lock").exists():
-                return
-            self._lock.release()
-        raise SinkError(f"cannot lock {self.path}: is another program removing it?")
 
     def _take_up(self) -> None:
         found = complete_segments(self.path) if not self._overwrite else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import Interrupted, UsageError
+from vidstyle.errors import Interrupted, UsageError, VidstyleError
 
 if TYPE_CHECKING:
     from vidstyle.live.run import LiveJob, Running
@@ -22,11 +22,16 @@ Pair = tuple[int, int]
 def live(
     camera: Annotated[
         str | None,
-        typer.Option(metavar="NAME|N", help="A camera, a video file, rtsp:// or http://, test; the first if left out."),
+        typer.Option(
+            metavar="NAME|N",
+            help="A camera, a video file, rtsp:// or http://, test, lavfi:FILTERS, opencv:N; the first if left out.",
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the cameras and microphones there are, and end.")] = False,
     camera_size: Annotated[str | None, typer.Option(metavar="WxH", help="Ask the camera for this size.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Ask the camera for this rate.")] = None,
+    fps: Annotated[
+        int | None, typer.Option(metavar="N", help="Ask the camera for N pictures a second, from 1 on.")
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin a video file again at its end.")] = False,
     output_size: Annotated[str, typer.Option(metavar="WxH", help="Size of every picture that is sent.")] = "1280x720",
     fit: Annotated[str, typer.Option(help="letterbox, or crop: how a camera of another shape fits.")] = "letterbox",
@@ -144,6 +149,9 @@ def _run(job: LiveJob, snapshots: Path, json: bool) -> int:
             running.session.run(lambda: view.tick(running, keyboard.keys()), interval)
     except Interrupted as stop:
         code = stop.exit_code
+    except Exception as error:
+        code = getattr(error, "exit_code", VidstyleError.exit_code)
+        raise
     finally:
         view.end(running, code)
     return code

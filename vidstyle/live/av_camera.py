@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange
 
 from vidstyle import orientation
+from vidstyle.convert import Converter
+from vidstyle.describe import aspect_of, rate_of
 from vidstyle.errors import SourceError
-from vidstyle.frame import RANGE_FULL, Colour
+from vidstyle.frame import VideoInfo
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
-from vidstyle.live.devices import Opening, Wish
+from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
-from vidstyle.source import INTERPOLATION, SHRINK
+from vidstyle.reading import best_video
+from vidstyle.remote import reason
+from vidstyle.tags import colour_of
 
-PATIENCE = (10.0, 5.0)  # seconds that a stream may take to open, and between two packets
 FAULTS = 30  # undecodable packets in a row after which a camera counts as gone
 LATE = 1.0  # seconds that a file may be behind its own times before they are moved
 AT_ONCE = 0.001  # seconds: quicker than this only what was there already is read
@@ -34,13 +37,19 @@ class AVCamera:
     """
 
     def __init__(self, opening: Opening, wish: Wish, fit: Fit, clock: Clock) -> None:
-        self._opening, self._wish, self._fit, self._clock = opening, wish, fit, clock
+        self._wish, self._fit, self._clock = wish, fit, clock
         self._container = open_device(opening)
+        if opening.is_address and self._container.duration:
+            self._container.close()
+            opening = opening.of_film(wish.loop)
+            self._container = open_device(opening)
+        self._opening = opening
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{opening.label} has no pictures: name a camera or a video")
-            self._stream = self._container.streams.video[0]
+            self._stream = best_video(self._container, opening.label)
             self._stream.thread_type = "SLICE"  # threads by frames would each hold one back
+            self._size: tuple[int, int] | None = None
             self.info = self._describe()
             self._check_size()
         except BaseException:
@@ -49,7 +58,7 @@ class AVCamera:
 
     def _describe(self) -> CameraInfo:
         stream, opening = self._stream, self._opening
-        rate = float(stream.average_rate or stream.guessed_rate or 0) or None
+        rate = float(rate_of(stream) or 0) or None
         coding = "test source" if opening.format == "lavfi" else f"{stream.codec_context.name}"
         through = f" through {opening.format}" if opening.is_device and opening.format else ""
         endless = opening.is_endless
@@ -67,7 +76,7 @@ class AVCamera:
 
     def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:
         faults, turn, asked = 0, None, self._clock.now()
-        pace = pace_of(self._container, self._opening, self._clock, stop)
+        pace = pace_of(self._opening, self._clock, stop)
         # A picture coded by itself is due before it is decoded, as a camera's is; others are stored out of order.
         by_packet = self._stream.codec_context.codec.intra_only or self._opening.format == "lavfi"
         for time, packet in timed_packets(self._container, self._stream, self._clock, stop, pace, by_packet):
@@ -101,25 +110,21 @@ class AVCamera:
 
     def _convert(self, frame: Any, turn: int) -> np.ndarray:
         """The decoded frame in the session's size."""
-        sides = (frame.height, frame.width) if orientation.swaps_sides(turn) else (frame.width, frame.height)
-        inner = self._fit.inner(*sides)
-        width, height = inner[::-1] if orientation.swaps_sides(turn) else inner
-        full = frame.format.name.startswith("yuvj") or int(frame.color_range) == RANGE_FULL
-        # A camera that does not say means BT.601, whatever its size.
-        lines = 0 if self._opening.is_device else frame.height
-        colour = Colour(int(frame.colorspace), height=lines)
-        planes = frame.reformat(
-            width=width,
-            height=height,
-            format="gbrp",
-            interpolation=SHRINK if width * height < frame.width * frame.height else INTERPOLATION,
-            src_colorspace=colour.matrix_used,
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
-        rgb = orientation.apply(planes.reformat(format="rgb24", threads=1).to_ndarray(), turn)
-        return self._fit.place(np.ascontiguousarray(rgb))
+        if (size := (frame.width, frame.height)) != self._size:
+            self._size, self._converter = size, self._make_converter(frame, turn)
+        return self._fit.place(self._converter(frame).image)
+
+    def _make_converter(self, frame: Any, turn: int) -> Converter:
+        """As ``vidstyle file`` has it, for pictures of this one's size: square pixels, and HDR as a screen shows it."""
+        stored = frame.width, frame.height
+        square = round(frame.width * aspect_of(self._stream)), frame.height
+        if orientation.swaps_sides(turn):
+            stored, square = stored[::-1], square[::-1]
+        info = VideoInfo(*stored, self._fit.inner(*square)[::-1], self._stream.time_base, None, orientation=turn)
+        colour = colour_of(frame)
+        if self._opening.is_device:  # a camera that does not say means BT.601, whatever its size
+            colour = replace(colour, height=0)
+        return Converter(info, colour, originals=False, note=lambda _: None)
 
     def close(self) -> None:
         self._container.close()
@@ -134,7 +139,9 @@ def open_device(opening: Opening) -> Any:
     more: dict[str, Any] = {} if opening.format else {"timeout": PATIENCE}
     for number, options in enumerate(opening.tries, start=1):
         try:
-            return av.open(opening.address, format=opening.format, options=dict(options), **more)
+            return av.open(
+                opening.address, format=opening.format, options=dict(options), metadata_errors="replace", **more
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             code = getattr(error, "errno", None)
             if number == len(opening.tries) or code in _REASONS:
@@ -156,8 +163,11 @@ _REASONS[errno.EPERM] = _REASONS[errno.EACCES]
 
 
 def _refusal(opening: Opening, error: Exception, code: int | None) -> str:
-    reason = _REASONS.get(code or 0) or f"{getattr(error, 'strerror', None) or error}; see vidstyle live --list"
-    return f"cannot open {opening.label}: {reason}"
+    why = _REASONS.get(code or 0)
+    if why is None and opening.is_address:
+        why = reason(error, PATIENCE[0], opening.address)
+    why = why or f"{getattr(error, 'strerror', None) or error}; see vidstyle live --list"
+    return f"cannot open {opening.label}: {why}"
 
 
 class Pace:
@@ -178,15 +188,20 @@ class Pace:
         self._stop.wait(max(0.0, self._start + self._last - self._clock.now()))
         return self._start + self._last
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was due since it began, or began again."""
+        return self._first is not None
+
     def begin_again(self, gap: float) -> None:
         """The file's first moment is due ``gap`` seconds after its last."""
         self._start += self._last + gap
         self._last, self._first = 0.0, None
 
 
-def pace_of(container: Any, opening: Opening, clock: Clock, stop: Flag) -> Pace | None:
+def pace_of(opening: Opening, clock: Clock, stop: Flag) -> Pace | None:
     """None for what has a pace of its own: a device, or a stream without a length."""
-    if opening.is_device and not container.duration:
+    if opening.is_device:
         return None
     return Pace(clock, stop, opening.is_endless and opening.format is None)
 
@@ -214,7 +229,7 @@ def timed_packets(
                 if stop.is_set:
                     return
                 yield time, packet
-            if pace is None or not pace.loop or not gap:
+            if pace is None or not (pace.loop and pace.has_begun and gap):  # without a picture it would spin
                 return
             pace.begin_again(gap)
             container.seek(container.start_time or 0)

@@ -16,6 +16,7 @@ from vidstyle.live.statistics import Meter
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0  # seconds between two tries to open a camera again
 SILENCE = 3.0  # seconds without a picture before it is said
+NOTHING = "no picture of it can be decoded (damaged, encrypted or cut short)"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Camera(Protocol):
 class Capture:
     """Puts a camera's newest picture into ``captured``; opens the camera now, and again when it went away.
 
+    A file is not waited for: it ends, and ``failure`` says why where that is before its end.
+
     Args:
         open_camera: called once here and once a try after a loss.
         say: shows a line to the person.
@@ -71,6 +74,7 @@ class Capture:
         self.captured: Mailbox[LiveFrame] = Mailbox(clock)
         self.meter = Meter()
         self.is_waiting = self.has_ended = False
+        self.failure: SourceError | None = None
         self._open, self._clock, self._say = open_camera, clock, say
         self._stop = Flag(clock)
         self._thread = clock.thread(self._run, "capture")
@@ -101,7 +105,8 @@ class Capture:
             if self._stop.is_set:
                 break
             self._close()
-            if not reason:
+            if self._is_over:
+                self.failure = SourceError(f"cannot read {self.info.label}: {reason}") if reason else None
                 self.has_ended = True
                 break
             self._say(f"the {self.info.label} is gone ({reason}): waiting for it, the last picture is shown")
@@ -123,7 +128,14 @@ class Capture:
             return str(error)
         except Exception as error:  # foreign code reads the device; whatever it raises, the camera may come back
             return f"{type(error).__name__}: {error}"
+        if not self.info.is_device and not self.meter.count:
+            return NOTHING
         return "it ended" if self.info.is_endless else ""
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether opening it again would be of no use: it is a file, at its end or without any picture."""
+        return not self.info.is_endless or not (self.info.is_device or self.meter.count)
 
     def _reopen(self) -> None:
         wait = FIRST_WAIT

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
 
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.inputs import SCHEMES, URL, Input, parse_input
+from vidstyle.remote import address_of, options_of
 
 #: FFmpeg's input for cameras and for microphones, by system; what is not in this PyAV goes through OpenCV
 CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 MICROPHONES = {"linux": "alsa", "darwin": "avfoundation", "win32": "dshow"}
 TEST, LAVFI, OPENCV = "test", "lavfi:", "opencv:"
+QUICK = {"fflags": "nobuffer", "flags": "low_delay"}  # what was read at opening is dropped, for the present
+PATIENCE = (10.0, 5.0)  # seconds that a stream may take to open, and between two packets
 NO_CAMERA = "no camera found: connect one, or try vidstyle live --camera test"
 _SYSFS = Path("/sys/class/video4linux")
 
@@ -34,11 +38,18 @@ class Device:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720."""
+    """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720.
+
+    ``rate``: pictures a second, from 1 on.
+    """
 
     size: tuple[int, int] | None = None
     rate: int | None = None
     loop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.rate < 1:
+            raise UsageError(f"--fps is {self.rate}: expected pictures a second, from 1 on")
 
     @property
     def shape(self) -> str:
@@ -64,6 +75,16 @@ class Opening:
     tries: tuple[dict[str, str], ...] = ({},)
     is_device: bool = False
     is_endless: bool = True
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it comes over the network."""
+        return self.is_device and self.format is None
+
+    def of_film(self, loop: bool) -> Opening:
+        """Of what turned out to have a length, and so is no device."""
+        tries = _stream_options(_scheme_of(self.address), is_film=True)
+        return replace(self, tries=tries, is_device=False, is_endless=loop)
 
 
 def list_cameras() -> list[Device]:
@@ -102,7 +123,8 @@ def _read(path: Path) -> str:
 
 
 def find_camera(text: str | None, wish: Wish) -> Opening:
-    """How to open what ``--camera`` names: a number, a part of a name, a device, a file, an address, ``test``.
+    """How to open what ``--camera`` names: a number, a part of a name, a device, a file, an address, ``test``,
+    ``lavfi:`` with a graph of FFmpeg's filters, ``opencv:`` with what OpenCV opens.
 
     Raises:
         SourceError: there is none, or none or several of that name; the message lists what there is.
@@ -112,18 +134,41 @@ def find_camera(text: str | None, wish: Wish) -> Opening:
     if text is not None and text.startswith(LAVFI):
         return Opening(text, text.removeprefix(LAVFI), "lavfi")
     if text is not None and text.startswith(OPENCV):
-        return Opening(f"camera {text}", text.removeprefix(OPENCV), "opencv", is_device=True)
-    if text is not None and re.match(r"[a-z][a-z0-9+]+://", text):
-        return Opening(text, text, None, _stream_options(text), is_device=True)
-    if text is not None and Path(text).is_file():
-        return Opening(text, f"file:{text}", is_endless=wish.loop)
+        address = text.removeprefix(OPENCV)
+        return Opening(f"camera {OPENCV}{_shown(address)}", address, "opencv", is_device=True)
+    if text is not None and (scheme := _scheme_of(text)) not in ("", "file"):
+        return Opening(_shown(text), address_of(text), None, _stream_options(scheme), is_device=True)
+    if (file := file_named(text)) is not None:
+        return Opening(str(file), f"file:{file}", is_endless=wish.loop)
     return _device(text, wish)
 
 
-def _stream_options(address: str) -> tuple[dict[str, str], ...]:
-    quick = {"fflags": "nobuffer", "flags": "low_delay"}
+def file_named(text: str | None) -> Path | None:
+    """The file that ``--camera`` or ``--microphone`` names, also through OpenCV; None where it is none."""
+    text = (text or "").removeprefix(OPENCV)
+    path = parse_input(text).path if _scheme_of(text) == "file" else Path(text)
+    return path if path is not None and path.is_file() else None
+
+
+def _scheme_of(text: str) -> str:
+    match = re.match(r"([a-z][a-z0-9+]+)://", text.lower())
+    return match[1] if match else ""
+
+
+def _shown(text: str) -> str:
+    """An address without its password and query, which the terminal and the page would show to all; else ``text``."""
+    return Input(URL, text).name if _scheme_of(text) else text
+
+
+def _stream_options(scheme: str, is_film: bool = False) -> tuple[dict[str, str], ...]:
+    options = options_of(scheme, PATIENCE[0]) if scheme in SCHEMES else {}
+    if not is_film:
+        # FFmpeg would take a stream's end for a broken connection; and a film would lose its first pictures.
+        options = {name: value for name, value in options.items() if not name.startswith("reconnect")} | QUICK
+    if not scheme.startswith("rtsp"):
+        return (options,)
     # UDP loses packets on the way: a torn picture for every one.
-    return (quick | {"rtsp_transport": "tcp"}, quick) if address.startswith("rtsp") else (quick,)
+    return options, {name: value for name, value in options.items() if name != "rtsp_transport"}
 
 
 def _device(text: str | None, wish: Wish) -> Opening:
@@ -182,8 +227,8 @@ def find_microphone(text: str) -> Opening:
     """
     if text.startswith(LAVFI):
         return Opening(text, text.removeprefix(LAVFI), "lavfi")
-    if Path(text).is_file():
-        return Opening(text, f"file:{text}")
+    if (file := file_named(text)) is not None:
+        return Opening(str(file), f"file:{file}")
     input_format = MICROPHONES.get(sys.platform)
     if input_format is None or input_format not in _formats():
         raise SourceError("this build of PyAV reads no microphones: record without --microphone")

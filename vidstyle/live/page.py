@@ -54,6 +54,7 @@ class PageOutput:
         self, controls: Controls, host: str = "127.0.0.1", port: int | None = None, quality: int = QUALITY
     ) -> None:
         opencv()
+        host = host.strip("[]")  # as an address has IPv6
         self.token = secrets.token_urlsafe(24)
         self.is_local = _is_local(host)
         own = () if self.is_local else (socket.gethostname().lower(),)

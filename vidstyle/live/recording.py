@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from filelock import FileLock
 
 from vidstyle.codecs import EncoderOptions, choose_encoder
-from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import MATRIX_601, RANGE_LIMITED, VideoInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.microphone import RATE, Microphone
 from vidstyle.live.pixels import to_i420
+from vidstyle.locking import hold, let_go
+from vidstyle.workfolder import work_path
 
 TIME_BASE = Fraction(1, 90_000)
 TOLERANCE = RATE // 20  # samples: 50 ms of drift before silence is put in or sound left out
 PATIENCE = 0.5  # seconds that the microphone gets to end
-#: of a killed recording all but the last two seconds can be played; a finished one is an MP4 as any other
-SAFE = {"movflags": "hybrid_fragmented+frag_keyframe", "flush_packets": "1"}
+#: of a killed recording all but the last two seconds can be played, at any rate; a finished one is an ordinary MP4
+SAFE = {"movflags": "hybrid_fragmented+frag_keyframe", "frag_duration": "2000000", "flush_packets": "1"}
 #: extension -> (FFmpeg's muxer, its options)
 MUXERS = {
     ".mp4": ("mp4", SAFE),
@@ -41,10 +44,12 @@ class Recorder:
     Args:
         microphone: read from the first picture on, on a thread of its own; closed with this.
         say: shows a line to the person.
+        sources: files that are read meanwhile.
 
     Raises:
-        UsageError: an extension that is none of `MUXERS`.
-        SinkError: the file exists, or cannot be written.
+        UsageError: an extension that is none of `MUXERS`, or the file is one of ``sources``, also through links.
+        SinkError: the file exists, or that of an interrupted session; another session writes it; or it cannot be
+            written.
     """
 
     def __init__(
@@ -57,10 +62,11 @@ class Recorder:
         microphone: Microphone | None = None,
         overwrite: bool = False,
         say: Callable[[str], None] = lambda _: None,
+        sources: Sequence[Path] = (),
     ) -> None:
-        _check(path, overwrite)
         self.path, self.frames = path, 0
-        self._part = path.with_name(path.name + ".part")
+        self._part = work_path(path)
+        _check(path, self._part, sources)
         self._clock, self._microphone, self._say = clock, microphone, say
         self._start: float | None = None  # seconds of the clock at the first picture
         self._last = -1
@@ -68,14 +74,23 @@ class Recorder:
         self._stop = Flag(clock)
         self._lock = threading.Lock()
         self._thread = clock.thread(self._listen, "microphone")
-        muxer, options = MUXERS[path.suffix.lower()]
+        self._own = _alone(path, self._part)
+        try:
+            _check_free(path, self._part, overwrite)
+            self._open(width, height, rate)
+        except BaseException:
+            let_go(self._own)
+            raise
+
+    def _open(self, width: int, height: int, rate: float) -> None:
+        muxer, options = MUXERS[self.path.suffix.lower()]
         try:
             self._part.touch()  # the header is written with the first picture: closing MP4 without any would crash
             self._container: Any = av.open(f"file:{self._part}", "w", format=muxer, options=dict(options))
             self._video = self._add_video(width, height, Fraction(rate).limit_denominator(1001))
-            self._sound = self._add_sound() if microphone else None
+            self._sound = self._add_sound() if self._microphone else None
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            raise SinkError(f"cannot record to {path}: {getattr(error, 'strerror', None) or error}") from error
+            raise _refusal(self.path, error) from error
 
     def _add_video(self, width: int, height: int, rate: Fraction) -> Any:
         info = VideoInfo(width, height, (height, width), TIME_BASE, rate)
@@ -116,7 +131,7 @@ class Recorder:
             with self._lock:
                 self._container.mux(stream.encode(frame))
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            raise SinkError(f"cannot record to {self.path}: {getattr(error, 'strerror', None) or error}") from error
+            raise _refusal(self.path, error) from error
 
     def _listen(self) -> None:
         assert self._microphone is not None
@@ -125,8 +140,8 @@ class Recorder:
                 if self._stop.is_set:
                     return
                 self._hear(time, samples)
-        except (SourceError, SinkError) as error:
-            self._say(f"the recording goes on without {self._microphone.label}: {error}")
+        except Exception as error:  # of a driver or a library, whatever it raises: the pictures go on
+            self._say(f"the recording goes on without {self._microphone.label}: {' '.join(str(error).split())}")
 
     def _hear(self, time: float, samples: np.ndarray) -> None:
         """Encode sound whose first sample was captured at ``time``, at its place beside the pictures."""
@@ -169,6 +184,8 @@ class Recorder:
             raise SinkError(
                 f"the recording could not be finished ({reason}): what there is of it is {self._part}"
             ) from error
+        finally:
+            let_go(self._own)
 
     def _put_in_place(self) -> None:
         if not self.frames:
@@ -179,10 +196,35 @@ class Recorder:
         self._part.replace(self.path)
 
 
-def _check(path: Path, overwrite: bool) -> None:
+def _refusal(path: Path, error: Exception) -> SinkError:
+    return SinkError(f"cannot record to {path}: {getattr(error, 'strerror', None) or error}")
+
+
+def _check(path: Path, part: Path, sources: Sequence[Path]) -> None:
     if path.suffix.lower() not in MUXERS:
         raise UsageError(f"cannot record to {path.name!r}: use one of the extensions {' '.join(MUXERS)}")
     if not path.parent.is_dir():
         raise SinkError(f"no folder {path.parent} to record {path.name} to: make it first")
+    for written in (path, part):
+        if written.exists() and any(written.samefile(source) for source in sources):
+            raise UsageError(f"{written} is read in this session: give --record another name")
+
+
+def _alone(path: Path, part: Path) -> FileLock:
+    """Held as long as ``part`` is written: of two sessions in one file nothing could be played."""
+    try:
+        return hold(part.with_name(f"{part.name}.lock"), f"another session records to {path}: give another name")
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def _check_free(path: Path, part: Path, overwrite: bool) -> None:
+    """Refuse to go over a file that is there, or what a killed session has left."""
+    for written in (path, part):
+        if written.is_dir():  # as the work of a run of vidstyle file is
+            raise SinkError(f"{written} is a folder: give --record another name")
     if path.exists() and not overwrite:
         raise SinkError(f"{path} exists: give another name, or --overwrite")
+    if part.exists() and part.stat().st_size and not overwrite:
+        what = f"{part} is what an interrupted session recorded, and can be played"
+        raise SinkError(f"{what}: rename or delete it, or --overwrite")

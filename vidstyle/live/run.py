@@ -17,7 +17,7 @@ from vidstyle.live.av_camera import AVCamera
 from vidstyle.live.camera import Camera, Capture
 from vidstyle.live.clock import Clock
 from vidstyle.live.controls import Controls
-from vidstyle.live.devices import Opening, Wish, find_camera, find_microphone
+from vidstyle.live.devices import Opening, Wish, file_named, find_camera, find_microphone
 from vidstyle.live.keepup import KeepUp
 from vidstyle.live.looks import Looks
 from vidstyle.live.opencv_camera import OpenCVCamera
@@ -187,7 +187,8 @@ def _recorder(job: LiveJob, rate: float, clock: Clock, say: Callable[[str], None
     microphone = Microphone(find_microphone(job.microphone), clock) if job.microphone else None
     try:
         size = job.fit.width, job.fit.height
-        return Recorder(job.record, *size, rate, clock, microphone, job.overwrite, say)
+        sources = [file for text in (job.camera, job.microphone) if (file := file_named(text)) is not None]
+        return Recorder(job.record, *size, rate, clock, microphone, job.overwrite, say, sources)
     except BaseException:
         if microphone is not None:
             microphone.close()

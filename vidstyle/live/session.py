@@ -70,12 +70,15 @@ class Session:
 
         Raises:
             SinkError: every output failed.
+            SourceError: a file cannot be read to its end.
         """
         while not self.has_ended:
             tick()
             self._look_after()
             with self._changed:
                 self._clock.wait_for(self._changed, lambda: self.has_ended, interval)
+        if self.capture.failure is not None:
+            raise self.capture.failure
 
     def __enter__(self) -> Session:
         """Start every thread."""
@@ -87,10 +90,13 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        """Stop everything; an output that could not be closed well raises, unless there is another error."""
+        """Stop everything; an output that could not be closed well raises, or is told where something else ends it."""
         self.stop()
-        if kind is None and (error := self._crash or self._error) is not None:
+        if (error := self._crash or self._error) is None:
+            return
+        if kind is None:
             raise error
+        self._say(" ".join(str(error).split()))
 
     @property
     def has_ended(self) -> bool:

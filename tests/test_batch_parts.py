@@ -12,6 +12,7 @@ from media import save_tiny
 from vidstyle.batch.devices import divided
 from vidstyle.batch.inputs import Found, Item
 from vidstyle.batch.messages import Ended, Step
+from vidstyle.batch.names import Names
 from vidstyle.batch.reports import reported
 from vidstyle.batch.run import Event
 from vidstyle.batch.totals import Totals
@@ -53,6 +54,29 @@ def test_a_look_is_not_due_before_its_time() -> None:
     for _ in range(5):
         arrivals.complete()
     assert len(looks) == 1
+
+
+# --- names
+
+
+def test_no_two_videos_get_one_name(tmp_path: Path) -> None:
+    names, mov, mkv, other = Names(watching=False), item("a.mov"), item("a.mkv"), item("b.mkv")
+    assert [names.claim(each.target, each) for each in (mov, other)] == [None, None]
+    names.open(mov)
+    assert names.is_open(mkv) and not names.is_open(other)  # it may come out as a.mkv
+    names.opened(mov, "a.mkv")
+    assert not names.is_open(mkv)
+    assert names.claim(mkv.target, mkv) == mov and names.claim(mov.target, mov) is None
+    assert (names.taken(mkv), names.taken(mov)) == ({"a.mkv": "in/a.mov", "a.mov": "in/a.mov"}, {})
+
+
+@pytest.mark.parametrize("watching", [True, False])
+def test_the_name_of_a_video_that_is_gone_is_free_while_watching(tmp_path: Path, watching: bool) -> None:
+    names, gone, new = Names(watching), Item(tmp_path / "a", Path("out/x")), Item(tmp_path / "b", Path("out/x"))
+    gone.source.touch()
+    assert names.claim(gone.target, gone) is None and names.claim(new.target, new) == gone
+    gone.source.unlink()
+    assert names.claim(new.target, new) == (None if watching else gone)
 
 
 # --- totals

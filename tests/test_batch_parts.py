@@ -59,7 +59,7 @@ def test_a_look_is_not_due_before_its_time() -> None:
 # --- names
 
 
-def test_no_two_videos_get_one_name(tmp_path: Path) -> None:
+def test_no_two_videos_get_one_name() -> None:
     names, mov, mkv, other = Names(watching=False), item("a.mov"), item("a.mkv"), item("b.mkv")
     assert [names.claim(each.target, each) for each in (mov, other)] == [None, None]
     names.open(mov)

@@ -29,7 +29,7 @@ from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
-from vidstyle.workfolder import work_path
+from vidstyle.workfolder import LOCK, MARK, work_path
 
 STEP_SECONDS = 0.5  # between two reports of progress
 LOST = 6  # exit code of a worker whose device was lost
@@ -215,7 +215,7 @@ def _check_free(output: Path, task: Task) -> None:
 
 def _await_predecessor(target: Path) -> None:
     """Let the worker of a batch that was killed come to its end: it stops at its next frame."""
-    lock = work_path(target) / "lock"
+    lock = work_path(target) / LOCK
     if lock.exists():
         with suppress(Timeout, OSError), FileLock(lock, timeout=GRACE):
             pass
@@ -224,7 +224,7 @@ def _await_predecessor(target: Path) -> None:
 def can_go_on(job: FileJob, output: Path) -> bool:
     """Whether what an interrupted run left of this output was made in the same way; else it is thrown away."""
     try:
-        before = json.loads((work_path(output) / "job.json").read_bytes())
+        before = json.loads((work_path(output) / MARK).read_bytes())
     except (OSError, ValueError):
         return False
     return bool(before == json.loads(json.dumps(job.fingerprint())))

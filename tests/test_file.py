@@ -46,6 +46,23 @@ def test_everything_is_kept_and_the_pictures_are_styled(job: FileJob, tmp_path: 
     assert left_behind(tmp_path, "in.mp4", "in.tiny.mp4") == []
 
 
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".ts", ".webm"])
+def test_two_runs_are_equal_to_the_byte(job: FileJob, tmp_path: Path, extension: str) -> None:
+    outputs = [tmp_path / f"{name}{extension}" for name in ("one", "two")]
+    for output in outputs:
+        stylize_file(replace(job, output=output))
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".mkv"])
+def test_the_frame_rate_is_the_sources_and_not_the_clocks(job: FileJob, tmp_path: Path, extension: str) -> None:
+    pts = [1001 * index for index in range(48)]
+    clip = make_clip(tmp_path / "ntsc.mp4", pts=pts, time_base=Fraction(1, 24000), audio=0)
+    stylize_file(replace(job, source=clip.path, output=tmp_path / f"out{extension}"))
+    with av.open(str(tmp_path / f"out{extension}")) as container:
+        assert container.streams.video[0].average_rate == pytest.approx(24000 / 1001, rel=0.02)
+
+
 def test_an_identity_style_gives_the_source_back(home: Path, tmp_path: Path) -> None:
     """The path itself (decode, convert, convert, encode) must not change colours."""
     clip = make_clip(tmp_path / "in.mp4", frames=6, size=(128, 96))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -88,6 +89,7 @@ class Encoder:
         Raises:
             UsageError: one of them refuses its settings.
         """
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes 25 lines to the terminal by itself: errors alone
         try:
             with kept_priority():
                 self._container.start_encoding()

@@ -60,6 +60,18 @@ def test_odd_sizes_have_no_shared_colours() -> None:
         choose(".mp4", odd, pix_fmt="yuv420p")
 
 
+def test_odd_sizes_share_colours_where_the_codec_can() -> None:
+    odd = replace(INFO, width=63, height=47)
+    for extension, codec in ((".webm", None), (".mkv", "vp9"), (".mp4", "av1")):
+        choice = choose(extension, odd, codec=codec)
+        assert (choice.pix_fmt, choice.notes) == ("yuv420p", ())
+        assert choose(extension, odd, codec=codec, pix_fmt="yuv420p").pix_fmt == "yuv420p"
+    for codec in ("h264", "hevc"):
+        (note,) = choose(".mkv", odd, codec=codec).notes
+        assert note.startswith("written as yuv444p") and "63x47 is odd" in note and "--codec vp9" in note
+        assert choose(".mkv", odd, codec=codec, pix_fmt="yuv444p").notes == ()
+
+
 # --- what a person asks for
 
 

@@ -13,7 +13,7 @@ import av
 from vidstyle.containers import CONTAINERS, can_hold, container_format, default_output
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
-from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions
+from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions, unusual
 
 __all__ = ["EncoderChoice", "EncoderOptions", "can_hold", "choose_encoder", "container_format", "default_output"]
 
@@ -71,6 +71,7 @@ class EncoderChoice:
         alpha: the pixel format holds the source's transparency.
         tag: the codec's name inside the container, "" for the usual one.
         reductions: what of the source's pictures is lost by it, for the report.
+        notes: what else there is to say of it.
     """
 
     encoder: str
@@ -79,6 +80,7 @@ class EncoderChoice:
     alpha: bool = False
     tag: str = ""
     reductions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> EncoderChoice:
@@ -100,7 +102,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
     less = tuple(reductions(info, pix_fmt, alpha, muxer))
-    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less)
+    notes = () if wanted.pix_fmt else tuple(unusual(codec, info, pix_fmt))
+    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less, notes)
     _check_device(codec, choice, info)
     return choice
 

@@ -65,6 +65,7 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
     canvas = doubled(source.info) if options.compare else source.info
     choice = choose_encoder(name, canvas, options.encoder)
     report.reductions += choice.reductions
+    report.notes += choice.notes
     if canvas.aspect != 1 and _loses_aspect(name, choice.encoder):
         report.reductions.append(f"pixels {canvas.aspect} times as wide as high are shown as square: use .mp4 or h264")
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"

@@ -102,6 +102,12 @@ def test_lists_of_options_are_added_to_ours() -> None:
         (".mov", {"codec": "av1"}, ".mov cannot hold av1 video: use .mkv"),
         (".mp4", {"extra": (("no-such", "1"),)}, "no option 'no-such'"),
         (".mkv", {"codec": "ffv1", "crf": 18}, "the encoder ffv1 has no option 'crf'"),
+        (".mp4", {"crf": -5}, "--crf is -5: libx264 takes 0 to 51"),
+        (".mp4", {"crf": 999}, "--crf is 999: libx264 takes 0 to 51"),
+        (".mp4", {"crf": float("nan")}, "--crf is nan: libx264 takes 0 to 51"),
+        (".webm", {"crf": 64}, "--crf is 64: libvpx-vp9 takes 0 to 63"),
+        (".mkv", {"codec": "av1", "preset": "slow"}, "--preset is 'slow': libsvtav1 takes -2 to 13"),
+        (".mp4", {"preset": "slowly"}, "--preset is 'slowly': libx264 takes ultrafast, .*, placebo"),
     ],
 )
 def test_what_cannot_be(extension: str, wanted: dict, says: str) -> None:

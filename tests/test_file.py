@@ -234,6 +234,8 @@ def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error
         (EncoderOptions("aac"), "audio encoder"),
         (EncoderOptions(extra=(("no-such", "1"),)), "no option 'no-such'"),
         (EncoderOptions(preset="warp9"), "preset"),
+        (EncoderOptions("mjpeg"), r"mjpeg refuses these settings: yuv420p 64x48: [^{}]*Non full-range YUV[^{}]*$"),
+        (EncoderOptions("mpeg2video"), r"mpeg2video refuses [^{}]*does not support [^{}]*fps$"),
     ],
 )
 def test_wrong_encoder_options(job: FileJob, tmp_path: Path, encoder: EncoderOptions, says: str) -> None:
@@ -249,14 +251,14 @@ def test_every_named_encoder_works(job: FileJob, tmp_path: Path, codec: str) -> 
     assert report.frames_out == 20 and report.pts_equal
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk to fill: mounts a small tmpfs as root")
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
 def test_svt_av1_is_silent(job: FileJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     writing = SinkOptions(EncoderOptions(codec="av1"))
     stylize_file(replace(job, output=tmp_path / "out.mkv", writing=writing))
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk to fill: mounts a small tmpfs as root")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk(job: FileJob, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,8 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "26", "preset": "9"},
     "libvpx-vp9": {"crf": "26", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
+_MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
+_PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
 #: options that are lists of their own: what a user gives is added to ours
 _LISTS = ("x265-params", "svtav1-params", "x264-params")
 #: encoders on a device, by the end of their name: (what they need, their quality option, its default)
@@ -151,13 +154,36 @@ def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, s
     if device and quality:
         options[quality] = device[2]
     if wanted.crf is not None:
-        options[quality or "crf"] = f"{wanted.crf:g}"
+        options[quality or "crf"] = _crf(codec, quality, wanted.crf)
     if wanted.preset is not None:
-        options["preset"] = wanted.preset
+        options["preset"] = _preset(codec, wanted.preset)
     for name, value in (*_hdr_options(codec.name, info), *wanted.extra):
         options[name] = f"{options[name]}:{value}" if name in _LISTS and options.get(name) else value
     _check_options(codec, options)
     return options
+
+
+def _option(codec: Any, name: str) -> Any:
+    """What the encoder says of an option; None where it has none of that name."""
+    supported = av.CodecContext.create(codec, "w").supported_options
+    return next((option for option in (*supported.private, *supported.generic) if option.name == name), None)
+
+
+def _crf(codec: Any, quality: str, wanted: float) -> str:
+    option = _option(codec, quality)
+    most = _MOST_CRF.get(codec.name, option.max if option is not None else math.inf)
+    if not 0 <= wanted <= most:
+        raise UsageError(f"--crf is {wanted:g}: {codec.name} takes 0 to {most:g}; lower is better and larger")
+    return f"{wanted:g}"
+
+
+def _preset(codec: Any, wanted: str) -> str:
+    if codec.name in _MOST_CRF and wanted not in _PRESETS.split(", "):
+        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {_PRESETS}")
+    option = _option(codec, "preset")
+    if codec.name == "libsvtav1" and wanted not in map(str, range(int(option.min), int(option.max) + 1)):
+        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {option.min:g} to {option.max:g}")
+    return wanted
 
 
 def _hdr_options(encoder: str, info: VideoInfo) -> Iterator[tuple[str, str]]:

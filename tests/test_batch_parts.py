@@ -194,6 +194,13 @@ def test_failures_are_listed_by_reason() -> None:
     assert how_far(totals) == "1 done, 21 failed, 1 left"
 
 
+def test_a_failure_that_begins_with_the_videos_name_is_a_sentence_without_it() -> None:
+    totals = Totals(found=1)
+    totals.end(item("a.mkv"), Ended("failed", "in/a.mkv: no pictures: is it complete?", 4))
+    lines = list(summary(totals, 0, Path("out/journal")))
+    assert lines[1:3] == ["  failed: no pictures: is it complete?", "    in/a.mkv"]
+
+
 def test_a_long_name_keeps_its_end() -> None:
     assert _tail("in/holiday/beach.mp4", 15) == "...ay/beach.mp4"
     assert _tail("短い", 12) == "短い"
@@ -241,6 +248,16 @@ def test_the_report_is_whole_also_after_an_interruption(tmp_path: Path) -> None:
     assert found["totals"]["found"] == 3
 
 
+def test_the_reports_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    with reported(Silent(), path):
+        pass
+    assert json.loads(path.read_text())["files"] == []
+
+
 def test_a_report_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "no").touch()
     with pytest.raises(SinkError, match="cannot write"), reported(Silent(), tmp_path / "no" / "report.json"):
+        pytest.fail("it was not told")
+    with pytest.raises(SinkError, match="is a folder"), reported(Silent(), tmp_path):
         pytest.fail("it was not told")

@@ -148,7 +148,7 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in", "--jobs", "0"], 2, "--jobs"),
         (["in", "--dry-run", "--watch"], 2, "--watch"),
         (["in", "clash"], 2, "would both become out/a.tiny.mp4"),
-        (["in", "--report", "no/report.json"], 5, "cannot write no/report.json"),
+        (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
         (["in", "-o", "in/a.mp4"], 5, "in/a.mp4 is a file"),
         ([], 2, "IN"),
     ],

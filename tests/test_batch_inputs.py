@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidstyle.batch.inputs import Found, find
+from vidstyle.batch.journal import LOCK, NAME, Journal
 from vidstyle.errors import SourceError, UsageError
 
 
@@ -98,6 +99,27 @@ def test_results_beside_their_sources_are_no_sources() -> None:
     expected = [("in/a.mp4", "in/a.tiny.mp4")]
     assert pairs(search("in", folder="in", ours=("in/old.tiny.mp4",))) == expected
     assert pairs(search("in/*.mp4", folder="in/.", ours=("in/old.tiny.mp4",))) == [("in/a.mp4", "in/a.tiny.mp4")]
+
+
+def test_a_batchs_own_files_are_not_counted() -> None:
+    put("in/a.mp4", "in/notes.txt", f"in/{NAME}", f"in/{LOCK}")
+    assert search("in", folder="in").passed_over == 1
+
+
+def test_results_of_another_batch_are_no_sources_where_theirs_are() -> None:
+    put("in/sub/a.mp4", "in/sub/a.tiny.mkv", "in/sub/mine.tiny.mp4")
+    marks = {"fingerprint": {}, "stamp": None, "before": None}
+    with Journal(Path("in")) as journal:
+        for name, file in (("a", "a.tiny.mkv"), ("mine", "mine.tiny.mp4")):
+            target, source = Path(f"in/sub/{name}.tiny.mp4"), Path(f"in/sub/{name}.mp4")
+            journal.write("started", target, source, file=file, **marks)
+            if name == "a":  # the other one is not the batch's
+                journal.write("done", target, source, fingerprint={}, size=1)
+    names = ["in/sub/a.mp4", "in/sub/mine.tiny.mp4"]
+    for inputs in ("in", "in/**/*.m*"):
+        assert [source for source, _ in pairs(search(inputs))] == names
+    Path("in/sub/a.mp4").rename("elsewhere.mp4")  # the results alone may be styled once more
+    assert [source for source, _ in pairs(search("in"))] == ["in/sub/a.tiny.mkv", names[1]]
 
 
 def test_two_videos_that_would_become_one_are_refused_in_one_line() -> None:

@@ -230,3 +230,16 @@ def test_what_another_batch_wrote_meanwhile_is_read(world: World) -> None:
 def test_a_folder_that_cannot_be(world: World) -> None:
     with pytest.raises(SinkError, match=r"cannot use .*Not a directory"), Journal(world.item.source / "out"):
         pass
+
+
+def test_a_name_that_the_disk_cannot_hold_is_told(world: World) -> None:
+    decision = world.decide(item=replace(world.item, target=world.folder / f"{'x' * 255}.mp4"))
+    assert (decision.action, decision.code) == ("fail", SinkError.exit_code)
+    assert "too long for this disk" in decision.why and "rename the source" in decision.why
+
+
+def test_the_file_that_is_in_the_way_is_named(world: World) -> None:
+    world.file = "a.tiny.mkv"
+    world.write("done", made=b"result")
+    (world.folder / world.file).write_bytes(b"edited since")
+    assert "a.tiny.mkv exists and was changed since a batch made it" in world.decide().why

@@ -12,6 +12,7 @@ from media import save_tiny
 from vidstyle.batch.devices import divided
 from vidstyle.batch.inputs import Found, Item
 from vidstyle.batch.messages import Ended, Step
+from vidstyle.batch.names import Names
 from vidstyle.batch.reports import reported
 from vidstyle.batch.run import Event
 from vidstyle.batch.totals import Totals
@@ -53,6 +54,29 @@ def test_a_look_is_not_due_before_its_time() -> None:
     for _ in range(5):
         arrivals.complete()
     assert len(looks) == 1
+
+
+# --- names
+
+
+def test_no_two_videos_get_one_name() -> None:
+    names, mov, mkv, other = Names(watching=False), item("a.mov"), item("a.mkv"), item("b.mkv")
+    assert [names.claim(each.target, each) for each in (mov, other)] == [None, None]
+    names.open(mov)
+    assert names.is_open(mkv) and not names.is_open(other)  # it may come out as a.mkv
+    names.opened(mov, "a.mkv")
+    assert not names.is_open(mkv)
+    assert names.claim(mkv.target, mkv) == mov and names.claim(mov.target, mov) is None
+    assert (names.taken(mkv), names.taken(mov)) == ({"a.mkv": "in/a.mov", "a.mov": "in/a.mov"}, {})
+
+
+@pytest.mark.parametrize("watching", [True, False])
+def test_the_name_of_a_video_that_is_gone_is_free_while_watching(tmp_path: Path, watching: bool) -> None:
+    names, gone, new = Names(watching), Item(tmp_path / "a", Path("out/x")), Item(tmp_path / "b", Path("out/x"))
+    gone.source.touch()
+    assert names.claim(gone.target, gone) is None and names.claim(new.target, new) == gone
+    gone.source.unlink()
+    assert names.claim(new.target, new) == (None if watching else gone)
 
 
 # --- totals
@@ -170,6 +194,13 @@ def test_failures_are_listed_by_reason() -> None:
     assert how_far(totals) == "1 done, 21 failed, 1 left"
 
 
+def test_a_failure_that_begins_with_the_videos_name_is_a_sentence_without_it() -> None:
+    totals = Totals(found=1)
+    totals.end(item("a.mkv"), Ended("failed", "in/a.mkv: no pictures: is it complete?", 4))
+    lines = list(summary(totals, 0, Path("out/journal")))
+    assert lines[1:3] == ["  failed: no pictures: is it complete?", "    in/a.mkv"]
+
+
 def test_a_long_name_keeps_its_end() -> None:
     assert _tail("in/holiday/beach.mp4", 15) == "...ay/beach.mp4"
     assert _tail("短い", 12) == "短い"
@@ -217,6 +248,16 @@ def test_the_report_is_whole_also_after_an_interruption(tmp_path: Path) -> None:
     assert found["totals"]["found"] == 3
 
 
+def test_the_reports_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    with reported(Silent(), path):
+        pass
+    assert json.loads(path.read_text())["files"] == []
+
+
 def test_a_report_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "no").touch()
     with pytest.raises(SinkError, match="cannot write"), reported(Silent(), tmp_path / "no" / "report.json"):
+        pytest.fail("it was not told")
+    with pytest.raises(SinkError, match="is a folder"), reported(Silent(), tmp_path):
         pytest.fail("it was not told")

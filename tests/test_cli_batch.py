@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from batch_shop import Shop
 from filelock import FileLock
@@ -147,7 +148,7 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in", "--jobs", "0"], 2, "--jobs"),
         (["in", "--dry-run", "--watch"], 2, "--watch"),
         (["in", "clash"], 2, "would both become out/a.tiny.mp4"),
-        (["in", "--report", "no/report.json"], 5, "cannot write no/report.json"),
+        (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
         (["in", "-o", "in/a.mp4"], 5, "in/a.mp4 is a file"),
         ([], 2, "IN"),
     ],
@@ -180,6 +181,28 @@ def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[
     assert shop.results() == ["a.tiny.mkv"]
     assert any("written as .mkv" in note for note in shop.journal("done")[0]["report"]["notes"])
     assert "0 to do, 1 to skip, 0 would fail" in shop.run("in", "--dry-run").stdout
+
+
+def _clip_with_opus(path: Path) -> None:
+    """Sound that a .mov of ours cannot hold: the result becomes .mkv."""
+    with av.open(str(path), "w", format="mp4") as out:
+        video, sound = out.add_stream("libx264", rate=25), out.add_stream("libopus", rate=48000, layout="mono")
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        picture, tone = av.VideoFrame(64, 48, "yuv420p"), av.AudioFrame("s16", "mono", 960)
+        picture.pts, tone.pts, tone.sample_rate = 0, 0, 48000
+        for packet in (*video.encode(picture), *video.encode(None), *sound.encode(tone), *sound.encode(None)):
+            out.mux(packet)
+
+
+def test_two_videos_never_become_one_file(shop: Shop) -> None:
+    shop.clip("a.mkv", 5)
+    _clip_with_opus(shop.folder / "in" / "a.mov")
+    for options in (["--overwrite", "--jobs", "2"], []):
+        done = shop.run("in", *options)
+        assert done.returncode == 3, done.stderr
+        assert "in/a.mkv becomes out/a.tiny.mkv too: rename one" in done.stderr
+        assert shop.results() == ["a.tiny.mkv"] and len(video_times(shop.out / "a.tiny.mkv")) == 5
+    assert "1 skipped, 1 failed" in done.stderr
 
 
 def test_results_beside_their_sources_are_not_styled_again(shop: Shop) -> None:

@@ -8,12 +8,14 @@ import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 
-from vidstyle.job import cut_short
+from vidstyle.cli.progress import _plain
+from vidstyle.job import Progress, cut_short
 
 
 def run(home: Path, *args: object, **more: object) -> subprocess.CompletedProcess[str]:
@@ -65,6 +67,9 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "-o", "IN"], 2, "source itself"),
         (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
         (["IN", "--no-such-option"], 2, "--no-such-option"),
+        (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is of standard output: add -o -"),
+        (["IN", "--style", "tiny", "--report", "."], 5, ". is a folder: give a file's name"),
+        (["IN", "--style", "tiny", "--report", "in.mp4/x.json"], 5, "in.mp4 is no folder"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(
@@ -75,6 +80,36 @@ def test_mistakes_are_one_line_and_a_code(
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
     assert left_behind(tmp_path, "in.mp4") == []
+
+
+def test_what_strict_finds_is_named(styled_home: Path, tmp_path: Path) -> None:
+    source, output = make_clip(tmp_path / "in.mp4", frames=2).path, tmp_path / "out.webm"  # which cannot hold aac
+    done = run(styled_home, "file", source, "--style", "tiny", "-o", output, "--strict")
+    assert done.returncode == 1 and output.exists()
+    assert "vidstyle: --strict: audio aac: webm cannot hold aac sound" in done.stderr
+
+
+def test_a_pipe_format_of_the_config_is_no_mistake_of_a_file(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    (styled_home / "config.toml").write_text('[file]\npipe = "y4m"\nstyle = "tiny"\n')
+    done = run(styled_home, "file", clip.path, "-o", tmp_path / "out.mp4")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["styles"]])
+def test_nothing_given_shows_the_help_alone(home: Path, args: list[str]) -> None:
+    done = run(home, *args)
+    assert done.returncode == 2 and "Usage: vidstyle" in done.stdout + done.stderr
+    assert "(see vidstyle --help)" not in done.stderr
+
+
+def test_the_time_left_is_told_from_what_this_run_did(capsys: pytest.CaptureFixture[str]) -> None:
+    info: Any = None
+    _plain(Progress(901, 1000, 0.5, info, before=900))
+    _plain(Progress(910, 1000, 1.0, info, before=900))
+    assert capsys.readouterr().err.splitlines() == [
+        "901 of about 1000 frames, 2.0 fps",
+        "910 of about 1000 frames, 10.0 fps, about 9 s left",
+    ]
 
 
 def test_debug_shows_where_it_happened(styled_home: Path, tmp_path: Path) -> None:

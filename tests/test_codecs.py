@@ -60,6 +60,18 @@ def test_odd_sizes_have_no_shared_colours() -> None:
         choose(".mp4", odd, pix_fmt="yuv420p")
 
 
+def test_odd_sizes_share_colours_where_the_codec_can() -> None:
+    odd = replace(INFO, width=63, height=47)
+    for extension, codec in ((".webm", None), (".mkv", "vp9"), (".mp4", "av1")):
+        choice = choose(extension, odd, codec=codec)
+        assert (choice.pix_fmt, choice.notes) == ("yuv420p", ())
+        assert choose(extension, odd, codec=codec, pix_fmt="yuv420p").pix_fmt == "yuv420p"
+    for codec in ("h264", "hevc"):
+        (note,) = choose(".mkv", odd, codec=codec).notes
+        assert note.startswith("written as yuv444p") and "63x47 is odd" in note and "--codec vp9" in note
+        assert choose(".mkv", odd, codec=codec, pix_fmt="yuv444p").notes == ()
+
+
 # --- what a person asks for
 
 
@@ -90,6 +102,12 @@ def test_lists_of_options_are_added_to_ours() -> None:
         (".mov", {"codec": "av1"}, ".mov cannot hold av1 video: use .mkv"),
         (".mp4", {"extra": (("no-such", "1"),)}, "no option 'no-such'"),
         (".mkv", {"codec": "ffv1", "crf": 18}, "the encoder ffv1 has no option 'crf'"),
+        (".mp4", {"crf": -5}, "--crf is -5: libx264 takes 0 to 51"),
+        (".mp4", {"crf": 999}, "--crf is 999: libx264 takes 0 to 51"),
+        (".mp4", {"crf": float("nan")}, "--crf is nan: libx264 takes 0 to 51"),
+        (".webm", {"crf": 64}, "--crf is 64: libvpx-vp9 takes 0 to 63"),
+        (".mkv", {"codec": "av1", "preset": "slow"}, "--preset is 'slow': libsvtav1 takes -2 to 13"),
+        (".mp4", {"preset": "slowly"}, "--preset is 'slowly': libx264 takes ultrafast, .*, placebo"),
     ],
 )
 def test_what_cannot_be(extension: str, wanted: dict, says: str) -> None:

@@ -48,6 +48,23 @@ def test_everything_is_kept_and_the_pictures_are_styled(job: FileJob, tmp_path: 
     assert left_behind(tmp_path, "in.mp4", "in.tiny.mp4") == []
 
 
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".ts", ".webm"])
+def test_two_runs_are_equal_to_the_byte(job: FileJob, tmp_path: Path, extension: str) -> None:
+    outputs = [tmp_path / f"{name}{extension}" for name in ("one", "two")]
+    for output in outputs:
+        stylize_file(replace(job, output=output))
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".mkv"])
+def test_the_frame_rate_is_the_sources_and_not_the_clocks(job: FileJob, tmp_path: Path, extension: str) -> None:
+    pts = [1001 * index for index in range(48)]
+    clip = make_clip(tmp_path / "ntsc.mp4", pts=pts, time_base=Fraction(1, 24000), audio=0)
+    stylize_file(replace(job, source=clip.path, output=tmp_path / f"out{extension}"))
+    with av.open(str(tmp_path / f"out{extension}")) as container:
+        assert container.streams.video[0].average_rate == pytest.approx(24000 / 1001, rel=0.02)
+
+
 def test_an_identity_style_gives_the_source_back(home: Path, tmp_path: Path) -> None:
     """The path itself (decode, convert, convert, encode) must not change colours."""
     clip = make_clip(tmp_path / "in.mp4", frames=6, size=(128, 96))
@@ -243,6 +260,8 @@ def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error
         (EncoderOptions("aac"), "audio encoder"),
         (EncoderOptions(extra=(("no-such", "1"),)), "no option 'no-such'"),
         (EncoderOptions(preset="warp9"), "preset"),
+        (EncoderOptions("mjpeg"), r"mjpeg refuses these settings: yuv420p 64x48: [^{}]*Non full-range YUV[^{}]*$"),
+        (EncoderOptions("mpeg2video"), r"mpeg2video refuses [^{}]*does not support [^{}]*fps$"),
     ],
 )
 def test_wrong_encoder_options(job: FileJob, tmp_path: Path, encoder: EncoderOptions, says: str) -> None:
@@ -256,6 +275,12 @@ def test_every_named_encoder_works(job: FileJob, tmp_path: Path, codec: str) -> 
     output = tmp_path / f"{codec}.mkv"
     report = stylize_file(replace(job, output=output, writing=SinkOptions(EncoderOptions(codec))))
     assert report.frames_out == 20 and report.pts_equal
+
+
+def test_svt_av1_is_silent(job: FileJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    writing = SinkOptions(EncoderOptions(codec="av1"))
+    stylize_file(replace(job, output=tmp_path / "out.mkv", writing=writing))
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk to fill: mounts a small tmpfs as root")

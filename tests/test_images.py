@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import make_clip, save_tiny
-from picture_files import PROFILE, save, smooth, vidstyle
+from picture_files import PROFILE, save, smooth, vidstyle, with_exif
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.images import check_target, stylize_image, targets
-from vidstyle.picture import Picture, on_white, read_picture
-from vidstyle.picture_tags import read_profile
+from vidstyle.picture import Picture, encode_picture, on_white, read_picture
+from vidstyle.picture_tags import read_exif, read_profile
 from vidstyle.stylizer import Stylizer
 
 
@@ -59,6 +60,23 @@ def test_a_colour_profile_is_kept(tmp_path: Path, nothing: Stylizer, extension: 
     assert "profile" in stylize_image(source, tmp_path / "out.webp", nothing).notes[0]
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_exif_is_kept_of_an_upright_picture_without_its_thumbnail(
+    tmp_path: Path, nothing: Stylizer, order: str
+) -> None:
+    source = tmp_path / "in.jpg"
+    jpeg = bytearray(with_exif(encode_picture(Picture(smooth(16, 24)), ".jpg"), 6, order))
+    at = jpeg.index(b"Exif\0\0") + 6
+    jpeg[at + 34 : at + 38] = struct.pack(f"{order}I", 8)  # where a second directory would be
+    source.write_bytes(jpeg)
+    for target in (tmp_path / "out.png", tmp_path / "out.jpg"):
+        assert stylize_image(source, target, nothing).notes == ()
+        assert read_picture(target).rgb.shape == (24, 16, 3)  # turned once
+        exif = read_exif(target.read_bytes())
+        assert exif is not None and exif[:22] == jpeg[at : at + 22] and exif[34:38] == bytes(4)
+    assert stylize_image(source, tmp_path / "out.webp", nothing).notes == ("EXIF is not kept in .webp",)
+
+
 def test_alpha_is_put_back_or_put_on_white(tmp_path: Path, nothing: Stylizer) -> None:
     picture = Picture(smooth(40, 56), smooth(40, 56)[..., 1])
     source = save(tmp_path / "in.png", picture)
@@ -79,6 +97,9 @@ def test_names_of_results(tmp_path: Path) -> None:
     assert targets(sources[:1], "z.png", "anime") == [Path("z.png")]
     assert targets(sources[:1], "new/", "anime") == [Path("new/x.anime.jpg")]
     assert targets(sources[:1], str(tmp_path), "anime") == [tmp_path / "x.anime.jpg"]
+    (tmp_path / "file.jpg").touch()
+    with pytest.raises(SinkError, match=r"file.jpg is a file, and 2 pictures go to a folder"):
+        targets(sources, str(tmp_path / "file.jpg"), "anime")
     with pytest.raises(UsageError, match="both become"):
         targets([Path("a/x.jpg"), Path("b/x.jpg")], "out", "anime")
 
@@ -125,7 +146,18 @@ def test_one_bad_picture_does_not_stop_the_others(home: Path, tmp_path: Path) ->
     save(tmp_path / "good.jpg", smooth(20, 30))
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     clip = make_clip(tmp_path / "clip.mp4", frames=3, audio=0)
-    done = vidstyle("image", "bad.jpg", clip.path, "good.jpg", "-s", "tiny", "--json", cwd=tmp_path)
+    done = vidstyle(
+        "image",
+        "bad.jpg",
+        clip.path,
+        "good.jpg",
+        "./bad.jpg",
+        tmp_path / "good.jpg",
+        "-s",
+        "tiny",
+        "--json",
+        cwd=tmp_path,
+    )
     assert done.returncode == 3
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["event"] for event in events] == ["failed", "failed", "picture", "done"]

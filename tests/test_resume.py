@@ -192,6 +192,36 @@ def test_a_second_run_on_one_output_refuses(job: FileJob) -> None:
     stylize_file(job)
 
 
+@pytest.mark.parametrize("name", ["mine.txt", "mine/deep.txt", "00000.mkv", ""])
+def test_what_somebody_else_put_there_is_not_touched(job: FileJob, name: str) -> None:
+    mine = work_path(job.target) / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")  # with no name: a browser's unfinished download
+    for overwrite in (False, True):
+        with pytest.raises(SinkError, match=r"out\.mp4\.part is in the way"):
+            stylize_file(replace(job, writing=SinkOptions(overwrite=overwrite)))
+    assert mine.read_text() == "mine" and not job.target.exists()
+    assert not (work_path(job.target) / "lock").exists()
+
+
+def test_what_somebody_puts_there_meanwhile_is_kept(job: FileJob) -> None:
+    interrupted(job, 12)
+    mine = work_path(job.target) / "mine.txt"
+    mine.touch()
+    stylize_file(replace(job, resume=True))
+    assert [path.name for path in work_path(job.target).iterdir()] == ["mine.txt"]
+
+
+def test_a_disk_that_is_full_at_the_beginning_leaves_nothing(job: FileJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vidstyle.workfolder.write_whole", full)
+    with pytest.raises(SinkError, match="disk is full"):
+        stylize_file(job)
+    assert not work_path(job.target).exists()
+
+
 def test_nothing_is_left_where_nothing_was_finished(job: FileJob) -> None:
     error = interrupted(job, 7)
     assert not hasattr(error, "__notes__")

@@ -47,6 +47,13 @@ def test_a_cut_leaves_nothing_of_the_shot_before() -> None:
     np.testing.assert_array_equal(steady(other, other), other)
 
 
+@pytest.mark.parametrize("size", [(2, 2), (1, 9), (11, 9)])
+def test_the_smallest_pictures_are_steadied_too(size: tuple[int, int]) -> None:
+    steady, flat = Steady(0.5), np.full((*size, 3), 100, np.uint8)
+    steady(flat, flat)
+    np.testing.assert_array_equal(steady(flat, flat + 40), flat + 20)
+
+
 def test_what_appears_is_not_mixed_with_what_was_there() -> None:
     back = panned(1)[0]
     steady = Steady(0.7)

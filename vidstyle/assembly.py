@@ -74,6 +74,8 @@ class Assembly:
         try:
             cover = any(kind_of(stream) == "cover" for stream in self._others.streams)
             options = muxer_options(muxer, self.info.time_base, self._others.metadata, cover)
+            if muxer in ("matroska", "webm"):
+                options["fflags"] = "+bitexact"  # or every file, and every stream of it, would get a random number
             target = f"file:{file}" if isinstance(file, Path) else file  # "file:" keeps a name with a colon a name
             self._container = av.open(target, "w", format=muxer, options=options)
         except BaseException:
@@ -118,6 +120,8 @@ class Assembly:
         self._stream = self._container.add_stream_from_template(video, opaque=True)
         self._stream.time_base = self.info.time_base
         self._stream.sample_aspect_ratio = self.info.aspect
+        if self.info.rate:  # H.264 and HEVC say their clock's, 24000 a second, which Matroska would take
+            self._stream.codec_context.framerate = self.info.rate
         self._stream.metadata.update(self._metadata)
         if self._encoding.choice.tag:
             self._stream.codec_tag = self._encoding.choice.tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ import av
 from vidstyle.containers import CONTAINERS, can_hold, container_format, default_output
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
-from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions
+from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions, unusual
 
 __all__ = ["EncoderChoice", "EncoderOptions", "can_hold", "choose_encoder", "container_format", "default_output"]
 
@@ -26,6 +27,8 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "26", "preset": "9"},
     "libvpx-vp9": {"crf": "26", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
+_MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
+_PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
 #: options that are lists of their own: what a user gives is added to ours
 _LISTS = ("x265-params", "svtav1-params", "x264-params")
 #: encoders on a device, by the end of their name: (what they need, their quality option, its default)
@@ -71,6 +74,7 @@ class EncoderChoice:
         alpha: the pixel format holds the source's transparency.
         tag: the codec's name inside the container, "" for the usual one.
         reductions: what of the source's pictures is lost by it, for the report.
+        notes: what else there is to say of it.
     """
 
     encoder: str
@@ -79,6 +83,7 @@ class EncoderChoice:
     alpha: bool = False
     tag: str = ""
     reductions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> EncoderChoice:
@@ -100,7 +105,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
     less = tuple(reductions(info, pix_fmt, alpha, muxer))
-    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less)
+    notes = () if wanted.pix_fmt else tuple(unusual(codec, info, pix_fmt))
+    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less, notes)
     _check_device(codec, choice, info)
     return choice
 
@@ -148,13 +154,36 @@ def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, s
     if device and quality:
         options[quality] = device[2]
     if wanted.crf is not None:
-        options[quality or "crf"] = f"{wanted.crf:g}"
+        options[quality or "crf"] = _crf(codec, quality, wanted.crf)
     if wanted.preset is not None:
-        options["preset"] = wanted.preset
+        options["preset"] = _preset(codec, wanted.preset)
     for name, value in (*_hdr_options(codec.name, info), *wanted.extra):
         options[name] = f"{options[name]}:{value}" if name in _LISTS and options.get(name) else value
     _check_options(codec, options)
     return options
+
+
+def _option(codec: Any, name: str) -> Any:
+    """What the encoder says of an option; None where it has none of that name."""
+    supported = av.CodecContext.create(codec, "w").supported_options
+    return next((option for option in (*supported.private, *supported.generic) if option.name == name), None)
+
+
+def _crf(codec: Any, quality: str, wanted: float) -> str:
+    option = _option(codec, quality)
+    most = _MOST_CRF.get(codec.name, option.max if option is not None else math.inf)
+    if not 0 <= wanted <= most:
+        raise UsageError(f"--crf is {wanted:g}: {codec.name} takes 0 to {most:g}; lower is better and larger")
+    return f"{wanted:g}"
+
+
+def _preset(codec: Any, wanted: str) -> str:
+    if codec.name in _MOST_CRF and wanted not in _PRESETS.split(", "):
+        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {_PRESETS}")
+    option = _option(codec, "preset")
+    if codec.name == "libsvtav1" and wanted not in map(str, range(int(option.min), int(option.max) + 1)):
+        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {option.min:g} to {option.max:g}")
+    return wanted
 
 
 def _hdr_options(encoder: str, info: VideoInfo) -> Iterator[tuple[str, str]]:

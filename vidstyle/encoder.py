@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -88,15 +89,21 @@ class Encoder:
         Raises:
             UsageError: one of them refuses its settings.
         """
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes 25 lines to the terminal by itself: errors alone
         try:
             with kept_priority():
                 self._container.start_encoding()
         except (ValueError, av.error.FFmpegError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EACCES, errno.EIO):
                 raise
-            settings = " ".join(f"{k}={v}" for k, v in self._encoding.choice.options.items())
-            what = f"{self._encoding.choice.encoder} or {self._muxer}"
-            raise UsageError(f"{what} refuses these settings: {settings} ({error})") from error
+            raise UsageError(self._refusal(error)) from error
+
+    def _refusal(self, error: Exception) -> str:
+        choice, (width, height) = self._encoding.choice, self._encoding.size
+        said = _words_of(choice, self._encoding)
+        what = choice.encoder if said else f"{choice.encoder} or {self._muxer}"
+        settings = " ".join([choice.pix_fmt, f"{width}x{height}", *(f"{k}={v}" for k, v in choice.options.items())])
+        return f"{what} refuses these settings: {settings}: {said or getattr(error, 'strerror', None) or error}"
 
     def encode(self, frame: Frame, pts: int) -> Iterator[Any]:
         """Packets that are ready once ``frame`` is in, ``pts`` being its time in the output."""
@@ -163,6 +170,24 @@ class Encoder:
             self._inverse = InverseToneMap(width, height, self._encoding.info.colour.transfer)
         planes = picture.reformat(width=width, height=height, format="gbrp", interpolation=SCALING, threads=1)
         return self._inverse(planes)
+
+
+def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
+    """What an encoder says when it does not open, "" where it does: it is tried once more, and FFmpeg's log is read."""
+    context: Any = av.CodecContext.create(choice.encoder, "w")
+    context.width, context.height = encoding.size
+    context.pix_fmt, context.options = choice.pix_fmt, _repeatable(choice)
+    context.time_base, context.framerate = encoding.info.time_base, encoder_rate(encoding.info)
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as log, kept_priority():
+            context.open()
+    except (ValueError, av.error.FFmpegError):
+        return log[0][2].strip().rstrip(".:") if log else ""
+    finally:
+        av.logging.set_level(before)
+    return ""
 
 
 def hardware_of(device: Device | None) -> Any:

@@ -68,8 +68,11 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
 
     Raises:
         UsageError: two results would have one name.
+        SinkError: several pictures are to go to one file.
     """
     folder = output_folder(output, len(sources) > 1)
+    if folder is not None and folder.is_file():
+        raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
     if output is not None and folder is None:
         return [Path(output)]
     found: dict[Path, Path] = {}
@@ -124,8 +127,9 @@ def stylize_image(
         notes.append(f"{target.suffix} keeps no transparency: put on white")
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
-    if picture.profile and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        notes.append(f"the colour profile is not kept in {target.suffix}")
+    for tags, name in ((picture.profile, "the colour profile"), (picture.exif, "EXIF")):
+        if tags and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            notes.append(f"{name} is not kept in {target.suffix}")
     height, width = picture.rgb.shape[:2]
     return PictureReport(str(source), str(target), width, height, time.perf_counter() - started, tuple(notes))
 

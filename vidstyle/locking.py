@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -46,8 +46,11 @@ def _lock(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def hold(file: Path, busy: str) -> FileLock:
-    """Lock ``file``, which is made, and its folder too; once more if the run that had it removed it in between.
+def hold(file: Path, busy: str, make: Callable[[], object] = lambda: None) -> FileLock:
+    """Lock ``file``, which is made; once more if the run that had it removed it in between.
+
+    Args:
+        make: makes its folder before each try.
 
     Raises:
         SinkError: another process holds it, which ``busy`` tells.
@@ -55,7 +58,7 @@ def hold(file: Path, busy: str) -> FileLock:
     """
     lock = FileLock(file, timeout=0, thread_local=False)
     for _ in range(10):
-        file.parent.mkdir(exist_ok=True)
+        make()
         try:
             lock.acquire()
         except Timeout:

@@ -16,7 +16,15 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from vidstyle import orientation
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
-from vidstyle.picture_tags import claimed_size, read_orientation, read_profile, still_format, with_profile
+from vidstyle.picture_tags import (
+    claimed_size,
+    read_exif,
+    read_orientation,
+    read_profile,
+    still_format,
+    with_exif,
+    with_profile,
+)
 from vidstyle.source import INTERPOLATION, SHRINK
 
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
@@ -46,11 +54,13 @@ class Picture:
         rgb: uint8 [H, W, 3], upright.
         alpha: uint8 [H, W], 255 is opaque; None where all of it is.
         profile: ICC profile that says what ``rgb`` means; None for sRGB.
+        exif: how it was taken, see `vidstyle.picture_tags.read_exif`.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     profile: bytes | None = None
+    exif: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
@@ -86,7 +96,8 @@ def read_picture(path: Path) -> Picture:
             data = file.read()
         if (size := claimed_size(data)) and size[0] * size[1] > MAX_PIXELS:
             raise _too_large(path, *size)
-        return _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data), read_profile(data))
+        picture = _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data))
+        return replace(picture, profile=read_profile(data), exif=read_exif(data))
     except av.error.FFmpegError as error:
         raise _refusal(error, path, head) from error
     except OSError as error:
@@ -143,7 +154,7 @@ def _still_stream(container: Any, path: Path) -> Any:
     return streams[0]
 
 
-def _picture(frame: Any, turn: int, profile: bytes | None = None) -> Picture:
+def _picture(frame: Any, turn: int) -> Picture:
     name = frame.format.name
     has_alpha = name == "pal8" or any(component.is_alpha for component in frame.format.components)
     planar = name.startswith("yuv") and not name.startswith("yuvj")
@@ -158,8 +169,8 @@ def _picture(frame: Any, turn: int, profile: bytes | None = None) -> Picture:
     )
     image = orientation.apply(pixels.to_ndarray(), turn)
     if not has_alpha or image[..., 3].min() == 255:
-        return Picture(np.ascontiguousarray(image[..., :3]), None, profile)
-    return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy(), profile)
+        return Picture(np.ascontiguousarray(image[..., :3]))
+    return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy())
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -205,7 +216,9 @@ def encode_picture(picture: Picture, extension: str, quality: int = QUALITY) -> 
     except av.error.FFmpegError as error:
         size = f"{frame.width}x{frame.height}"
         raise SinkError(f"cannot make a {extension} of {size} ({_reason(error)}): use .png") from error
-    return data if picture.profile is None else with_profile(data, picture.profile) or data
+    if picture.profile is not None:
+        data = with_profile(data, picture.profile) or data
+    return data if picture.exif is None else with_exif(data, picture.exif) or data
 
 
 def _options(encoder: str, quality: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a picture's file says beside its pixels: which way is up (EXIF), and what its numbers mean (ICC).
+"""What a picture's file says beside its pixels: which way is up, how it was taken (EXIF), what its numbers mean (ICC).
 
 PyAV 18.1 cannot list the side data of a frame that carries EXIF, and its angle cannot say "mirrored", so
 the tag is read here. Anybody's file may come: every position is checked, and damage means "not said".
@@ -14,12 +14,13 @@ from contextlib import suppress
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
 WIDTH, HEIGHT, ORIENTATION = 0x100, 0x101, 0x112
-LONG = 4  # TIFF's number of 32 bits; the other kind here has 16
+SHORT, LONG = 3, 4  # TIFF's numbers of 16 and 32 bits
 _NO_FRAME = (b"\xc4", b"\xc8", b"\xcc")  # JPEG's tables and extensions among the frame headers
 #: EXIF's 1..8 -> the orientation of `vidstyle.orientation`
 _EXIF = {1: 0, 2: 1, 3: 4, 4: 5, 5: 3, 6: 6, 7: 7, 8: 2}
 MAX_PROFILE = 1 << 20  # bytes; the usual ones have 0.5 to 4 kB
-_ICC_MARK = b"ICC_PROFILE\0"
+MAX_EXIF = 65_527  # bytes, of a JPEG's segment
+_ICC_MARK, _EXIF_MARK = b"ICC_PROFILE\0", b"Exif\0\0"
 
 
 def still_format(data: bytes) -> str | None:
@@ -32,14 +33,44 @@ def still_format(data: bytes) -> str | None:
 
 def read_orientation(data: bytes) -> int:
     """Orientation (see `vidstyle.orientation`) by the EXIF tag of a JPEG, PNG, WebP or TIFF file; 0 without."""
-    if data[:4] in TIFF:
-        return _orientation(memoryview(data))
+    tiff = memoryview(data) if data[:4] in TIFF else _exif(data)
+    return 0 if tiff is None else _EXIF.get(_tag(tiff, ORIENTATION) or 1, 0)
+
+
+def read_exif(data: bytes) -> bytes | None:
+    """The EXIF of a JPEG, PNG or WebP file, as of a picture that is upright and has no small copy of itself in it.
+
+    None without, or where it is damaged.
+    """
+    tiff = _exif(data)
+    if tiff is None or len(tiff) > MAX_EXIF:
+        return None
+    with suppress(struct.error):
+        return _upright(bytearray(tiff))
+    return None
+
+
+def _exif(data: bytes) -> memoryview | None:
+    """A TIFF structure."""
     for kind, payload in _parts(data):
         if kind in (b"\xe1", b"eXIf", b"EXIF"):
-            marked = bytes(payload[:6]) == b"Exif\0\0"
+            marked = bytes(payload[:6]) == _EXIF_MARK
             if marked or kind != b"\xe1":  # APP1 holds XMP too
-                return _orientation(payload[6 * marked :])
-    return 0
+                return payload[6 * marked :]
+    return None
+
+
+def _upright(tiff: bytearray) -> bytes | None:
+    order = {b"II": "<", b"MM": ">"}.get(bytes(tiff[:2]))
+    if order is None:
+        return None
+    (at,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (count,) = struct.unpack_from(f"{order}H", tiff, at)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}H", tiff, entry)[0] == ORIENTATION:
+            struct.pack_into(f"{order}HIHH", tiff, entry + 2, SHORT, 1, 1, 0)
+    struct.pack_into(f"{order}I", tiff, at + 2 + 12 * count, 0)  # the second directory is of the small copy
+    return bytes(tiff)
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
@@ -72,14 +103,32 @@ def read_profile(data: bytes) -> bytes | None:
     return profile if profile[16:20] == b"RGB " and len(profile) <= MAX_PROFILE else None
 
 
+def with_exif(data: bytes, exif: bytes) -> bytes | None:
+    """A PNG or JPEG as the encoder made it, with EXIF; None for other kinds of files."""
+    if data.startswith(PNG):
+        return _with_chunk(data, b"eXIf" + exif)
+    if data.startswith(JPEG):
+        segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + _EXIF_MARK + exif
+        return data[: _head(data)] + segment + data[_head(data) :]
+    return None
+
+
+def _with_chunk(png: bytes, body: bytes) -> bytes:
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]  # right after the header
+
+
+def _head(jpeg: bytes) -> int:
+    """Where segments may be put in: JFIF's own stays the first."""
+    return 20 if jpeg[2:4] == b"\xff\xe0" else 2
+
+
 def with_profile(data: bytes, profile: bytes) -> bytes | None:
     """A PNG or JPEG as the encoder made it, with an ICC profile; None for other kinds of files."""
     if data.startswith(PNG):
-        body = b"iCCPicc\0\0" + zlib.compress(profile)
-        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        return data[:33] + chunk + data[33:]  # right after the header
+        return _with_chunk(data, b"iCCPicc\0\0" + zlib.compress(profile))
     if data.startswith(JPEG):
-        at = 20 if data[2:4] == b"\xff\xe0" else 2  # JFIF's own segment stays the first
+        at = _head(data)
         size = 65519
         pieces = [profile[i : i + size] for i in range(0, len(profile), size)]
         segments = [
@@ -122,10 +171,6 @@ def _chunks(view: memoryview, at: int, header: str, trailer: int, even: int) -> 
         kind, length = (second, first) if isinstance(first, int) else (first, second)
         yield kind, view[at + 8 : at + 8 + length]
         at += 8 + length + length % even + trailer
-
-
-def _orientation(tiff: memoryview) -> int:
-    return _EXIF.get(_tag(tiff, ORIENTATION) or 1, 0)
 
 
 def _tag(tiff: memoryview, wanted: int) -> int | None:

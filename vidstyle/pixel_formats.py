@@ -15,6 +15,8 @@ _PREFERRED_DEEP = ("yuv420p10le", "p010le", "yuv422p10le", "yuv444p10le")
 #: encoder -> the pixel format that holds alpha, and which FFmpeg's decoders give back
 _ALPHA = {"ffv1": "yuva444p", "prores_ks": "yuva444p10le", "qtrle": "argb", "png": "rgba", "libvpx-vp9": "yuva420p"}
 _ALPHA_IN = {"libvpx-vp9": ("webm", "matroska")}  # the others hold it in any container
+#: encoders that share colours also where the last column or row is alone
+_ANY_SIZE = ("libvpx", "libvpx-vp9", "libsvtav1", "libaom-av1")
 _GREY = (64, 64)
 _NAMES = {_GREY: "grey", (1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0"}
 HDR_BITS = 10
@@ -49,9 +51,9 @@ def holds_alpha(encoder: str, muxer: str, pix_fmt: str) -> bool:
     return has and muxer in _ALPHA_IN.get(encoder, (muxer,))
 
 
-def _fits(pix_fmt: str, info: VideoInfo) -> bool:
+def _fits(codec: Any, pix_fmt: str, info: VideoInfo) -> bool:
     across, down = _chroma(pix_fmt)
-    return (across, down) == _GREY or (info.width % across == 0 and info.height % down == 0)
+    return codec.name in _ANY_SIZE or (across, down) == _GREY or (info.width % across == 0 and info.height % down == 0)
 
 
 def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -> str:
@@ -71,19 +73,29 @@ def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -
     if info.alpha and alpha in formats and holds_alpha(codec.name, muxer, alpha):
         return alpha
     order = (*_PREFERRED, *_PREFERRED_DEEP, *formats)
-    return next((name for name in order if name in formats and _fits(name, info)), formats[0])
+    return next((name for name in order if name in formats and _fits(codec, name, info)), formats[0])
 
 
 def _checked(codec: Any, wanted: str, formats: list[str], info: VideoInfo) -> str:
     if wanted not in formats:
         raise UsageError(f"the encoder {codec.name} has no pixel format {wanted!r}: use one of {', '.join(formats)}")
-    if not _fits(wanted, info):
+    if not _fits(codec, wanted, info):
         raise UsageError(f"{wanted} needs even sizes, and these pictures are {info.width}x{info.height}: use yuv444p")
     if info.colour.is_hdr and not carries_hdr(codec, wanted):
         raise UsageError(
             f"HDR needs {HDR_BITS} bits, and {codec.name} with {wanted} does not carry it: use hevc or av1"
         )
     return wanted
+
+
+def unusual(codec: Any, info: VideoInfo, pix_fmt: str) -> Iterator[str]:
+    """Why H.264 or HEVC has a pixel format that not every player shows, where no one asked for it."""
+    if codec.canonical_name in ("h264", "hevc") and not _fits(codec, _PREFERRED[0], info):
+        size = f"{info.width}x{info.height}"
+        yield (
+            f"written as {pix_fmt}, which many players refuse, since 4:2:0 of {codec.name} needs even sizes "
+            f"and {size} is odd; --codec vp9 (in .webm, .mkv or .mp4) does not need them"
+        )
 
 
 def reductions(info: VideoInfo, pix_fmt: str, alpha: bool, muxer: str) -> Iterator[str]:

@@ -20,5 +20,7 @@ def as_sink_error(error: BaseException, path: Path) -> BaseException:
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return SinkError(f"not allowed to write {path}: choose another folder with -o")
     if code == errno.ENAMETOOLONG:
-        return SinkError(f"the name {path.name[:40]}... is too long for this disk: give a shorter one with -o")
+        return SinkError(
+            f"the name {path.name[:40]}... is too long for this disk: give a shorter one with -o, or rename the source"
+        )
     return SinkError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")

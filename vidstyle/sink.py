@@ -69,6 +69,7 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
         what = f"pixels {source.info.aspect} times as wide as high were scaled"
         report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones: use .mp4 or h264")
     report.reductions += choice.reductions
+    report.notes += choice.notes
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
     there = planes_on(source.device, choice, info) if source.device is not None else None
     settled = there or choice, options.compare, options.encoder.threads

@@ -30,6 +30,7 @@ from vidstyle.opencv import opencv
 
 MOST = 0.8
 FLOW_SIDE = 288  # pixels: short side at which motion is measured
+LEAST = 32  # pixels of it: OpenCV refuses smaller pictures, or crashes
 AGREES = 30.0  # levels by which the source may differ from its picture before, brought to its place
 CUT = 0.3  # mean agreement below which the picture is of another shot
 
@@ -60,8 +61,9 @@ class Steady:
     def __call__(self, source: np.ndarray, styled: np.ndarray) -> np.ndarray:
         """The steadied look of ``source``; uint8 [H, W, 3], neither is written to."""
         cv2 = opencv()
-        scale = min(1.0, FLOW_SIDE / min(source.shape[:2]))
-        small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else source
+        short = min(source.shape[:2])
+        scale = min(max(short, LEAST), FLOW_SIDE) / short
+        small = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale != 1 else source
         gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         if self._result.shape == styled.shape and self._amount:
             styled = self._mixed(small, gray, styled)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vidstyle.errors import SinkError
+
 PARTS = "vidstyle-*.part"  # what a process that is killed leaves
 
 
@@ -41,3 +43,18 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     with whole(path) as part, open(part, "xb") as file:
         file.write(data)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file that `write_whole` could not write, before any work is done; nothing is made.
+
+    Raises:
+        SinkError: it is a folder, or a folder above it is none, or may not be written to.
+    """
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: give a file's name")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise SinkError(f"cannot write {path}: {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise SinkError(f"not allowed to write to {above}: choose another folder for {path.name}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,12 @@ from vidstyle.segment import Segment, complete_segments, unbroken
 from vidstyle.source import VideoSource
 from vidstyle.whole import write_whole
 
-PLAN = "plan.json"
+PLAN, MARK, LOCK = "plan.json", "job.json", "lock"
+#: names of what is written there: at the beginning, and ever
+_BEGINNING = re.compile(r"lock|vidstyle-\d+-\d+\.part")
+_OURS = re.compile(
+    rf"{_BEGINNING.pattern}|rehearsal|whole\.\w+|(job|plan|\d{{5,}})\.json|\d{{5,}}\.\w+|\d{{5,}}-[0-9a-f]+\.part"
+)
 
 
 def work_path(target: Path) -> Path:
@@ -45,8 +51,8 @@ class WorkFolder:
             folder at the end of the block, unless the output is `done`.
 
     Raises:
-        SinkError: another run is at work on this output, an interrupted run's work is there and neither
-            ``resume`` nor ``overwrite`` was asked for, or it was made from something else.
+        SinkError: what is there is not ours, another run is at work on this output, an interrupted run's work is there
+            and neither ``resume`` nor ``overwrite`` was asked for, or it was made from something else.
     """
 
     def __init__(
@@ -61,15 +67,27 @@ class WorkFolder:
     def __enter__(self) -> WorkFolder:
         try:
             busy = f"another run is writing {self.target}: wait for it, or choose another -o"
-            self._lock = hold(self.path / "lock", busy)
+            self._lock = hold(self.path / LOCK, busy, self._make)
             try:
                 self._take_up()
             except BaseException:
                 self._lock.release()
+                self._remove_empty()
                 raise
         except OSError as error:
+            with suppress(OSError):  # a disk that is full at once leaves an empty folder
+                self.path.rmdir()
             raise as_sink_error(error, self.target) from error
         return self
+
+    def _make(self) -> None:
+        """The folder, unless what has its name is a browser's or a person's, and not ours to touch."""
+        with suppress(FileExistsError):
+            return self.path.mkdir()
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
+        if os.path.lexists(self.path) and MARK not in names and not all(map(_BEGINNING.fullmatch, names)):
+            raise SinkError(f"{self.path} is in the way, and is not vidstyle's: move it, or choose another -o")
+        return None
 
     def _take_up(self) -> None:
         found = complete_segments(self.path) if not self._overwrite else []
@@ -83,11 +101,11 @@ class WorkFolder:
             self._check_same()
         self.segments = found
         self._clean()
-        write_whole(self.path / "job.json", json.dumps(self._fingerprint, indent=1).encode())
+        write_whole(self.path / MARK, json.dumps(self._fingerprint, indent=1).encode())
 
     def _check_same(self) -> None:
         try:
-            before = json.loads((self.path / "job.json").read_text())
+            before = json.loads((self.path / MARK).read_text())
         except (OSError, ValueError):
             before = {}
         changed = [key for key in {**self._fingerprint, **before} if self._fingerprint.get(key) != before.get(key)]
@@ -119,13 +137,24 @@ class WorkFolder:
         return sum(len(segment.pts) for segment in self.segments)
 
     def _clean(self) -> None:
-        """Remove everything but the lock, what was made from what, and the finished segments."""
-        keep = {"lock", "job.json", *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
+        """Remove all of ours but the lock, what was made from what, and the finished segments."""
+        keep = {LOCK, MARK, *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
         if self.segments:
             keep.add(PLAN)
-        for path in self.path.iterdir():
-            if path.name not in keep:
+        self._remove(keep)
+
+    def _remove(self, keep: Collection[str] = ()) -> None:
+        """All that is ours but ``keep``; last what shows that the folder is ours."""
+        for path in sorted(self.path.iterdir(), key=lambda path: (path.name == LOCK, path.name == MARK)):
+            if _OURS.fullmatch(path.name) and path.name not in keep and not path.is_dir():
                 path.unlink(missing_ok=True)
+
+    def _remove_empty(self) -> None:
+        """The folder, where there is nothing but the lock in it."""
+        with suppress(OSError):
+            if [path.name for path in self.path.iterdir()] == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         kept = (self._parts or bool(self.segments)) and not self.done and self.path.exists()
@@ -138,4 +167,6 @@ class WorkFolder:
         finally:
             self._lock.release()
             if not kept:
-                shutil.rmtree(self.path, ignore_errors=True)
+                with suppress(OSError):
+                    self._remove()
+                    self.path.rmdir()

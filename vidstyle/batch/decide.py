@@ -10,6 +10,7 @@ from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import Entry, Fingerprint, stamp
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.job import FileJob
+from vidstyle.refusal import as_sink_error
 
 TRIES = 3  # runs that may fail through a video's own fault before it is left alone
 SOURCE, VERSION = "the source", "vidstyle's version"  # entries of a fingerprint
@@ -72,14 +73,19 @@ def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrit
         entry: what the journal knows of its output.
         retry: try what failed too often once more.
     """
-    there = stamp(place(item, entry))
+    path = place(item, entry)
+    try:
+        path.exists()
+    except OSError as error:  # its name is too long, or its folder is locked
+        return Decision("fail", str(as_sink_error(error, path)), SinkError.exit_code)
+    there = stamp(path)
     if entry is None:
-        return Decision("do") if there is None or overwrite else _exists(item, "and no batch made it")
+        return Decision("do") if there is None or overwrite else _exists(path, "and no batch made it")
     try:
         now = fingerprints.now(item.source, entry)
     except VidstyleError as error:
         return Decision("fail", str(error), error.exit_code)
-    if there is not None and not overwrite and (other := _not_ours(item, entry, now, there)):
+    if there is not None and not overwrite and (other := _not_ours(item, path, entry, now, there)):
         return other
     untouched = not entry.begun or entry.before == there  # by a run whose end is not known
     if there is not None and entry.made == now and entry.size == there[0] and untouched:
@@ -92,23 +98,27 @@ def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrit
     return Decision("do", _why(entry, now, there is not None))
 
 
-def _not_ours(item: Item, entry: Entry, now: Fingerprint, there: tuple[int, int]) -> Decision | None:
+def _not_ours(item: Item, path: Path, entry: Entry, now: Fingerprint, there: tuple[int, int]) -> Decision | None:
     """Refuse to replace what is no batch's work, or was made from another video."""
     put_in_place = entry.begun and there != entry.before  # by a run whose end could not be written down
     if entry.size != there[0] and not put_in_place:
-        return _exists(item, "and was changed since a batch made it" if entry.made else "and no batch made it")
+        return _exists(path, "and was changed since a batch made it" if entry.made else "and no batch made it")
     known = entry.made or now
     if entry.source != str(item.source.absolute()) and known[SOURCE] != now[SOURCE]:
-        return _exists(item, f"and was made from {entry.source}")
+        return _exists(path, f"and was made from {entry.source}")
     return None
 
 
-def _exists(item: Item, what: str) -> Decision:
-    return Decision("fail", exists(item.target, what), SinkError.exit_code)
+def _exists(path: Path, what: str) -> Decision:
+    return Decision("fail", exists(path, what), SinkError.exit_code)
 
 
 def exists(path: Path, what: str) -> str:
     return f"{path} exists {what}: choose another folder, or --overwrite"
+
+
+def becomes_too(other: str, path: Path) -> str:
+    return f"{other} becomes {path} too: rename one"
 
 
 def _why(entry: Entry, now: Fingerprint, there: bool) -> str:

@@ -6,10 +6,12 @@ import codecs
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vidstyle.errors import SourceError, UsageError
+from vidstyle.batch.journal import LOCK, NAME, Journal
+from vidstyle.errors import SinkError, SourceError, UsageError
 
 #: what is taken for a video in a folder; a name that is given explicitly may have any
 EXTENSIONS = (
@@ -54,12 +56,14 @@ class Found:
         items: in the order of the inputs, sorted in every folder; each video once.
         clashes: (item, source whose result has that name already); none of them is in ``items``.
         passed_over: number of files that are no videos by their names.
+        results: of other batches that lie in the inputs' folders, with their sources.
         unreadable: folders that could not be looked into, and why.
     """
 
     items: list[Item] = field(default_factory=list)
     clashes: list[tuple[Item, str]] = field(default_factory=list)
     passed_over: int = 0
+    results: list[tuple[Path, Path]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def check(self) -> None:
@@ -115,7 +119,9 @@ def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None
     """Put each video into ``found`` once, without results, and those apart that would become one file."""
     real = _RealFolders()
     # A link to a video is a video of its own: only folders are followed.
-    results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours)}
+    sources = {real[item.source.parent] / item.source.name for item in items}
+    others = [result for result, source in found.results if real[source.parent] / source.name in sources]
+    results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours, *others)}
     taken: set[Path] = set()
     targets: dict[Path, str] = {}
     for item in items:
@@ -152,7 +158,17 @@ def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
     for place, folders, names in os.walk(top, onerror=unreadable):
         kept = (name for name in folders if not left_out(name))
         folders[:] = sorted(name for name in kept if os.path.realpath(Path(place, name)) != own)
+        if NAME in names and os.path.realpath(place) != own:
+            _note_results(Path(place), found)
         yield from _videos((Path(place, name) for name in sorted(names)), top, found)
+
+
+def _note_results(folder: Path, found: Found) -> None:
+    """What the journal of another batch says."""
+    journal = Journal(folder)
+    with suppress(SinkError):  # it is not ours to read
+        journal.read()
+    found.results += journal.made()
 
 
 def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
@@ -164,6 +180,9 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
     if not matches and not patience:
         raise UsageError(f"nothing matches {pattern!r}: check the pattern")
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
+    for above in {above for path in matches for above in path.parents}:
+        if (above / NAME).is_file() and Path(os.path.realpath(above)) != own:
+            _note_results(above, found)
     ending = Path(pattern).suffix
     explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
     return _videos((path for path in files if path.is_file()), top, found, explicit)
@@ -176,7 +195,7 @@ def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = Fal
         if explicit or is_video(path):
             yield path, path.parent.relative_to(top)
         else:
-            found.passed_over += 1
+            found.passed_over += path.name not in (NAME, LOCK)
 
 
 def left_out(name: str) -> bool:

@@ -155,6 +155,12 @@ class Journal:
             yield path
             yield path.with_name(entry.file or path.name)
 
+    def made(self) -> Iterator[tuple[Path, Path]]:
+        """Every file that batches put in place here, and what of."""
+        for key, entry in self.entries.items():
+            if entry.made is not None:
+                yield (self.folder / key).with_name(entry.file), Path(entry.source)
+
     def _key(self, target: Path) -> str:
         """Relative, so that the folder may be moved."""
         return target.relative_to(self.folder).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Task:
     Attributes:
         target: the result's path; its extension may come out otherwise.
         known: where it lay before; what is there may be replaced, other files only with ``overwrite``.
+        taken: name -> video that becomes it, of files beside the result that are other videos'.
         away: where it really is; the paths are then those of stand-ins, see `vidstyle.cluster.standins`.
     """
 
@@ -43,6 +45,7 @@ class Task:
     known: Path
     overwrite: bool
     away: Away | None = None
+    taken: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

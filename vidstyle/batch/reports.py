@@ -12,6 +12,7 @@ from vidstyle.batch.inputs import PART
 from vidstyle.batch.run import Event, View
 from vidstyle.batch.totals import Totals
 from vidstyle.errors import SinkError
+from vidstyle.whole import check_place
 
 ENDS = ("done", "incomplete", "failed", "skipped", "stopped")
 
@@ -55,7 +56,9 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
         yield view
         return
     part = path.with_name(path.name + PART)
+    check_place(path)
     with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text('{"files": [')
     with open(part, "a") as file:
         both = Reported(view, file, path)

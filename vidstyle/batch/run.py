@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vidstyle.batch.crew import Crew, Worker
-from vidstyle.batch.decide import Fingerprints, decide, place
+from vidstyle.batch.decide import Fingerprints, becomes_too, decide, place
 from vidstyle.batch.devices import templates
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import OWN_FAULT, Journal
 from vidstyle.batch.messages import Begun, Ended, Look, Ready, Seen, Step, Task
+from vidstyle.batch.names import Names
 from vidstyle.batch.stop import Stop
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
-from vidstyle.errors import TERMINATED, UsageError
+from vidstyle.errors import TERMINATED, UsageError, VidstyleError
 from vidstyle.job import FileJob
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Batch:
         self._undecided = deque(items)
         self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
         self._unseen: deque[Item] = deque()  # for the scout
-        self._claims: dict[os.PathLike[str], Item] = {}
+        self._names = Names(watching=arrivals is not None)
         self._halted = False  # nothing more is begun
         self._asked = False  # the videos under way were asked to end
         self._kill_at = math.inf  # monotonic time
@@ -155,11 +156,10 @@ class Batch:
             self._decide(self._undecided.popleft())
 
     def _decide(self, item: Item) -> None:
-        claimed = self._claims.setdefault(item.target, item)
-        if claimed != item:
-            reason = f"{claimed.names[0]} becomes {item.target} too: rename one"
-            return self._settle(item, Ended("failed", reason, UsageError.exit_code))
         entry = self._journal.entry(item.target)
+        for path in (item.target, place(item, entry)):
+            if other := self._names.claim(path, item):
+                return self._refuse(item, path, other)
         decision = decide(item, entry, self._fingerprints, self._wishes.overwrite, self._wishes.retry)
         if decision.action == "do":
             self.totals.add(item)
@@ -170,6 +170,9 @@ class Batch:
         status = "skipped" if decision.action == "skip" else "failed"
         return self._settle(item, Ended(status, decision.why, decision.code))
 
+    def _refuse(self, item: Item, path: Path, other: Item) -> None:
+        self._settle(item, Ended("failed", becomes_too(other.names[0], path), VidstyleError.exit_code))
+
     def _settle(self, item: Item, ended: Ended) -> None:
         """Nothing is to be done; one line in the journal, however often that is found."""
         entry = self._journal.entry(item.target)
@@ -179,14 +182,27 @@ class Batch:
         self._end(item, ended, 0)
 
     def _hand_out(self) -> None:
-        while self._ready and not self._halted and (worker := self._crew.idle()):
-            item, worker.why = self._ready.popleft()
+        while not self._halted and (at := self._next()) is not None and (worker := self._crew.idle()):
+            item, worker.why = self._ready[at]
+            del self._ready[at]
             worker.item, worker.fingerprint = item, None
+            self._names.open(item)
             known = place(item, self._journal.entry(item.target))
-            worker.send(Task(item.source, item.target, known, self._wishes.overwrite))
+            worker.send(Task(item.source, item.target, known, self._wishes.overwrite, taken=self._names.taken(item)))
         if self._unseen and not self._halted and (scout := self._crew.scout()):
             scout.item = self._unseen.popleft()
             scout.send(Look(scout.item.source))
+
+    def _next(self) -> int | None:
+        """Place in the queue of the first that may be begun."""
+        for at, (item, _) in enumerate(self._ready):
+            if not self._names.is_open(item):
+                if not (other := self._names.claim(item.target, item)):
+                    return at
+                del self._ready[at]  # the result of one that was opened meanwhile is called so
+                self._refuse(item, item.target, other)
+                return self._next()
+        return None
 
     def _arrive(self) -> None:
         if self._arrivals is not None and not self._halted:
@@ -225,6 +241,7 @@ class Batch:
 
     def _begun(self, worker: Worker, item: Item, begun: Begun) -> None:
         worker.fingerprint = begun.fingerprint
+        self._names.opened(item, begun.file)
         marks = {"file": begun.file, "fingerprint": begun.fingerprint, "stamp": begun.stamp, "before": begun.before}
         self._journal.write("started", item.target, item.source, **marks)
         why = {"why": worker.why} if worker.why else {}
@@ -243,6 +260,7 @@ class Batch:
 
     def _ended(self, worker: Worker, item: Item, ended: Ended) -> None:
         worker.item = None
+        self._names.opened(item)
         if ended.status != "stopped":
             self._record(item, ended, worker)
             self._count_row(ended)
@@ -270,5 +288,3 @@ class Batch:
         data |= {"code": ended.code} if ended.code else {}
         data |= {"report": ended.report} if ended.report else {}
         self._view.show(Event(ended.status, item, worker, data))
-        if self._arrivals is not None and self._claims.get(item.target) == item:
-            del self._claims[item.target]  # it may come again

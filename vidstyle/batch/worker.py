@@ -20,15 +20,16 @@ from queue import SimpleQueue
 import av
 from filelock import FileLock, Timeout
 
-from vidstyle.batch.decide import Fingerprints, exists
+from vidstyle.batch.decide import Fingerprints, becomes_too, exists
 from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.errors import DeviceLostError, SinkError, VidstyleError
 from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
-from vidstyle.workfolder import work_path
+from vidstyle.workfolder import LOCK, MARK, work_path
 
 STEP_SECONDS = 0.5  # between two reports of progress
 LOST = 6  # exit code of a worker whose device was lost
@@ -171,8 +172,10 @@ def begin(task: Task, tools: Tools) -> tuple[Path, list[str]]:
     output, notes, mark = task.known, list[str](), tools.fingerprints.of(task.source)
     try:
         output, notes = _output(task, tools.template)
+        _check_free(output, task)
     finally:  # what cannot be opened has begun, too, and failed
-        tools.say(Begun(output.name, mark, stamp(task.source), stamp(output)))
+        if output.name not in task.taken:
+            tools.say(Begun(output.name, mark, stamp(task.source), stamp(output)))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -185,21 +188,34 @@ def _output(task: Task, template: FileJob) -> tuple[Path, list[str]]:
     """The result's path in a container that holds what is in the video, and notes about that.
 
     Raises:
-        SinkError: a file is there that may not be replaced.
         SourceError: the video cannot be opened.
     """
     job = replace(template, source=task.source, output=None)
     with VideoSource(job.input, replace(template.reading, threads=1)) as source:
         beside, reason = job.target_for(source)
     output = task.target.with_name(beside.name)
-    if output.exists() and output != task.known and not task.overwrite:
-        raise SinkError(exists(output, "and no batch made it"))
     return output, [f"written as {output.suffix}, since {reason}"] if reason else []
+
+
+def _check_free(output: Path, task: Task) -> None:
+    """
+    Raises:
+        VidstyleError: another video of the batch becomes that file.
+        SinkError: a file is there that may not be replaced.
+    """
+    if output.name in task.taken:
+        raise VidstyleError(becomes_too(task.taken[output.name], output))
+    try:
+        there = output.exists()
+    except OSError as error:
+        raise as_sink_error(error, output) from error
+    if there and output != task.known and not task.overwrite:
+        raise SinkError(exists(output, "and no batch made it"))
 
 
 def _await_predecessor(target: Path) -> None:
     """Let the worker of a batch that was killed come to its end: it stops at its next frame."""
-    lock = work_path(target) / "lock"
+    lock = work_path(target) / LOCK
     if lock.exists():
         with suppress(Timeout, OSError), FileLock(lock, timeout=GRACE):
             pass
@@ -208,7 +224,7 @@ def _await_predecessor(target: Path) -> None:
 def can_go_on(job: FileJob, output: Path) -> bool:
     """Whether what an interrupted run left of this output was made in the same way; else it is thrown away."""
     try:
-        before = json.loads((work_path(output) / "job.json").read_bytes())
+        before = json.loads((work_path(output) / MARK).read_bytes())
     except (OSError, ValueError):
         return False
     return bool(before == json.loads(json.dumps(job.fingerprint())))

@@ -100,7 +100,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         code = 1
     except _CLICK_ERROR as error:
-        _say(f"{error.format_message()} (see vidstyle --help)")
+        if message := error.format_message():  # else the help was asked for by giving nothing
+            _say(f"{message} (see vidstyle --help)")
         code = UsageError.exit_code
     except Exception as error:
         if debug:

@@ -117,7 +117,11 @@ def summary(totals: Totals, code: int, journal: Path) -> Iterator[str]:
 def _failures(failures: list[Failure]) -> Iterator[str]:
     kinds: dict[str, list[Failure]] = {}
     for failure in failures:
-        reason = failure.reason.replace(failure.source, "it").replace(failure.output, "the output")
+        reason = (
+            failure.reason.removeprefix(f"{failure.source}: ")
+            .replace(failure.source, "it")
+            .replace(failure.output, "the output")
+        )
         kinds.setdefault(reason, []).append(failure)
     for reason, alike in kinds.items():
         yield f"  failed: {plain(reason)}"

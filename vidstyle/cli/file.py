@@ -10,7 +10,7 @@ import typer
 from vidstyle.cli import jobs as job
 from vidstyle.cli import options as opt
 from vidstyle.cli.progress import watch
-from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.errors import SinkError, UsageError, VidstyleError
 
 if TYPE_CHECKING:
     from vidstyle.job import FileJob
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def file(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="The video: a file, a URL, or - for standard input.")],
     output: Annotated[
         Path | None,
@@ -58,8 +59,12 @@ def file(
     """
     from dataclasses import replace
 
+    from vidstyle.cli.console import human
     from vidstyle.containers import pipe_format
     from vidstyle.inputs import parse_input
+    from vidstyle.job import PIPE
+    from vidstyle.report import printable
+    from vidstyle.whole import check_place
 
     settled = job.file_job(
         parse_input(source),
@@ -86,9 +91,17 @@ def file(
         resume=resume,
         steady=steady,
     )
-    result = _run(replace(settled, pipe=pipe_format(pipe)), json)
+    settled = replace(settled, pipe=pipe_format(pipe))
+    given = context.get_parameter_source("pipe")
+    if settled.output != PIPE and given is not None and given.name == "COMMANDLINE":  # and not of a config file
+        raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
+    if report is not None:
+        check_place(report)
+    result = _run(settled, json)
     if report is not None:
         _save(result, report)
+    if strict and not result.kept_everything:
+        human(f"vidstyle: --strict: {printable('; '.join(result.strict_losses()))}")
     return VidstyleError.exit_code if result.losses or (strict and not result.kept_everything) else 0
 
 

@@ -49,6 +49,7 @@ def image(
 
     short_side = opt.parse_size(size)
     recipe = parse_recipe(style, strength)
+    sources = list({path.absolute(): path for path in sources}.values())  # each once
     outputs = targets(sources, output, recipe.name)
     folder = output_folder(output, len(sources) > 1)
     engine, device = choose(engine, device, builds=False)  # stills come in many sizes

@@ -46,7 +46,7 @@ def _json(progress: Progress) -> None:
 def _plain(progress: Progress) -> None:
     total = f" of about {progress.total}" if progress.total else ""
     left = ""
-    if progress.total and progress.fps and progress.frames > 1:
+    if progress.total and progress.fps and progress.frames > progress.before + 1:
         left = f", about {max(0, progress.total - progress.frames) / progress.fps:.0f} s left"
     human(f"{progress.frames}{total} frames, {progress.fps:.1f} fps{left}")
 

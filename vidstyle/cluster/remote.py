@@ -28,9 +28,7 @@ from vidstyle.cluster.worker import StyleWorker
 from vidstyle.errors import SinkError, SourceError, VidstyleError
 from vidstyle.job import FileJob
 from vidstyle.paths import cache_dir
-from vidstyle.workfolder import PLAN, work_path
-
-MARK = "job.json"  # of a work folder: without it the video is over
+from vidstyle.workfolder import MARK, PLAN, work_path
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,10 @@ def _refuse_others(near: Near, output: Path) -> None:
 def _fetch_parts(near: Near, output: Path) -> None:
     """The work folder of a result. What comes damaged, its digest tells."""
     parts, folder = near.parts(output), work_path(output)
-    for name in parts.files():
+    names = parts.files()
+    if MARK not in names:  # the video is over
+        return
+    for name in names:
         if "/" not in name and not name.endswith(".part"):
             folder.mkdir(exist_ok=True)
             parts.fetch(name, folder / name)

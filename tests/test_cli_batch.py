@@ -17,6 +17,7 @@ from media import video_times
 
 from vidstyle import cli
 from vidstyle.batch.journal import LOCK
+from vidstyle.signals import CODES
 
 pytest_plugins = "batch_fixtures"
 
@@ -25,7 +26,7 @@ pytest_plugins = "batch_fixtures"
 def main(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """The command in this process, for what ends before any worker starts: gives exit code and stderr."""
     monkeypatch.chdir(shop.folder)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in CODES}
 
     def run(*args: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as end:

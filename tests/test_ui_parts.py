@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from media import make_clip
+from processes import gone
 from ui_client import until
 
 from vidstyle.errors import EngineError, StyleError, UsageError
@@ -179,6 +182,39 @@ def test_how_a_training_ended_is_told(teacher: School) -> None:
     until(lambda: not teacher.is_running)
     assert teacher.state()["code"] == 3
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
+
+
+#: a page with a training, and `vidstyle train` that takes long
+PAGE = """
+import sys, time
+from pathlib import Path
+from vidstyle.ui.school import School
+school = School(Path(sys.argv[1]))
+for kind in ("photos", "exemplars"):
+    school.place(kind, "a.jpg").write_bytes(b"x")
+sys.executable = sys.argv[2]
+school.start("mine", quick=False)
+print(school._process.pid, flush=True)
+time.sleep(60)
+"""
+TRAIN = "import time; from vidstyle import cli; cli.train._training = lambda _: time.sleep(60); cli.main()"
+
+
+def test_a_training_ends_with_a_page_that_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" -c "{TRAIN}" "$@"\n')
+    program.chmod(0o700)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "VIDSTYLE_HOME": str(tmp_path)}
+    args = [sys.executable, "-c", PAGE, str(tmp_path / "school"), str(program)]
+    with subprocess.Popen(args, env=env, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        pid = int(page.stdout.readline())
+        page.kill()
+    try:
+        assert gone([pid])
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_training_needs_pictures_and_a_name(teacher: School) -> None:

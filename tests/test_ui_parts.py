@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -227,6 +228,16 @@ def test_a_training_needs_pictures_and_a_name(teacher: School) -> None:
     teacher.clear("photos")
     with pytest.raises(UsageError, match="needs photos"):
         teacher.start("mine", quick=True)
+
+
+# --- the house
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_is_taken_with_and_without_brackets(host: str) -> None:
+    one = house.House(house.HouseOptions(host))
+    assert (one.options.host, one.is_open) == ("[::1]", False)
+    assert house._reached("http://[::]:7860/", "[::]") == f"http://{socket.gethostname()}:7860/"
 
 
 # --- the neighbour

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def file(
     source: Annotated[str, typer.Argument(metavar="IN", help="The video: a file, a URL, or - for standard input.")],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="The result, - for standard output; NAME.STYLE.EXT if left out."
+            "--output", "-o", metavar="OUT", help="A file, a folder, - for standard output; NAME.STYLE.EXT if left out."
         ),
     ] = None,
     style: opt.Style = "anime",
@@ -60,10 +60,12 @@ def file(
 
     from vidstyle.containers import pipe_format
     from vidstyle.inputs import parse_input
+    from vidstyle.outputs import parse_output
 
+    target, folder = parse_output(output)
     settled = job.file_job(
         parse_input(source),
-        output,
+        target,
         style=style,
         strength=strength,
         size=size,
@@ -86,7 +88,7 @@ def file(
         resume=resume,
         steady=steady,
     )
-    result = _run(replace(settled, pipe=pipe_format(pipe)), json)
+    result = _run(replace(settled, folder=folder, pipe=pipe_format(pipe)), json)
     if report is not None:
         _save(result, report)
     return VidstyleError.exit_code if result.losses or (strict and not result.kept_everything) else 0
@@ -96,7 +98,8 @@ def _run(settled: FileJob, json: bool) -> Report:
     import av
 
     from vidstyle.cli.console import event, human
-    from vidstyle.job import PIPE, stylize_file
+    from vidstyle.job import stylize_file
+    from vidstyle.outputs import PIPE
 
     # Silence, not a high threshold: that would call back into Python from the threads that closing waits for.
     av.logging.set_level(None)

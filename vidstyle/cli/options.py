@@ -65,10 +65,12 @@ def parse_size(text: str) -> int | None:
     Raises:
         UsageError: anything else.
     """
+    from vidstyle.frame import SMALLEST
+
     if text == "native":
         return None
-    if not text.isdigit() or int(text) < 16:
-        raise UsageError(f"--size is {text!r}: expected a number of pixels from 16 on, as 720, or native")
+    if not text.isdecimal() or int(text) < SMALLEST:
+        raise UsageError(f"--size is {text!r}: expected a number of pixels from {SMALLEST} on, as 720, or native")
     return int(text)
 
 

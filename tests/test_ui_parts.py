@@ -128,6 +128,20 @@ def test_names_are_safe(name: str, safe: str) -> None:
     assert len(safe_name("ä" * 500 + ".mp4").encode()) < 255
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"), [("漢" * 100 + ".mp4", ".mp4"), ("a." + "漢" * 99, "漢"), ("漢" * 100, "漢")]
+)
+def test_long_names_are_cut_by_bytes_between_characters(name: str, ending: str) -> None:
+    safe = safe_name(name)
+    assert 10 < len(safe.encode()) <= 200 and safe.endswith(ending)
+    assert set(safe) <= set(name)
+
+
+def test_options_have_the_names_of_the_pages_fields() -> None:
+    said = plain_text("a.mp4: no pictures between --start and --end: it ends at 0.80 s")
+    assert said == "a.mp4: no pictures between “Begin here” and “End here”: it ends at 0.80 s"
+
+
 def test_temporary_places_are_not_shown() -> None:
     assert plain_text("cannot read /tmp/vidstyle-ui-x1_/a-b/file-1/my clip.mp4: no") == "Cannot read my clip.mp4: no"
 
@@ -183,6 +197,13 @@ def test_how_a_training_ended_is_told(teacher: School) -> None:
     until(lambda: not teacher.is_running)
     assert teacher.state()["code"] == 3
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
+
+
+def test_pictures_of_one_name_are_numbered(teacher: School) -> None:
+    for data in (b"y", b"z"):
+        teacher.place("photos", "a.jpg").write_bytes(data)
+    found = {path.name: path.read_bytes() for path in (teacher.folder / "photos").iterdir()}
+    assert found == {"a.jpg": b"x", "a-2.jpg": b"y", "a-3.jpg": b"z"}
 
 
 #: a page with a training, and `vidstyle train` that takes long

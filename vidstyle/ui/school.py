@@ -44,7 +44,7 @@ class School:
         return self._process is not None and self._process.poll() is None
 
     def place(self, kind: str, name: str) -> Path:
-        """Where a picture goes.
+        """Where a picture goes: an empty file, under a number where another has that name.
 
         Raises:
             UsageError: it is none by its name, or a training needs the pictures now.
@@ -54,7 +54,14 @@ class School:
         if self.is_running:
             raise UsageError("a training is under way: pictures can be changed when it has ended")
         (self.folder / kind).mkdir(parents=True, exist_ok=True)
-        return self.folder / kind / name
+        path = first = self.folder / kind / name
+        number = 1
+        while True:
+            with suppress(FileExistsError):
+                path.touch(exist_ok=False)  # at once: pictures come at the same time
+                return path
+            number += 1
+            path = first.with_stem(f"{first.stem}-{number}")
 
     def clear(self, kind: str) -> None:
         if kind in KINDS and not self.is_running:

@@ -40,7 +40,7 @@ Precision = Annotated[
     str,
     typer.Option(help="auto, f32, bf16 or f16.", callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text)),
 ]
-Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 for all cores.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 for all cores.")]
 EngineName = Annotated[
     str,
     typer.Option(

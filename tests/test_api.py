@@ -126,3 +126,41 @@ def test_a_file_by_its_names(tmp_path: Path) -> None:
     with pytest.raises(vidstyle.SinkError, match="overwrite"):
         vidstyle.stylize_file(clip.path)
     vidstyle.stylize_file(clip.path, overwrite=True)
+
+
+@pytest.mark.usefixtures("anime")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": -5}, "size is -5; expected 16 or more pixels"),
+        ({"size": 8}, "size is 8;"),
+        ({"size": 0}, "size is 0;"),
+        ({"size": "native"}, "size is 'native'; .* None for the picture's own"),
+        ({"output": "-"}, "output is '-': give a file"),
+        ({"output": Path("-")}, "output is '-'"),
+        ({"output": ""}, "name is empty"),
+        ({"source": "ftp://host/in.mp4"}, "cannot read ftp:// URLs"),
+        ({"source": "http:///in.mp4"}, "names no host"),
+    ],
+)
+def test_a_files_wrong_words_are_refused(tmp_path: Path, options: dict[str, object], words: str) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2)
+    with pytest.raises(UsageError, match=words) as refused:
+        vidstyle.stylize_file(**{"source": str(clip.path), **options})  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "in.mp4"]
+
+
+@pytest.mark.usefixtures("anime")
+def test_a_url_is_read_as_one(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2)
+    report = vidstyle.stylize_file(clip.path.as_uri(), tmp_path / "out.mp4")
+    assert report.frames_out == 2
+
+
+@pytest.mark.usefixtures("anime")
+def test_a_folder_gets_the_default_name(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=2)
+    (tmp_path / "out.d").mkdir()
+    report = vidstyle.stylize_file(clip.path, tmp_path / "out.d")
+    assert Path(report.output) == tmp_path / "out.d" / "in.anime.mp4"

@@ -15,6 +15,7 @@ from style_files import write_style
 from vidstyle import built, choice
 from vidstyle.choice import Machine
 from vidstyle.cli import main
+from vidstyle.signals import CODES
 
 pytest_plugins = "tensorrt_fixtures"
 
@@ -33,7 +34,7 @@ def styled(home: Path, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in CODES}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -18,6 +18,7 @@ from media import video_times
 
 from vidstyle import cli
 from vidstyle.batch.journal import LOCK
+from vidstyle.signals import CODES
 
 pytest_plugins = "batch_fixtures"
 
@@ -26,7 +27,7 @@ pytest_plugins = "batch_fixtures"
 def main(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
     """The command in this process, for what ends before any worker starts: gives exit code and stderr."""
     monkeypatch.chdir(shop.folder)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in CODES}
 
     def run(*args: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as end:
@@ -146,6 +147,9 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in/*.avi"], 2, "nothing matches"),
         (["in", "--style", "tinny"], 7, "tinny"),
         (["in", "--jobs", "0"], 2, "--jobs"),
+        (["in", "--dry-run", "--cache", "20"], 2, "--cache is of --cluster and URLs"),
+        (["in", "--dry-run", "--cluster", "local", "--work", "journal"], 2, "--work is of --cluster and URLs"),
+        (["in", "--dry-run", "--every", "5"], 2, "--every is of --watch"),
         (["in", "--dry-run", "--watch"], 2, "--watch"),
         (["in", "clash"], 2, "would both become out/a.tiny.mp4"),
         (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
@@ -163,6 +167,15 @@ def test_mistakes_are_one_line_and_a_code(
     assert found == code, error
     assert says in error and len(error.strip().splitlines()) == 1
     assert not list(shop.folder.rglob("*.tiny.mp4"))
+
+
+def test_a_config_file_may_say_what_this_run_does_not_use(
+    shop: Shop, home: Path, main: Callable[..., tuple[int, str]]
+) -> None:
+    (home / "config.toml").write_text("[batch]\ncache = 5\nevery = 1\nwork = 'journal'")
+    (shop.folder / "in" / "a.mp4").write_bytes(b"never opened")
+    code, error = main("in", "--dry-run")
+    assert (code, error) == (0, "")
 
 
 def test_two_batches_on_one_folder(shop: Shop, main: Callable[..., tuple[int, str]]) -> None:

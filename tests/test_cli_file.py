@@ -44,6 +44,16 @@ def test_command_line(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
     assert video_times(tmp_path / "in.tiny.mp4") == clip.times
 
 
+@pytest.mark.parametrize("name", ["drawn", "drawn/"])
+def test_a_folder_gets_the_default_name(styled_home: Path, clip: Clip, tmp_path: Path, name: str) -> None:
+    (tmp_path / "drawn").mkdir()
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "-o", name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "drawn/in.tiny.mp4" in done.stderr.splitlines()
+    assert video_times(tmp_path / "drawn" / "in.tiny.mp4") == clip.times
+    assert left_behind(tmp_path, "in.mp4", "drawn") == []
+
+
 def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
     done = run(styled_home, "file", clip.path, "--style", "tiny", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
@@ -65,6 +75,8 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "--device", "tpu"], 6, "tpu"),
         (["IN", "--style", "tiny", "--engine", "onnx"], 2, "openvino"),
         (["IN", "--style", "tiny", "-o", "IN"], 2, "source itself"),
+        (["IN", "--style", "tiny", "-o", ""], 2, "name is empty"),
+        (["IN", "--style", "tiny", "-o", "missing/"], 5, "no folder missing"),
         (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
         (["IN", "--no-such-option"], 2, "--no-such-option"),
         (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is of standard output: add -o -"),

@@ -30,6 +30,7 @@ from vidstyle.cluster.messages import Hello
 from vidstyle.cluster.pool import RayPool, Size, Worker
 from vidstyle.cluster.worker import StyleWorker
 from vidstyle.errors import EngineError, UsageError
+from vidstyle.signals import CODES
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def main(
         captured = capsys.readouterr()
         return int(end.value.code or 0), captured.out, captured.err
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in CODES}
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -153,3 +153,11 @@ def test_the_real_command_line_names_a_mistake_once(home: Path) -> None:
     for args in (["--help"], ["file", "--help"]):
         done = vidstyle(*args)
         assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("command", ["file", "batch", "image", "preview", "live", "ui"])
+def test_threads_are_no_fewer_than_none(command: str) -> None:
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    option = next(one for one in found.params if one.name == "threads")
+    with pytest.raises(typer.BadParameter):
+        option.process_value(typer.Context(found), "-1")

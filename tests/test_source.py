@@ -65,6 +65,14 @@ def test_the_picture_that_spans_the_start_is_not_lost_when_it_is_the_only_one(tm
         VideoSource(clip.path, SourceOptions(start=Fraction(100)))
 
 
+@pytest.mark.parametrize("start", [5, 10**20, 10**40])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_a_start_after_the_end_is_told_however_late(tmp_path: Path, name: str, start: int) -> None:
+    clip = make_clip(tmp_path / name, frames=5)
+    with pytest.raises(SourceError, match=r"between --start and --end: it ends at 0\.\d\d s"):
+        VideoSource(clip.path, SourceOptions(start=Fraction(start)))
+
+
 def test_cover_art_and_missing_video_are_told(tmp_path: Path) -> None:
     sound = tmp_path / "sound.m4a"
     with av.open(str(sound), "w") as out:

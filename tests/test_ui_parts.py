@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from media import make_clip
+from processes import gone
 from ui_client import until
 
 from vidstyle.errors import EngineError, StyleError, UsageError
@@ -124,6 +128,20 @@ def test_names_are_safe(name: str, safe: str) -> None:
     assert len(safe_name("ä" * 500 + ".mp4").encode()) < 255
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"), [("漢" * 100 + ".mp4", ".mp4"), ("a." + "漢" * 99, "漢"), ("漢" * 100, "漢")]
+)
+def test_long_names_are_cut_by_bytes_between_characters(name: str, ending: str) -> None:
+    safe = safe_name(name)
+    assert 10 < len(safe.encode()) <= 200 and safe.endswith(ending)
+    assert set(safe) <= set(name)
+
+
+def test_options_have_the_names_of_the_pages_fields() -> None:
+    said = plain_text("a.mp4: no pictures between --start and --end: it ends at 0.80 s")
+    assert said == "a.mp4: no pictures between “Begin here” and “End here”: it ends at 0.80 s"
+
+
 def test_temporary_places_are_not_shown() -> None:
     assert plain_text("cannot read /tmp/vidstyle-ui-x1_/a-b/file-1/my clip.mp4: no") == "Cannot read my clip.mp4: no"
 
@@ -181,6 +199,46 @@ def test_how_a_training_ended_is_told(teacher: School) -> None:
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
 
 
+def test_pictures_of_one_name_are_numbered(teacher: School) -> None:
+    for data in (b"y", b"z"):
+        teacher.place("photos", "a.jpg").write_bytes(data)
+    found = {path.name: path.read_bytes() for path in (teacher.folder / "photos").iterdir()}
+    assert found == {"a.jpg": b"x", "a-2.jpg": b"y", "a-3.jpg": b"z"}
+
+
+#: a page with a training, and `vidstyle train` that takes long
+PAGE = """
+import sys, time
+from pathlib import Path
+from vidstyle.ui.school import School
+school = School(Path(sys.argv[1]))
+for kind in ("photos", "exemplars"):
+    school.place(kind, "a.jpg").write_bytes(b"x")
+sys.executable = sys.argv[2]
+school.start("mine", quick=False)
+print(school._process.pid, flush=True)
+time.sleep(60)
+"""
+TRAIN = "import time; from vidstyle import cli; cli.train._training = lambda _: time.sleep(60); cli.main()"
+
+
+def test_a_training_ends_with_a_page_that_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nshift 2\nexec "{sys.executable}" -c "{TRAIN}" "$@"\n')
+    program.chmod(0o700)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "VIDSTYLE_HOME": str(tmp_path)}
+    args = [sys.executable, "-c", PAGE, str(tmp_path / "school"), str(program)]
+    with subprocess.Popen(args, env=env, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        pid = int(page.stdout.readline())
+        page.kill()
+    try:
+        assert gone([pid])
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_training_needs_pictures_and_a_name(teacher: School) -> None:
     with pytest.raises(StyleError):
         teacher.start("../x", quick=True)
@@ -191,6 +249,16 @@ def test_a_training_needs_pictures_and_a_name(teacher: School) -> None:
     teacher.clear("photos")
     with pytest.raises(UsageError, match="needs photos"):
         teacher.start("mine", quick=True)
+
+
+# --- the house
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_is_taken_with_and_without_brackets(host: str) -> None:
+    one = house.House(house.HouseOptions(host))
+    assert (one.options.host, one.is_open) == ("[::1]", False)
+    assert house._reached("http://[::]:7860/", "[::]") == f"http://{socket.gethostname()}:7860/"
 
 
 # --- the neighbour

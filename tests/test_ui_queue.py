@@ -135,6 +135,23 @@ def test_it_works_in_the_lists_order_and_says_what_failed(queue: Queue, clips: P
     assert queue.entries[0].status == "skipped"
 
 
+def test_files_of_one_name_keep_their_folders(queue: Queue, tmp_path: Path) -> None:
+    for name in ("x/a/clip", "x/b/clip", "y/a/clip", "z/clip"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        make_clip(tmp_path / f"{name}.mp4", frames=3)
+    assert queue.add(str(tmp_path / "x")) == 2
+    assert [entry.below for entry in queue.entries] == ["a", "b"]
+    for path in ("y", "y/a/clip.mp4", "z/clip.mp4", "z/../z/clip.mp4"):
+        queue.add(str(tmp_path / path))
+    assert [entry.below for entry in queue.entries] == ["a", "b", "y/a", ".", "z"]
+    queue.remove([entry.id for entry in queue.entries[2:]])
+    queue.set(output=str(tmp_path / "out"))
+    queue.start()
+    until(lambda: not queue.is_running)
+    assert [entry.status for entry in queue.entries] == ["done", "done"], queue.entries
+    assert sorted((tmp_path / "out").rglob("*.mp4")) == [tmp_path / f"out/{one}/clip.tiny.mp4" for one in "ab"]
+
+
 def test_a_stop_keeps_what_waits(queue: Queue, long_clip: Clip, tmp_path: Path) -> None:
     queue.add(str(long_clip.path))
     queue.set(output=str(tmp_path / "out"))

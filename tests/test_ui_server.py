@@ -70,6 +70,35 @@ def test_a_part_of_a_video(visitor: Visitor, clip: Clip, tmp_path: Path) -> None
     assert len(video_times(tmp_path / "part.mp4")) == 10
 
 
+@pytest.mark.parametrize("start", ["NaN", "1e999", "1" + "0" * 400])
+def test_a_start_that_is_no_number_is_told(visitor: Visitor, clip: Clip, start: str) -> None:
+    visitor.drop(clip.path)
+    body = f'{{"look": "anime", "start": {start}}}'
+    answer = visitor.http.post(visitor.url("/run"), content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and "expected a number" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("start", [5, 1e30])
+def test_a_start_after_the_end_is_told(visitor: Visitor, clip: Clip, start: float) -> None:
+    visitor.drop(clip.path)
+    visitor.run(start=start)
+    assert visitor.ended()["reason"] == "clip.mp4: no pictures between “Begin here” and “End here”: it ends at 0.80 s"
+
+
+def test_a_name_of_many_bytes_is_taken(visitor: Visitor, clip: Clip) -> None:
+    answer = visitor.http.put(
+        visitor.url("/file"), params={"name": "漢" * 100 + ".mp4"}, content=clip.path.read_bytes()
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["file"]["name"].endswith("漢.mp4")
+
+
+def test_a_photo_that_does_not_come_leaves_nothing(house: House, visitor: Visitor) -> None:
+    answer = visitor.http.put("/api/school/photos?name=a.jpg", content=b"")
+    assert answer.status_code == 400
+    assert house.rooms.school.state()["photos"] == 0
+
+
 def test_a_picture(visitor: Visitor, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)).save(tmp_path / "one.png")
     assert visitor.drop(tmp_path / "one.png")["kind"] == "picture"

@@ -126,7 +126,9 @@ def stylize_file(
     12
 
     Args:
-        output: ``{stem}.{style}{ext}`` beside the source where left out.
+        source: a path, or as a text also a URL (http, https, rtsp, rtmp), or "-" for standard input.
+        output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one.
+        size: short side in pixels the network works at, never enlarged; None for the video's own.
         on_progress: called after every written frame.
 
     Returns:
@@ -135,20 +137,29 @@ def stylize_file(
     Raises:
         SourceError, SinkError, EngineError, StyleError, UsageError: nothing is left behind then.
     """
+    import os
     from pathlib import Path
 
     from vidstyle import job
     from vidstyle.catalog import parse_recipe
+    from vidstyle.frame import check_size
+    from vidstyle.inputs import parse_input
+    from vidstyle.outputs import PIPE, parse_output
     from vidstyle.sink import SinkOptions
     from vidstyle.source import SourceOptions
 
+    check_size(size)
+    target, folder = parse_output(None if output is None else os.fspath(output))
+    if target == PIPE:
+        raise UsageError("the output is '-': give a file or a folder; vidstyle file writes to standard output")
     settled = job.FileJob(
-        Path(source),
+        parse_input(source if isinstance(source, str) else Path(source)),
         parse_recipe(style, strength),
-        None if output is None else Path(output),
+        target,
         SourceOptions(size),
         SinkOptions(overwrite=overwrite),
         job.EngineOptions(device=device, precision=precision),
+        folder=folder,
     )
     return job.stylize_file(settled, on_progress or (lambda _: None))
 

@@ -9,8 +9,8 @@
     │   └── DeviceLostError          the device stopped answering: nothing more can be done in this process
     └── StyleError           7   weights, licence, integrity
 
-0 is success, 3 "some files failed" (batch), 130 Ctrl-C, 143 SIGTERM. A message is one line: what was
-got, what was expected, what to do.
+0 is success, 3 "some files failed" (batch), 130 Ctrl-C, 143 SIGTERM or a closed terminal. A message
+is one line: what was got, what was expected, what to do.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class StyleError(VidstyleError):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; ``exit_code`` is what the process ends with. Nothing catches it but to clean up."""
+    """Ctrl-C, SIGTERM or a closed terminal. Nothing catches it but to clean up.
+
+    ``exit_code`` is what the process ends with.
+    """
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from vidstyle.errors import UsageError
 from vidstyle.mastering import Mastering
 
 MATRIX_709, MATRIX_601, MATRIX_2020 = 1, 5, 9
@@ -16,6 +18,7 @@ MATRIX_RGB, MATRIX_RESERVED, MATRIX_YCGCO, MATRIX_BY_PRIMARIES = 0, 3, 8, 12
 PRIMARIES_709, PRIMARIES_2020 = 1, 9
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRC_PQ, TRC_HLG = 16, 18
+SMALLEST = 16  # pixels of the short side that a network works at
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,16 @@ class VideoInfo:
     alpha: bool = False
     bits: int = 8
     mastering: Mastering | None = None
+
+
+def check_size(size: int | None) -> None:
+    """Refuse a short side that the network cannot work at; None is the picture's own.
+
+    Raises:
+        UsageError: it is below `SMALLEST`, or no whole number.
+    """
+    if size is not None and not (isinstance(size, Integral) and size >= SMALLEST):
+        raise UsageError(f"size is {size!r}; expected {SMALLEST} or more pixels, or None for the picture's own")
 
 
 def working_size(width: int, height: int, aspect: Fraction, short_side: int | None) -> tuple[int, int]:

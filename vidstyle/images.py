@@ -14,7 +14,8 @@ import av
 import numpy as np
 
 from vidstyle.errors import SinkError, UsageError
-from vidstyle.frame import working_size
+from vidstyle.frame import check_size, working_size
+from vidstyle.outputs import output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import write_whole
@@ -52,13 +53,6 @@ def write_picture(path: Path, data: bytes) -> None:
         write_whole(path, data)
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def output_folder(output: str | None, several: bool) -> Path | None:
-    """The folder that ``output`` names: one that exists, or ends in a slash, or is for ``several`` results."""
-    if output is not None and (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
-        return Path(output)
-    return None
 
 
 def targets(sources: Sequence[Path], output: str | None, style: str, extension: str | None = None) -> list[Path]:
@@ -148,8 +142,7 @@ def check_array(image: np.ndarray, size: int | None = None) -> np.ndarray:
         raise UsageError(f"the picture is {image.dtype}; {wanted}: use {how}")
     if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
         raise UsageError(f"the picture is {list(image.shape)}; {wanted}{_shape_remedy(image.shape)}")
-    if size is not None and size < 16:
-        raise UsageError(f"size is {size}; expected 16 or more pixels, or None for the picture's own")
+    check_size(size)
     return image if image.ndim == 4 else image[None]
 
 

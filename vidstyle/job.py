@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -19,6 +19,7 @@ from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
 from vidstyle.on_device import Device, Route, settled
+from vidstyle.outputs import PIPE
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
 from vidstyle.source import SourceOptions, VideoSource
@@ -26,7 +27,6 @@ from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder
 
-PIPE = Path("-")
 #: FFmpeg's formats of single pictures, as `vidstyle image` reads them
 STILLS = ("bmp_pipe", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
@@ -72,7 +72,8 @@ class FileJob:
 
     Attributes:
         source: a path, or an `vidstyle.inputs.Input` of another kind (URL, standard input).
-        output: None for a name beside the source, `PIPE` for standard output.
+        output: None for the default name, `vidstyle.outputs.PIPE` for standard output.
+        folder: of the default name; None for the source's.
         resume: go on from an interrupted run's finished segments, where there are any.
         pipe: FFmpeg's muxer for standard output.
         steady: smoothing over time, see `vidstyle.steady.Steady`.
@@ -87,6 +88,7 @@ class FileJob:
     resume: bool = False
     pipe: str = "matroska"
     steady: float = 0.0
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         if self.steady:
@@ -101,7 +103,11 @@ class FileJob:
     @property
     def target(self) -> Path:
         """The output's path as far as it is known before the source is opened."""
-        return self.output or default_output(self.input, self.recipe.name)
+        return self.output or self._default()
+
+    def _default(self, streams: Iterable[tuple[str, str]] = ()) -> Path:
+        path = default_output(self.input, self.recipe.name, streams)
+        return path if self.folder is None else self.folder / path.name
 
     def target_for(self, source: VideoSource) -> tuple[Path, str | None]:
         """The output's path for an opened source, and why it is in another container than the source, if it is.
@@ -114,7 +120,7 @@ class FileJob:
         extension, reason = fitting_container(path.suffix if path is not None else "", contents)
         if self.output is not None:
             return self.output.with_name(self.output.name + extension), reason
-        return default_output(self.input, self.recipe.name, contents), reason
+        return self._default(contents), reason
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the result, JSON-ready: equal for two jobs whose outputs are the same.

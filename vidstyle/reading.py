@@ -25,6 +25,7 @@ from vidstyle.others import Span, Tee
 EXACT = ("mov", "matroska", "mpegts")
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
 MOST_FAULTS = 20  # that are told one by one
+LATEST = 1 << 62  # pts: FFmpeg counts in 64 bits
 MARGIN = Fraction(1, 2)  # seconds before a picture where decoding begins at the latest, to get it as a whole run does
 
 
@@ -111,7 +112,7 @@ class Reading:
         self._open()
         try:
             if options.start and source.seekable and not self._joined:
-                self._go_to(self._origin + int(options.start / self.stream.time_base))
+                self._go_to(min(LATEST, self._origin + int(options.start / self.stream.time_base)))
         except BaseException:
             self.close()
             raise

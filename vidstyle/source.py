@@ -113,8 +113,10 @@ class VideoSource:
             if self.input.kind == PIPE:
                 why += "; or its index is at the end, as of many .mp4: give its path instead"
             raise SourceError(f"{name}: no picture of it can be decoded ({why})")
-        part = self.options.start or self.options.end
-        what = "no pictures between --start and --end" if part else "no pictures in it"
+        start, length = self.options.start, self.reached - self.origin
+        what = "no pictures between --start and --end" if start or self.options.end else "no pictures in it"
+        if start and 0 < length <= start:
+            raise SourceError(f"{name}: {what}: it ends at {float(length):.2f} s")
         raise SourceError(f"{name}: {what} could be decoded: is it complete?")
 
     @property

@@ -8,7 +8,7 @@
     worker      one of them, seen from inside
     messages    what the two say to each other
     totals      how much is done, and how long the rest takes
-    stop        Ctrl-C and SIGTERM
+    stop        Ctrl-C, SIGTERM and a closed terminal
     reports     the report file
     dry         what would be done, without doing it
     run         all of it together

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as numbers to look at: a batch ends in order, at a place of its own choice."""
+"""Ctrl-C, SIGTERM and a closed terminal as numbers to look at: a batch ends in order, at a place of its own choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from vidstyle.errors import INTERRUPTED, TERMINATED
+from vidstyle.signals import CODES, HANGUP, heard, leave_terminal
 
 
 class Stop:
@@ -14,7 +14,7 @@ class Stop:
 
     Attributes:
         asked: how often: 1 ends the videos under way at their next frame, 2 kills their workers; the third ends this
-            process where it stands.
+            process where it stands. A closed terminal, which may be told twice, counts as the first.
         code: exit code by the first signal, 0 before.
     """
 
@@ -23,13 +23,16 @@ class Stop:
         self._before: dict[int, Any] = {}
 
     def _hear(self, number: int, _: object) -> None:
+        self.code = self.code or CODES[number]
+        if number == HANGUP:
+            self.asked = max(1, self.asked)
+            return leave_terminal()
         self.asked += 1
-        self.code = self.code or (INTERRUPTED if number == signal.SIGINT else TERMINATED)
         if self.asked > 2:
             os._exit(self.code)  # the workers see their pipes closed
 
     def __enter__(self) -> Stop:
-        self._before = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._hear) for number in heard()}
         return self
 
     def __exit__(self, *exc: object) -> None:

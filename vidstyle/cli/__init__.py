@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import typer
 
 from vidstyle.cli import batch, build_engine, doctor, file, image, live, styles, train, ui
-from vidstyle.errors import INTERRUPTED, TERMINATED, Interrupted, UsageError, VidstyleError
+from vidstyle.errors import INTERRUPTED, Interrupted, UsageError, VidstyleError
+from vidstyle.signals import CODES, HANGUP, heard, leave_terminal
 
 app = typer.Typer(
     name="vidstyle",
@@ -48,11 +49,15 @@ def _root(
 
 
 def _stop(number: int, _: object) -> NoReturn:
-    """The first signal ends the run in order; a second one ends it here: finished segments are safe on the disk."""
-    code = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}[signal.Signals(number)]
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: os._exit(code))
-    raise Interrupted(code)
+    """The first signal ends the run in order; a second one ends it here: finished segments are safe on the disk.
+
+    A terminal that closes may say so twice (the system and the shell), and means one end by it.
+    """
+    for each in heard():
+        signal.signal(each, signal.SIG_IGN if each == HANGUP else lambda *_: os._exit(CODES[number]))
+    if number == HANGUP:
+        leave_terminal()
+    raise Interrupted(CODES[number])
 
 
 def _with_notes(message: str, error: BaseException, otherwise: str = "") -> str:
@@ -79,8 +84,8 @@ def main(args: list[str] | None = None) -> NoReturn:
     words = args[: args.index("--")] if "--" in args else args
     debug = "--debug" in words
     args = [arg for arg in words if arg != "--debug"] + args[len(words) :]
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in heard():
+        signal.signal(number, _stop)
     try:
         code = _run(args)
     except VidstyleError as error:

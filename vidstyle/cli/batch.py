@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def batch(
+    context: typer.Context,
     inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
@@ -104,10 +105,12 @@ def batch(
         engine=engine,
         steady=steady,
     )
+    remote = [text for text in (*inputs, output) if "://" in text]
     _check(cluster, gpus, device, dry_run and watch)
+    _check_use(context, watch, far=cluster is not None and bool(remote))
     asked = Asked(template, Wishes(jobs or 1, overwrite, retry), every if watch else None, dry_run, report, json)
     machines = Cluster(cluster, jobs or 0, threads, gpus) if cluster is not None else None
-    if remote := [text for text in (*inputs, output) if "://" in text]:
+    if remote:
         from vidstyle.cli.batch_remote import Far, run_remote
 
         if machines is None:
@@ -136,6 +139,15 @@ def _check(cluster: str | None, gpus: float, device: str, dry_watch: bool) -> No
         )
     if dry_watch:
         raise UsageError("--dry-run looks once: leave out --watch")
+
+
+def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
+    """Refuse options that were given and would do nothing; in a config file they wait for their use."""
+    of = {"work": (far, "--cluster and URLs"), "cache": (far, "--cluster and URLs"), "every": (watch, "--watch")}
+    for name, (used, use) in of.items():
+        source = context.get_parameter_source(name)
+        if not used and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name} is of {use}: leave it out, or add what it is of")
 
 
 def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Look:

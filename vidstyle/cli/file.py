@@ -21,9 +21,9 @@ def file(
     context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="IN", help="The video: a file, a URL, or - for standard input.")],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="The result, - for standard output; NAME.STYLE.EXT if left out."
+            "--output", "-o", metavar="OUT", help="A file, a folder, - for standard output; NAME.STYLE.EXT if left out."
         ),
     ] = None,
     style: opt.Style = "anime",
@@ -62,13 +62,14 @@ def file(
     from vidstyle.cli.console import human
     from vidstyle.containers import pipe_format
     from vidstyle.inputs import parse_input
-    from vidstyle.job import PIPE
+    from vidstyle.outputs import PIPE, parse_output
     from vidstyle.report import printable
     from vidstyle.whole import check_place
 
+    target, folder = parse_output(output)
     settled = job.file_job(
         parse_input(source),
-        output,
+        target,
         style=style,
         strength=strength,
         size=size,
@@ -91,7 +92,7 @@ def file(
         resume=resume,
         steady=steady,
     )
-    settled = replace(settled, pipe=pipe_format(pipe))
+    settled = replace(settled, folder=folder, pipe=pipe_format(pipe))
     given = context.get_parameter_source("pipe")
     if settled.output != PIPE and given is not None and given.name == "COMMANDLINE":  # and not of a config file
         raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
@@ -109,7 +110,8 @@ def _run(settled: FileJob, json: bool) -> Report:
     import av
 
     from vidstyle.cli.console import event, human
-    from vidstyle.job import PIPE, stylize_file
+    from vidstyle.job import stylize_file
+    from vidstyle.outputs import PIPE
 
     # Silence, not a high threshold: that would call back into Python from the threads that closing waits for.
     av.logging.set_level(None)

@@ -44,7 +44,8 @@ def image(
     """
     from vidstyle.catalog import parse_recipe
     from vidstyle.choice import choose
-    from vidstyle.images import check_target, output_folder, stylize_image, targets
+    from vidstyle.images import check_target, stylize_image, targets
+    from vidstyle.outputs import output_folder
     from vidstyle.stylizer import Stylizer
 
     short_side = opt.parse_size(size)
@@ -114,8 +115,9 @@ def preview(
     """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
     from vidstyle.choice import choose
     from vidstyle.cli.console import event, human
-    from vidstyle.images import check_target, output_folder, targets, write_picture
+    from vidstyle.images import check_target, targets, write_picture
     from vidstyle.job import EngineOptions
+    from vidstyle.outputs import output_folder
     from vidstyle.picture import Picture, encode_picture
     from vidstyle.preview import contact_sheet, looks, sample_picture, usable_styles
 

@@ -40,7 +40,7 @@ Precision = Annotated[
     str,
     typer.Option(help="auto, f32, bf16 or f16.", callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text)),
 ]
-Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 for all cores.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 for all cores.")]
 EngineName = Annotated[
     str,
     typer.Option(
@@ -65,10 +65,12 @@ def parse_size(text: str) -> int | None:
     Raises:
         UsageError: anything else.
     """
+    from vidstyle.frame import SMALLEST
+
     if text == "native":
         return None
-    if not text.isdigit() or int(text) < 16:
-        raise UsageError(f"--size is {text!r}: expected a number of pixels from 16 on, as 720, or native")
+    if not text.isdecimal() or int(text) < SMALLEST:
+        raise UsageError(f"--size is {text!r}: expected a number of pixels from {SMALLEST} on, as 720, or native")
     return int(text)
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import EngineError, Interrupted, StyleError, UsageError
+from vidstyle.errors import INTERRUPTED, EngineError, Interrupted, StyleError, UsageError
 
 if TYPE_CHECKING:
     from vidstyle.cli.train_view import View
+
+PATIENCE = 5.0  # seconds that a training gets to stop when whoever attends it is gone
 
 
 def train(
@@ -39,6 +41,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Another one gives another training.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a style of this name.")] = False,
+    attended: Annotated[
+        bool, typer.Option("--attended", hidden=True, help="End when standard input does: for programs that start it.")
+    ] = False,
     json: opt.Json = False,
 ) -> int:
     """Train a look of your own: vidstyle train mine --photos people/ --exemplars drawings/ --quick
@@ -47,6 +52,8 @@ def train(
 
     Then: vidstyle file in.mp4 --style mine
     """
+    if attended:
+        end_with_input()
     if quick and full:
         raise UsageError("--quick and --full are two ways: give one of them")
     recipes = _training("recipes")
@@ -82,6 +89,23 @@ def _go(chain: Any, wishes: Any, json: bool) -> int:
         _run(chain, view)
     view.finish(wishes.name, wishes.out, chain.run)
     return 0
+
+
+def end_with_input() -> None:
+    """End in order if it can, else at once, when standard input ends: as at the death of whoever holds it."""
+    import os
+    import signal
+    import threading
+    import time
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(PATIENCE)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=wait, name="vidstyle-attended", daemon=True).start()
 
 
 def _run(chain: Any, view: View) -> None:

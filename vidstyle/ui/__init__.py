@@ -12,6 +12,7 @@
     worker      the same, seen from inside
     words       the report in a person's words
     folder      the queue of files, which outlives the page
+    entries     what is in it
     places      where things are remembered; paths that are being typed
     neighbour   a vidstyle live on this machine
     gallery     the looks: cards, import, removal

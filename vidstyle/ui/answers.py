@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import json
+import math
 import shutil
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -106,9 +107,11 @@ def number(data: Any, key: str, otherwise: float | None = None) -> Any:
     if value is None or value == "":
         return otherwise
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{key} is {value!r}, expected a number") from None
+        if math.isfinite(found := float(value)):
+            return found
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UsageError(f"{key} is {value!r}, expected a number")
 
 
 def choice_of(data: Any) -> Choice:
@@ -118,20 +121,20 @@ def choice_of(data: Any) -> Choice:
 
 
 async def save(request: Request, path: Path, most: int) -> None:
-    """Stream a request's body into a new file; whole, or not at all.
+    """Stream a request's body into a new file, or one that is kept for it; whole, or not at all.
 
     Raises:
         SinkError: it is larger than ``most`` bytes, or the disk has no room.
     """
     too_large = f"the file is larger than {most / (1 << 30):.3g} GB, the most that is taken; vidstyle file takes any"
-    expected = int(request.headers.get("content-length") or 0)
-    if expected > most:
-        raise SinkError(too_large)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if expected + SPARE > shutil.disk_usage(path.parent).free:
-        raise OSError(errno.ENOSPC, "no room")
     taken = 0
     try:
+        expected = int(request.headers.get("content-length") or 0)
+        if expected > most:
+            raise SinkError(too_large)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if expected + SPARE > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, "no room")
         with open(path, "wb") as file:
             async for chunk in request.stream():
                 taken += len(chunk)

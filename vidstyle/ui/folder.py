@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +24,12 @@ from vidstyle.engine import Recipe
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.job import EngineOptions, FileJob
 from vidstyle.sink import SinkOptions
+from vidstyle.ui.entries import RUNNING, WAITING, Entry, Settings, set_apart
 from vidstyle.ui.sessions import capital, plain_text
 from vidstyle.ui.studio import Choice
 from vidstyle.whole import write_whole
 
-WAITING, RUNNING = "waiting", "running"
 MOST = 2000  # files in the list
-
-
-@dataclass
-class Entry:
-    """``status``: waiting, running, done, skipped, failed; ``output``: where the result lies."""
-
-    source: str
-    id: str = field(default_factory=lambda: secrets.token_hex(6))
-    status: str = WAITING
-    reason: str = ""
-    output: str = ""
-    frames: int = 0
-    total: int | None = None
-    fps: float = 0.0
-
-    @property
-    def item(self) -> Path:
-        return Path(self.source)
-
-
-@dataclass
-class Settings:
-    output: str = ""
-    look: str = ""
-    second: str = ""
-    share: float = 0.0
-    strength: float = 1.0
-
-    @property
-    def choice(self) -> Choice:
-        return Choice(self.look, self.second, self.share, self.strength)
 
 
 class Queue:
@@ -118,7 +86,7 @@ class Queue:
             raise UsageError("the queue is open in another vidstyle ui on this machine: use that one, or close it")
 
     def add(self, text: str) -> int:
-        """A video, a folder with all below it, or a pattern; how many came new.
+        """A video, a folder with all below it, or a pattern; how many came new. Results keep the structure.
 
         Raises:
             UsageError, SourceError: there is nothing of that name, or no video in it.
@@ -129,15 +97,20 @@ class Queue:
             raise UsageError(f"{text} is not a whole path: it begins with {Path.home().anchor}")
         nowhere = Path(path) / ".vidstyle-none"
         found = find([path], nowhere, lambda source: f"{source.name}.x").items
-        found_paths = [str(item.source) for item in found if ".vidstyle-" not in str(item.source)]
+        found = [item for item in found if ".vidstyle-" not in str(item.source)]
         with self._lock:
             known = {entry.source for entry in self.entries}
-            new = [one for one in found_paths if one not in known]
-            if not found_paths:
+            new = [
+                Entry(str(item.source), below=str(item.target.parent.relative_to(nowhere)))
+                for item in found
+                if str(item.source) not in known
+            ]
+            if not found:
                 raise UsageError(f"there is no video in {path}")
             if len(self.entries) + len(new) > MOST:
                 raise UsageError(f"{len(new)} videos are too many for the list: use vidstyle batch for as many")
-            self.entries += [Entry(one) for one in new]
+            set_apart(self.entries, new)
+            self.entries += new
             self._save()
         return len(new)
 
@@ -224,7 +197,9 @@ class Queue:
     def _run(self, template: FileJob, output: Path) -> None:
         try:
             with Journal(output) as journal:
-                self._next_item = lambda source: Item(source, output / replace(template, source=source).target.name)
+                self._next_item = lambda entry: Item(
+                    entry.item, output / entry.below / replace(template, source=entry.item).target.name
+                )
                 Batch(template, [], journal, Wishes(retry=True), self, self, self).run()  # type: ignore[arg-type]
         except VidstyleError as error:
             self.error = plain_text(str(error))
@@ -266,7 +241,7 @@ class Queue:
                 return []
             self._current.status, self._current.reason = RUNNING, ""
             self._save()
-            return [self._next_item(self._current.item)]
+            return [self._next_item(self._current)]
 
     def show(self, event: Event) -> None:
         with self._lock:

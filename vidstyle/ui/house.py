@@ -7,7 +7,7 @@ import secrets
 import socket
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -65,7 +65,10 @@ class House:
     """
 
     def __init__(self, options: HouseOptions = HouseOptions()) -> None:
-        self.options, self.url, self.notes = options, "", list[str]()
+        host = options.host
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"  # as IPv6 stands in a URL
+        self.options, self.url, self.notes = replace(options, host=host), "", list[str]()
         self.is_open = options.share or not is_local(options.host)
         own = frozenset({options.host.lower().strip("[]")})
         self.guard = Guard(
@@ -167,7 +170,8 @@ def _check_address(host: str, port: int | None) -> None:
 
 def _reached(local: str, host: str) -> str:
     """The address as another machine opens it."""
-    return local.replace("localhost", socket.gethostname(), 1) if host in ("0.0.0.0", "::") else local
+    unnamed = {"0.0.0.0": "localhost", "[::]": "[::]"}.get(host)
+    return local.replace(unnamed, socket.gethostname(), 1) if unnamed else local
 
 
 def _server(module: Any, guard: Guard) -> Any:

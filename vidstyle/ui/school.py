@@ -29,7 +29,7 @@ def is_there() -> bool:
 
 
 class School:
-    """At most one training at a time; its folder outlives the page, its process does not.
+    """At most one training at a time; its folder outlives the page, its process does not, even if the page is killed.
 
     Args:
         folder: where pictures, log and settings are kept.
@@ -44,7 +44,7 @@ class School:
         return self._process is not None and self._process.poll() is None
 
     def place(self, kind: str, name: str) -> Path:
-        """Where a picture goes.
+        """Where a picture goes: an empty file, under a number where another has that name.
 
         Raises:
             UsageError: it is none by its name, or a training needs the pictures now.
@@ -54,7 +54,14 @@ class School:
         if self.is_running:
             raise UsageError("a training is under way: pictures can be changed when it has ended")
         (self.folder / kind).mkdir(parents=True, exist_ok=True)
-        return self.folder / kind / name
+        path = first = self.folder / kind / name
+        number = 1
+        while True:
+            with suppress(FileExistsError):
+                path.touch(exist_ok=False)  # at once: pictures come at the same time
+                return path
+            number += 1
+            path = first.with_stem(f"{first.stem}-{number}")
 
     def clear(self, kind: str) -> None:
         if kind in KINDS and not self.is_running:
@@ -71,14 +78,15 @@ class School:
             raise UsageError("a training is under way already: stop it first")
         if any(not self._count(kind) for kind in KINDS):
             raise UsageError("a training needs photos and drawn pictures: drop some of both")
+        self._let_go()
         command = [sys.executable, "-m", "vidstyle", "train", name]
         for kind in KINDS:
             command += [f"--{kind}", str(self.folder / kind)]
         (self.folder / "settings.json").write_text(json.dumps({"name": name, "quick": quick}))
         with open(self.folder / "log.txt", "wb") as log:
             self._process = subprocess.Popen(
-                [*command, *(["--quick"] if quick else [])],
-                stdin=subprocess.DEVNULL,
+                [*command, "--attended", *(["--quick"] if quick else [])],
+                stdin=subprocess.PIPE,  # nothing is written: its end tells that the page is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
@@ -88,14 +96,19 @@ class School:
 
     def stop(self) -> None:
         """In order if it can, else at once."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        for number, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience)
-                return
+        if self._process is not None and self._process.poll() is None:
+            for number, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+                    break
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of the pipe to the last training."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def state(self) -> dict[str, Any]:
         """JSON-ready; ``code``: how the last training ended, None while it runs or before any."""

@@ -23,6 +23,7 @@ from vidstyle.job import FileJob
 from vidstyle.source import SourceOptions
 from vidstyle.ui.media import Media, look_into, plays_in_browsers
 from vidstyle.ui.studio import Choice, Studio
+from vidstyle.ui.texts import TEXTS
 from vidstyle.ui.words import Line, in_words
 from vidstyle.ui.work import Work
 from vidstyle.ui.worker import PictureTask, ProxyTask, VideoTask
@@ -265,7 +266,9 @@ def plain(error: BaseException, path: Path | None = None) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Without the places of temporary files, which say nothing to anybody."""
+    """Without the places of temporary files, which say nothing to anybody, and with the page's names of options."""
+    for option, key in (("--start", "trim_start"), ("--end", "trim_end")):
+        text = text.replace(option, f"“{TEXTS[key]}”")
     text = re.sub(r"[^\s'\"]*[/\\\\]vidstyle-ui-[^/\\\\]+[/\\\\](?:[\w.-]+[/\\\\])*", "", text)
     return capital(text)
 
@@ -277,7 +280,12 @@ def capital(text: str) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A file's name as the browser gave it, fit for any file system: at most 120 characters, its extension kept."""
+    """A file's name as the browser gave it, fit for any file system: at most 200 bytes, its extension kept."""
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(". ") or "video"
     stem, dot, ending = name.rpartition(".")
-    return f"{stem[:100]}.{ending[:16]}" if dot and stem else name[:100]
+    return f"{_cut(stem, 180)}.{_cut(ending, 16)}" if dot and stem else _cut(name, 180)
+
+
+def _cut(text: str, most: int) -> str:
+    """The first whole characters of it, in at most so many bytes."""
+    return text.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")

@@ -1,0 +1,87 @@
+"""Signals that end every command in order; a terminal that is closed is one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vidstyle.batch.stop import Stop
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+
+#: `main` with a command that hears ``sent``, and once more while it tidies up
+COMMAND = """
+import os, signal, time
+signal.signal(signal.SIGHUP, signal.{before})
+from vidstyle import cli
+def run(args):
+    try:
+        print("begun", flush=True)
+        {wait}
+        return 0
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.01)
+        open({tidied!r}, "w").close()
+cli._run = run
+cli.main([])
+"""
+HANGUP = "os.kill(os.getpid(), signal.SIGHUP); time.sleep(0.05)"
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def command(tidied: Path, wait: str = HANGUP, before: str = "SIG_DFL") -> list[str]:
+    return [sys.executable, "-c", COMMAND.format(before=before, wait=wait, tidied=str(tidied))]
+
+
+def test_a_hangup_ends_a_command_in_order_even_if_it_comes_twice(tmp_path: Path) -> None:
+    done = subprocess.run(command(tmp_path / "tidied"), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr == "vidstyle: stopped; nothing was left behind\n"
+    assert (tmp_path / "tidied").exists()
+
+
+def test_a_hangup_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As under nohup."""
+    args = command(tmp_path / "tidied", before="SIG_IGN")
+    done = subprocess.run(args, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    args = command(tmp_path / "tidied", wait="time.sleep(30)")
+    with subprocess.Popen(args, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        assert os.read(ours, 100).startswith(b"begun")
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)  # as the shell does, whose terminal it was
+        assert process.wait(20) == 143
+    assert (tmp_path / "tidied").exists()
+
+
+def test_a_batch_is_asked_once_however_often_it_is_told() -> None:
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    try:
+        with Stop() as stop:
+            for _ in range(4):
+                signal.raise_signal(signal.SIGHUP)
+            assert (stop.asked, stop.code) == (1, 143)
+            signal.raise_signal(signal.SIGINT)
+            assert (stop.asked, stop.code) == (2, 143)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with Stop() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert (stop.asked, stop.code) == (0, 0)
+    finally:
+        signal.signal(signal.SIGHUP, before)

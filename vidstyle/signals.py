@@ -1,0 +1,30 @@
+"""Which signals end a run in order, and with what exit code; and a terminal that is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+
+from vidstyle.errors import INTERRUPTED, TERMINATED
+
+CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+HANGUP: int | None = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows has none
+if HANGUP is not None:
+    CODES[HANGUP] = TERMINATED
+
+
+def heard() -> list[int]:
+    """The signals to handle; without SIGHUP where it is ignored already, as under nohup."""
+    return [number for number in CODES if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
+def leave_terminal() -> None:
+    """Let what is still written to a terminal that is gone go nowhere: an error would break the end in order."""
+    for stream in (1, 2):
+        try:
+            gone = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
+        except OSError:
+            continue
+        if gone:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

@@ -21,7 +21,7 @@ signal.signal(signal.SIGHUP, signal.{before})
 from vidstyle import cli
 def run(args):
     try:
-        print("begun", flush=True)
+        os.write(1, b"begun")  # at once: a print in two writes may meet a terminal that is gone already
         {wait}
         return 0
     finally:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from vidstyle.batch.stop import Stop
-
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
 
 #: `main` with a command that hears ``sent``, and once more while it tidies up
@@ -70,18 +68,25 @@ def test_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert (tmp_path / "tidied").exists()
 
 
+#: a batch that is told by its terminal, and by Ctrl-C; and one under nohup
+BATCH = """
+import signal
+from vidstyle.batch.stop import Stop
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+with Stop() as stop:
+    for _ in range(4):
+        signal.raise_signal(signal.SIGHUP)
+    print(stop.asked, stop.code)
+    signal.raise_signal(signal.SIGINT)
+    print(stop.asked, stop.code)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with Stop() as stop:
+    signal.raise_signal(signal.SIGHUP)
+    print(stop.asked, stop.code)
+"""
+
+
 def test_a_batch_is_asked_once_however_often_it_is_told() -> None:
-    before = signal.signal(signal.SIGHUP, lambda *_: None)
-    try:
-        with Stop() as stop:
-            for _ in range(4):
-                signal.raise_signal(signal.SIGHUP)
-            assert (stop.asked, stop.code) == (1, 143)
-            signal.raise_signal(signal.SIGINT)
-            assert (stop.asked, stop.code) == (2, 143)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with Stop() as stop:
-            signal.raise_signal(signal.SIGHUP)
-            assert (stop.asked, stop.code) == (0, 0)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    """In a process of its own: a library that other tests load leaves no stack that a signal's handler could run on."""
+    done = subprocess.run([sys.executable, "-c", BATCH], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1 143", "2 143", "0 0"]

@@ -54,6 +54,15 @@ def test_a_folder_gets_the_default_name(styled_home: Path, clip: Clip, tmp_path:
     assert left_behind(tmp_path, "in.mp4", "drawn") == []
 
 
+def test_svt_av1_is_silent(styled_home: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads its level once in a process, which may have been another test's."""
+    monkeypatch.delenv("SVT_LOG", raising=False)
+    done = run(
+        styled_home, "file", clip.path, "--style", "tiny", "--codec", "av1", "-o", tmp_path / "out.mkv", "--json"
+    )
+    assert done.returncode == 0 and done.stderr == ""
+
+
 def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
     done = run(styled_home, "file", clip.path, "--style", "tiny", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]

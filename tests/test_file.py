@@ -277,12 +277,6 @@ def test_every_named_encoder_works(job: FileJob, tmp_path: Path, codec: str) -> 
     assert report.frames_out == 20 and report.pts_equal
 
 
-def test_svt_av1_is_silent(job: FileJob, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    writing = SinkOptions(EncoderOptions(codec="av1"))
-    stylize_file(replace(job, output=tmp_path / "out.mkv", writing=writing))
-    assert capfd.readouterr() == ("", "")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk to fill: mounts a small tmpfs as root")
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk(job: FileJob, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ run = Run(TINY, OPTIONS, CPU)
 teacher = Network(TTN, random_weights(TTN))
 train(run, Cropper(canvases(), OPTIONS.crops, CPU), teacher, OPTIONS, folder, until=3, world=world)
 torch.save(run.student.state_dict(), folder / f"{world.rank}.pt")
+torch.distributed.barrier()  # neither leaves while the other still talks to it
 torch.distributed.destroy_process_group()
 """
 

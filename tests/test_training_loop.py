@@ -225,6 +225,7 @@ world = join("cpu")
 stage = Stage(Path(sys.argv[1]), Options(steps=3), world=world).train()
 assert world.size == 2 and world.rows(4) == slice(2 * world.rank, 2 * world.rank + 2)
 torch.save(stage.weights(), f"{sys.argv[1]}/weights-{world.rank}.pt")
+torch.distributed.barrier()  # neither leaves while the other still talks to it
 torch.distributed.destroy_process_group()
 """
 

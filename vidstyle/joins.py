@@ -127,8 +127,13 @@ class Joins:
         return self._offsets[-1]
 
 
-def begins_again(source: Path, index: int) -> bool:
-    """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for."""
+def begins_again(container: Any, source: Path, index: int) -> bool:
+    """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for.
+
+    ``container``: of the file, open; it is not moved.
+    """
+    if not container.format.flags & _MAY:
+        return False
     try:
         status = source.stat()
     except OSError:
@@ -139,8 +144,6 @@ def begins_again(source: Path, index: int) -> bool:
 @lru_cache(64)
 def _begins_again(source: Path, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
     with open_input(source) as container:
-        if not container.format.flags & _MAY:
-            return False
         times = list(_looked_at(container, container.streams[index], size))
     return any(later < earlier - BACK for earlier, later in pairwise(times))
 

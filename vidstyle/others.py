@@ -119,7 +119,7 @@ class SecondReading:
 
     def _go_to_start(self, wanted: set[int]) -> None:
         start = self.span[0]
-        if not start or begins_again(self._path, self._styled):
+        if not start or begins_again(self._container, self._path, self._styled):
             return
         texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
         if (place := start - LEAD * texts) > 0:

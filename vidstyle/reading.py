@@ -165,7 +165,8 @@ class Reading:
 
     @property
     def _joined(self) -> bool:
-        return self._input.path is not None and begins_again(self._input.path, self.stream.index)
+        path = self._input.path
+        return path is not None and begins_again(self.container, path, self.stream.index)
 
     @property
     def _origin(self) -> int:

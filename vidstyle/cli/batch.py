@@ -110,21 +110,20 @@ def batch(
     _check_use(context, watch, far=cluster is not None and bool(remote))
     asked = Asked(template, Wishes(jobs or 1, overwrite, retry), every if watch else None, dry_run, report, json)
     machines = Cluster(cluster, jobs or 0, threads, gpus) if cluster is not None else None
-    if remote:
+    if remote and machines is None:
+        raise UsageError(f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone")
+    if machines is not None:
+        from vidstyle.cli.batch_cluster import check_room, run_on
         from vidstyle.cli.batch_remote import Far, run_remote
 
-        if machines is None:
-            raise UsageError(
-                f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone"
-            )
-        return run_remote(Far(inputs, output, work, cache), machines, asked)
+        check_room(machines)
+        if remote:
+            return run_remote(Far(inputs, output, work, cache), machines, asked)
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise SinkError(f"{folder} is a file: give a folder's name with -o")
     look = _looker(inputs, folder, template, patience=watch)
     if machines is not None:
-        from vidstyle.cli.batch_cluster import run_on
-
         return run_on(machines, look, folder, asked)
     return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
 
@@ -142,11 +141,10 @@ def _check(cluster: str | None, gpus: float, device: str, dry_watch: bool) -> No
 
 
 def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
-    """Refuse options that were given and would do nothing; in a config file they wait for their use."""
+    """Refuse options that were given and would do nothing."""
     of = {"work": (far, "--cluster and URLs"), "cache": (far, "--cluster and URLs"), "every": (watch, "--watch")}
     for name, (used, use) in of.items():
-        source = context.get_parameter_source(name)
-        if not used and source is not None and source.name == "COMMANDLINE":
+        if not used and opt.was_given(context, name):
             raise UsageError(f"--{name} is of {use}: leave it out, or add what it is of")
 
 

@@ -49,7 +49,6 @@ def run_on(machines: Cluster, look: Look, folder: Path, asked: Asked, far: Remot
     from vidstyle.cluster.pool import RayPool
     from vidstyle.cluster.worker import StyleWorker
 
-    check_room(machines)
     if asked.dry_run:
         return _dry_run(machines, look, folder, asked)
     begun, template = begin(folder, look, asked.every), asked.template
@@ -135,8 +134,10 @@ def check_room(machines: Cluster) -> None:
     from vidstyle.cluster.connect import LOCAL, check_address, local_resources
 
     check_address(machines.address)
+    if machines.address != LOCAL:
+        return
     size, there = _size(machines), local_resources()
-    if machines.address != LOCAL or size.fit(there):
+    if size.fit(there):
         return
     cpus, gpus = int(there["CPU"]), int(there["GPU"])
     remedy = f"give --gpus {gpus} or less" if gpus else "leave out --gpus"

@@ -24,13 +24,12 @@ class Far:
 
 def run_remote(far: Far, machines: Cluster, asked: Asked) -> int:
     """As `vidstyle.cli.batch_cluster.run_on`; gives the exit code."""
-    from vidstyle.cli.batch_cluster import Remote, check_room, run_on
+    from vidstyle.cli.batch_cluster import Remote, run_on
     from vidstyle.cluster.cache import GIB
     from vidstyle.cluster.remote import RemoteWorker
     from vidstyle.cluster.standins import StandIns, as_url, work_for
     from vidstyle.cluster.store import check
 
-    check_room(machines)
     output = as_url(far.output)
     work = far.work or work_for(output)
     stand_ins = StandIns(work, output)

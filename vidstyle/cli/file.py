@@ -93,8 +93,7 @@ def file(
         steady=steady,
     )
     settled = replace(settled, folder=folder, pipe=pipe_format(pipe))
-    given = context.get_parameter_source("pipe")
-    if settled.output != PIPE and given is not None and given.name == "COMMANDLINE":  # and not of a config file
+    if settled.output != PIPE and opt.was_given(context, "pipe"):
         raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
     if report is not None:
         check_place(report)

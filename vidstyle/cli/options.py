@@ -59,6 +59,12 @@ NoBuild = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for programs.")]
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line: in a config file it waits for its use."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def parse_size(text: str) -> int | None:
     """``"720"`` or ``"native"`` (None).
 

@@ -4,14 +4,12 @@ The model is built in memory from `vidstyle.network`, one operation of OpenVINO 
 nothing is converted from another format. The compiled model is kept by `vidstyle.compiled`: OpenVINO's
 own cache grows without limit and takes damaged weights for good ones (black pictures).
 """
-# ruff: noqa: E402 - see the comment on telemetry
 
 from __future__ import annotations
 
 import hashlib
 import io
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,90 +18,23 @@ from typing import Any
 
 import numpy as np
 
-# Importing openvino reports the import to Google Analytics, in a process of its own that may hold up
-# our exit for seconds where there is no network. Without this package OpenVINO does without.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-import openvino as ov
-from openvino import opset13 as op
-
-from vidstyle import compiled, network
+from engines import openvino_ops
+from engines.openvino_ops import from_pixels, op, operations, ov, to_pixels
+from vidstyle import compiled, int8, network
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
 from vidstyle.errors import EngineError
-from vidstyle.network import LEAKY_SLOPE, Pad, Weights, prepare, run
+from vidstyle.network import run
 
-Node = Any
 log = logging.getLogger(__name__)
 
 #: what a compiled model depends on besides its weights: how the graph is built
-_CODE = hashlib.sha256(b"".join(Path(f).read_bytes() for f in (__file__, network.__file__))).hexdigest()[:16]
+_SOURCES = (__file__, openvino_ops.__file__, network.__file__, int8.__file__)
+_CODE = hashlib.sha256(b"".join(Path(source).read_bytes() for source in _SOURCES)).hexdigest()[:16]
 
 
-class OpenVINOOps:
-    """`vidstyle.network.Ops` for OpenVINO's graph builder."""
-
-    def __init__(self, weights: Weights) -> None:
-        self._weights = weights
-        self._slope = op.constant(np.float32(LEAKY_SLOPE))
-
-    def size(self, x: Node) -> tuple[int, int]:
-        height, width = list(x.get_output_partial_shape(0))[2:]
-        return height.get_length(), width.get_length()
-
-    def pad_edge(self, x: Node, bottom: int, right: int) -> Node:
-        return op.pad(x, [0, 0, 0, 0], [0, 0, bottom, right], "edge")
-
-    def crop(self, x: Node, height: int, width: int) -> Node:
-        return op.slice(x, [0, 0], [height, width], [1, 1], [2, 3])
-
-    def conv(self, x: Node, name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> Node:
-        top, left, bottom, right = pad
-        y = op.convolution(x, self._weights[f"{name}.weight"], [stride] * 2, [top, left], [bottom, right], [1, 1])
-        return op.add(y, self._weights[f"{name}.bias"].reshape(1, -1, 1, 1))
-
-    def leaky_relu(self, x: Node) -> Node:
-        return op.prelu(x, self._slope)
-
-    def add(self, x: Node, y: Any) -> Node:
-        return op.add(x, _node(y))
-
-    def sub(self, x: Node, y: Any) -> Node:
-        return op.subtract(x, _node(y))
-
-    def mul(self, x: Node, y: Any) -> Node:
-        return op.multiply(x, _node(y))
-
-    def div(self, x: Node, y: Any) -> Node:
-        return op.divide(x, _node(y))
-
-    def upsample2(self, x: Node) -> Node:
-        height, width = self.size(x)
-        return op.interpolate(
-            x,
-            op.constant(np.array([2 * height, 2 * width], np.int64)),
-            "linear_onnx",
-            "sizes",
-            axes=op.constant(np.array([2, 3], np.int64)),
-            coordinate_transformation_mode="asymmetric",
-        )
-
-    def unshuffle(self, x: Node, block: int) -> Node:
-        return op.space_to_depth(x, "depth_first", block)
-
-    def shuffle(self, x: Node, block: int) -> Node:
-        return op.depth_to_space(x, "depth_first", block)
-
-    def box3(self, x: Node) -> Node:
-        return op.avg_pool(x, [1, 1], [1, 1], [1, 1], [3, 3], exclude_pad=True)
-
-
-def _node(value: Any) -> Node:
-    return op.constant(np.float32(value)) if isinstance(value, (int, float)) else value
-
-
-def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model:
-    """The graph for ``recipe``: uint8 [batch, height, width, 3] RGB in and out.
+def build_model(recipe: Recipe, height: int, width: int, batch: int, precision: str = "f32") -> ov.Model:
+    """The graph for ``recipe``: uint8 [batch, height, width, 3] RGB in and out; all but "int8" are the same graph.
 
     A recipe that is not plain has a second input, float32 [styles]: the share of each style. The
     strength can so change from picture to picture without compiling again. Looks are clipped before they are
@@ -111,10 +42,7 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
     """
     frames = op.parameter([batch, height, width, 3], np.uint8, name="frames")
     x = from_pixels(frames)
-    styled = [
-        run(OpenVINOOps(prepare(style.card.architecture, style.weights)), style.card.architecture, x)
-        for style, _ in recipe.parts
-    ]
+    styled = [run(operations(style, precision), style.card.architecture, x) for style, _ in recipe.parts]
     inputs = [frames]
     if recipe.is_plain:
         y = styled[0]
@@ -127,19 +55,6 @@ def build_model(recipe: Recipe, height: int, width: int, batch: int) -> ov.Model
             change = op.subtract(op.clamp(look, -1.0, 1.0), x)
             y = op.add(y, op.multiply(change, share))
     return ov.Model([to_pixels(y)], inputs, "vidstyle")
-
-
-def from_pixels(frames: Node) -> Node:
-    """float32 [n, 3, height, width] of -1 to 1 from uint8 [n, height, width, 3]."""
-    x = op.convert(op.transpose(frames, op.constant(np.array([0, 3, 1, 2]))), "f32")
-    return op.subtract(op.multiply(x, _node(1 / 127.5)), _node(1.0))
-
-
-def to_pixels(y: Node) -> Node:
-    """The way back, rounded and clipped."""
-    y = op.multiply(op.add(y, _node(1.0)), _node(127.5))
-    y = op.convert(op.round(op.clamp(y, 0.0, 255.0), "half_to_even"), "u8")
-    return op.transpose(y, op.constant(np.array([0, 2, 3, 1])))
 
 
 class _Call:
@@ -176,6 +91,9 @@ class OpenVINOEngine:
         core = ov.Core()
         device = _device(core, spec.device)
         precision = _precision(core, device, spec.precision)
+        lacking = [style.name for style, _ in recipe.parts if not style.ranges]
+        if precision == "int8" and lacking:
+            raise EngineError(f"the look {lacking[0]} has no ranges for int8: use --precision auto")
         threads = spec.threads or usable_cores()
         in_flight = spec.in_flight or threads + 1  # one waits while every thread works
         self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads, in_flight=in_flight)
@@ -249,26 +167,31 @@ def _device(core: ov.Core, wanted: str) -> str:
 
 
 def _precision(core: ov.Core, device: str, wanted: str) -> str:
-    """bf16 where the CPU computes in it natively, else f32; a named precision is never replaced."""
+    """bf16 where the CPU computes in it natively, else f32; a named precision is never replaced.
+
+    int8 has to be named: it is the fastest, but what it is off by differs from picture to picture.
+    """
     native = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
     if wanted == "auto":
         return "bf16" if "BF16" in native else "f32"
-    if wanted != "f32" and {"bf16": "BF16", "f16": "FP16"}[wanted] not in native:
+    if wanted != "f32" and {"bf16": "BF16", "f16": "FP16", "int8": "INT8"}[wanted] not in native:
         raise EngineError(f"{device} has no {wanted} arithmetic: use --precision f32")
     return wanted
 
 
 def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> Any:
     """The compiled model, from the user's cache where the same was compiled before."""
-    options = _options(spec)
+    options = _options(core, spec)
     shape = spec.max_batch, spec.height, spec.width
-    key = repr((ov.__version__, core.get_property(device, "FULL_DEVICE_NAME"), options, shape, recipe.key(), _CODE))
+    ranges = [style.ranges for style, _ in recipe.parts] if spec.precision == "int8" else None
+    name = core.get_property(device, "FULL_DEVICE_NAME")
+    key = repr((ov.__version__, name, options, shape, recipe.key(), ranges, _CODE))
     if (stored := compiled.fetch("openvino", key)) is not None:
         try:
             return core.import_model(io.BytesIO(stored), device, options)
         except RuntimeError as error:
             log.info("a stored network was refused, compiling again: %s", _reason(error))
-    model = core.compile_model(build_model(recipe, spec.height, spec.width, spec.max_batch), device, options)
+    model = core.compile_model(build_model(recipe, *shape[1:], spec.max_batch, spec.precision), device, options)
     try:
         compiled.store("openvino", key, model.export_model().getvalue())
     except RuntimeError as error:  # some devices cannot
@@ -276,9 +199,12 @@ def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> An
     return model
 
 
-def _options(spec: EngineSpec) -> dict[str, Any]:
+def _options(core: ov.Core, spec: EngineSpec) -> dict[str, Any]:
+    rest = spec.precision
+    if rest == "int8":  # of what is not in eight bits
+        rest = "bf16" if "BF16" in core.get_property(spec.device.upper(), "OPTIMIZATION_CAPABILITIES") else "f32"
     options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": spec.precision,  # explicit: OpenVINO's own choice differs by machine
+        "INFERENCE_PRECISION_HINT": rest,  # explicit: OpenVINO's own choice differs by machine
         "PERFORMANCE_HINT": "THROUGHPUT" if spec.in_flight > 1 else "LATENCY",
     }
     if spec.device == "cpu":

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.openvino import Node, OpenVINOOps, _device, _options, _reason, from_pixels, op, ov, to_pixels
+from engines.openvino import _device, _options, _reason
+from engines.openvino_ops import Node, from_pixels, op, operations, ov, to_pixels
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import EngineError
 from vidstyle.live.parts import PICTURE, Part, Tensor, run_part
-from vidstyle.network import prepare
 from vidstyle.style import Style
 
 FORMATS = {"bf16": (ov.Type.bf16, np.uint16), "f32": (ov.Type.f32, np.float32)}  # features, and numpy's stand-in
@@ -35,7 +35,7 @@ class OpenVINOPart:
         device = _device(core, spec.device)
         self._type, self.dtype = FORMATS.get(spec.precision, FORMATS["f32"])
         try:
-            compiled = core.compile_model(build_part(style, part, spec, self._type), device, _options(spec))
+            compiled = core.compile_model(build_part(style, part, spec, self._type), device, _options(core, spec))
             self._request = compiled.create_infer_request()
         except (RuntimeError, MemoryError) as error:
             raise EngineError(f"OpenVINO cannot build a part of {style.name}: {_reason(error)}") from error
@@ -70,7 +70,7 @@ def build_part(style: Style, part: Part, spec: EngineSpec, kind: ov.Type) -> ov.
     inputs = {t.name: _input(t, spec, kind) for t in part.takes}
     values = {name: _values(name, x) for name, x in inputs.items()}
     picture = values.get(PICTURE) or _values(PICTURE, _input(Tensor(PICTURE), spec, kind))
-    given = run_part(OpenVINOOps(prepare(arch, style.weights)), arch, part, values, picture)
+    given = run_part(operations(style, spec.precision), arch, part, values, picture)
     results = [
         to_pixels(y) if t.name == PICTURE else op.convert(op.transpose(y, op.constant(np.array([0, 2, 3, 1]))), kind)
         for t, y in zip(part.gives, given, strict=True)

@@ -14,38 +14,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import psutil
+from bench_engines import Row, bench_engines, bench_parity, teacher
 from sample_clip import make as make_sample
 
-from vidstyle.catalog import find_style, parse_recipe
+from vidstyle.catalog import parse_recipe
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.frame import Frame
 from vidstyle.job import FileJob, stylize_file
-from vidstyle.network import Architecture, Weights, layers
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
-from vidstyle.style import Card, Style
+from vidstyle.style import Style
 from vidstyle.workfolder import WorkFolder
 
 CORES = usable_cores()
 OVERWRITE = SinkOptions(overwrite=True)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One printed figure. ``good``: None where there is no target."""
-
-    name: str
-    value: str
-    target: str = ""
-    good: bool | None = None
 
 
 def portrait() -> Path:
@@ -53,21 +43,6 @@ def portrait() -> Path:
     import skimage
 
     return Path(skimage.__file__).parent / "data" / "astronaut.png"
-
-
-def teacher(path: Path | None) -> Style:
-    """The published network; without a file, one of its shape with random weights: as slow."""
-    from vidstyle.importer import import_published
-
-    if path is not None:
-        return import_published(path, "teacher")
-    arch, rng = Architecture("ttn"), np.random.default_rng(0)
-    weights: Weights = {}
-    for name, layer in layers(arch).items():
-        shape = (layer.out, layer.inp, layer.k, layer.k)
-        weights[f"{name}.weight"] = (rng.standard_normal(shape) * (layer.inp * layer.k**2) ** -0.5).astype(np.float32)
-        weights[f"{name}.bias"] = np.zeros(layer.out, np.float32)
-    return Style(Card("teacher", "", arch, "", "", sha256="random"), weights)
 
 
 # --- speed of a file, against the machine's limit and against a serial loop
@@ -237,21 +212,6 @@ def bench_memory(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
         yield Row(f"peak memory, 1080p source, --size {size}", f"{peak:.0f} MB", "<= 1000 MB", peak <= 1000)
 
 
-def bench_parity(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
-    """The published network against its own output."""
-    del folder
-    if args.teacher is None or args.parity is None:
-        yield Row("published network against its own output", "not measured: give --teacher and --parity")
-        return
-    with np.load(args.parity) as stored:
-        image, expected = stored["input_bgr"][..., ::-1], stored["output_bgr"][..., ::-1]
-    for engine in ("openvino", "torch"):
-        spec = EngineSpec(*image.shape[:2], precision="f32")
-        with load_engine(Recipe(((teacher(args.teacher), 1.0),)), spec, engine) as loaded:
-            worst = int(np.abs(loaded(image[None])[0].astype(int) - expected).max())
-        yield Row(f"published network, {engine} f32: worst difference of 255", str(worst), "<= 1", worst <= 1)
-
-
 def bench_media(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Frames, times and sound of the files given."""
     for path in args.media:
@@ -261,28 +221,6 @@ def bench_media(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
         sound = {True: "bit-exact", False: "DIFFERS", None: "none"}[report.audio_equal]
         value = f"{report.frames_in} in, {report.frames_out} out, times equal: {report.pts_equal}, sound {sound}"
         yield Row(path.name, value, "all accounted for", good)
-
-
-def bench_engines(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
-    """The style against the published network in the same runtime, 720p, all cores."""
-    del folder
-    image = np.random.default_rng(0).integers(0, 255, (1, 720, 1280, 3), np.uint8)
-    ours, theirs = find_style(args.style), teacher(args.teacher)
-    times: dict[tuple[str, str], list[float]] = {}
-    for _ in range(args.rounds):
-        for name, style in (("ours", ours), ("published", theirs)):
-            with load_engine(Recipe(((style, 1.0),)), EngineSpec(720, 1280)) as engine:
-                engine(image)
-                count = 8 if name == "ours" else 2
-                started = time.perf_counter()
-                for _ in range(count):
-                    engine(image)
-                times.setdefault((name, engine.spec.precision), []).append((time.perf_counter() - started) / count)
-    medians = {key: statistics.median(values) for key, values in times.items()}
-    (_, precision), mine = next(item for item in medians.items() if item[0][0] == "ours")
-    published = next(value for key, value in medians.items() if key[0] == "published")
-    yield Row(f"network alone, 720p, {precision}, ms: ours, published", f"{mine * 1e3:.1f}, {published * 1e3:.0f}")
-    yield Row("  ours is faster by", f"{published / mine:.1f} times", ">= 12", published / mine >= 12)
 
 
 BENCHES = {

@@ -24,7 +24,7 @@ from typing import Any
 import av
 import numpy as np
 import pyvirtualcam
-from bench import Row
+from bench_engines import Row
 from live_clips import HEIGHT, RATE, WIDTH, moving_person, still_background, write_clip
 from pyvirtualcam import camera as pyvirtualcam_camera
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from bench import Row, portrait
+from bench import portrait
+from bench_engines import Row
 from sample_clip import read_picture, window
 
 from vidstyle.catalog import parse_recipe

@@ -23,7 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from bench import Row, portrait
+from bench import portrait
+from bench_engines import Row
 from sample_clip import make, read_picture, window
 
 THUMBS, MOVING = 2.0, 5.0  # seconds after a drop

@@ -45,6 +45,12 @@ def test_a_stopped_student_equals_a_straight_one_to_the_bit(made: Path, tmp_path
     with pytest.raises(Interrupted):
         student.train(tmp_path / "b", tmp_path, made, None, SMALL, stop)
     stopped = student.train(tmp_path / "b", tmp_path, made, None, SMALL)
+    ranges = load_style(straight).ranges
+    assert ranges and ranges == load_style(stopped).ranges  # for int8; the style for people has them as well
+    student.finish(
+        straight, {"name": "mine", "look": "", "licence": "", "provenance": ""}, tmp_path / "mine.safetensors"
+    )
+    assert load_style(tmp_path / "mine.safetensors").ranges == ranges
     one, two = load_style(straight).weights, load_style(stopped).weights
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert json.loads((tmp_path / "a" / "options.json").read_text())["steps"] == 6

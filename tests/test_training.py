@@ -15,14 +15,15 @@ from style_files import TINY, published_pb, random_weights
 
 from engines.torch import Network
 from training import distill, losses, pack, steps
-from training.crops import Cropper, Crops
+from training.crops import CropOptions, Cropper, Crops
 from training.data import SIDE
 from training.distill import train
 from training.options import set_options
+from training.ranges import of_canvases
 from training.run import Options, Run, finish, learning_rate, ramp
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import UsageError
-from vidstyle.network import Architecture
+from vidstyle.network import Architecture, layers
 from vidstyle.style import load_style
 
 TTN = Architecture("ttn")
@@ -136,6 +137,28 @@ def test_finish_writes_a_style_that_loads(tmp_path: Path) -> None:
     with load_engine(Recipe(((style, 1.0),)), EngineSpec(8, 8, precision="f32")) as network:
         picture = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
         assert network(picture).shape == picture.shape
+
+
+def test_a_style_has_the_ranges_of_its_pictures(tmp_path: Path) -> None:
+    run, sources = Run(TINY, OPTIONS, CPU), canvases().source
+    finish(run, OPTIONS, "mine", "", "", tmp_path / "mine.safetensors", sources)
+    style = load_style(tmp_path / "mine.safetensors")
+    assert style.ranges == of_canvases(run.average, sources) and set(style.ranges) == set(layers(TINY))
+    finish(run, OPTIONS, "other", "", "", tmp_path / "other.safetensors")
+    assert load_style(tmp_path / "other.safetensors").ranges == {}
+
+
+def test_a_style_written_from_a_checkpoint_has_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(distill.SHAPES, "default", TINY)
+    folder, sources = tmp_path / "run", canvases().source
+    (folder / "mine").mkdir(parents=True)
+    (folder / "canvases").mkdir()
+    np.save(folder / "canvases/sources.npy", sources)
+    run = Run(TINY, replace(OPTIONS, crops=CropOptions()), CPU)
+    run.save(folder / "mine/checkpoint.pt")
+    monkeypatch.setattr("sys.argv", ["distill", "mine", "--run", str(folder), "--finish"])
+    distill.main()
+    assert load_style(folder / "mine/mine.safetensors").ranges == of_canvases(run.average, sources)
 
 
 def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:

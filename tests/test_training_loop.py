@@ -14,11 +14,11 @@ from processes import launch
 from torch import Tensor, nn
 
 from training import options as opts
-from training import run, ttn
+from training import run, ttn, world
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen, is_out_of_memory
 from training.options import Basics
-from training.world import TrainingError, World, join
+from training.world import TrainingError, World, half, join
 from vidstyle.errors import Interrupted, UsageError
 
 ALONE = World(torch.device("cpu"))
@@ -306,3 +306,27 @@ def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as end:
         opts.run_command(fails)
     assert end.value.code == 1 and capsys.readouterr().err == "error: no photos: give some\n"
+
+
+@pytest.mark.parametrize(
+    ("machine", "passed", "avx512", "has"),
+    [
+        ("x86_64", True, True, True),
+        ("AMD64", True, False, False),  # AVX-512 alone: torch would emulate it
+        ("x86_64", False, False, False),
+        ("aarch64", True, False, True),
+        ("arm64", False, False, False),
+    ],
+)
+def test_bf16_is_used_only_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, machine: str, passed: bool, avx512: bool, has: bool
+) -> None:
+    monkeypatch.setattr(world.platform, "machine", lambda: machine)
+    monkeypatch.setattr(world.torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: passed)
+    monkeypatch.setattr(world.torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    found = world.has_bf16.__wrapped__("cpu")
+    assert found is has
+    monkeypatch.setattr(world, "has_bf16", lambda kind: kind == "cpu" and found)
+    layer = nn.Conv2d(2, 2, 1)
+    with half(torch.device("cpu")):
+        assert layer(torch.zeros(1, 2, 4, 4)).dtype == (torch.bfloat16 if has else torch.float32)

@@ -199,6 +199,12 @@ def build(
     return Canvases(source, target, kind, Coloured(matrices, coloured))
 
 
+def kept_sources(cache: Path) -> np.ndarray | None:
+    """The sources that `build` kept in ``cache``, on disk; None where it has not."""
+    inputs = cache / "sources.npy"
+    return np.load(inputs, mmap_mode="c") if inputs.exists() else None
+
+
 def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     """What ``make`` gives, from its file where it was made before."""
     if path.exists():

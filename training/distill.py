@@ -174,6 +174,7 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
     if checkpoint.exists():
         run.load(checkpoint)
         log.info("%s: resumed at step %d", name, run.step)
+    pictures = data.kept_sources(args.run / "canvases")
     if not args.finish and run.step < options.steps:
         if world.rank:
             world.wait()  # the first process keeps what it computes for all
@@ -183,10 +184,13 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
         log.info("%s: %d canvases", name, len(canvases.source))
         network = Network(teacher.card.architecture, teacher.weights).to(device)
         train(run, Cropper(canvases, options.crops, device), network, options, folder, world=world)
+        pictures = canvases.source
     if world.rank:
         return
     look = args.look or LOOKS.get(name, "")
-    card = finish(run, options, name, look, args.sources, (args.out or folder) / f"{name}.safetensors")
+    if pictures is None:
+        log.warning("without its pictures %s gets no ranges for int8: training.ranges adds them", name)
+    card = finish(run, options, name, look, args.sources, (args.out or folder) / f"{name}.safetensors", pictures)
     log.info("wrote %s: %d parameters", card.name, card.parameters)
 
 

@@ -15,6 +15,7 @@ from training.checkpoint import Part
 from training.crops import CropOptions
 from training.losses import PatchGAN
 from training.muon import MuonAdam
+from training.ranges import of_canvases
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, save_style
 
@@ -111,8 +112,13 @@ class Run:
             mean.lerp_(value, 1 - decay)
 
 
-def finish(run: Run, options: Options, name: str, look: str, sources: str, path: Path) -> Card:
-    """Write the averaged student as the style ``name``, weights in half precision."""
+def finish(
+    run: Run, options: Options, name: str, look: str, sources: str, path: Path, pictures: np.ndarray | None = None
+) -> Card:
+    """Write the averaged student as the style ``name``, weights in half precision.
+
+    ``pictures``: of `training.data.Canvases`, for the ranges that eight bits need; without, the style has none.
+    """
     started = {"started_from": run.started_from} if run.started_from else {}
     card = Card(
         name=name,
@@ -126,4 +132,4 @@ def finish(run: Run, options: Options, name: str, look: str, sources: str, path:
         training={"by": "training/distill.py", "steps_done": run.step, **started, **asdict(options)},
     )
     weights = {key: value.astype(np.float16) for key, value in run.average.weights().items()}
-    return save_style(path, card, weights)
+    return save_style(path, card, weights, None if pictures is None else of_canvases(run.average, pictures))

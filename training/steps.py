@@ -18,7 +18,7 @@ from training.losses import (
     weighted_l1,
 )
 from training.run import Options, Run, ramp
-from training.world import DivergedError, World
+from training.world import DivergedError, World, half
 
 Terms = dict[str, Tensor]
 
@@ -51,7 +51,7 @@ def paired_terms(out: Tensor, crops: Crops, features: TeacherFeatures, options: 
         share = len(sure) / len(out)
         terms["contrast"] = weight * share * line_contrast(out[sure], crops.target[sure], crops.weight[sure])
     some = slice(0, len(a), options.costly_every)
-    with _half(out.device):
+    with half(out.device):
         terms["features"] = options.features * features(a[some], crops.target[: len(a)][some])
     if weight := options.shift * risen:
         terms["shift"] = weight * shift_consistency(a, b, crops.weight[: len(a)], crops.shift)
@@ -68,12 +68,12 @@ def student_step(
     Raises:
         DivergedError: a term is not finite.
     """
-    with _half(crops.source.device):
+    with half(crops.source.device):
         out = run.student(crops.source.contiguous(memory_format=torch.channels_last))
     out = out.float()
     terms = paired_terms(out, crops, features, options, run.step)
     if len(faces):
-        with _half(out.device):
+        with half(out.device):
             terms["adversarial"] = options.adversarial * generator_loss(run.critic(texture(out[faces], mix)))
     loss = sum(terms.values(), start=torch.zeros((), device=out.device))
     if not torch.isfinite(loss):
@@ -92,7 +92,7 @@ def critic_step(run: Run, out: Tensor, crops: Crops, faces: Tensor, mix: Tensor,
     terms = {}
     run.opt_critic.zero_grad(set_to_none=True)
     if len(faces):
-        with _half(out.device):
+        with half(out.device):
             real, fake = (run.critic(texture(x[faces], mix)) for x in (crops.target, out))
             terms["critic"] = discriminator_loss(real, fake)
         terms["critic"].backward()
@@ -100,7 +100,3 @@ def critic_step(run: Run, out: Tensor, crops: Crops, faces: Tensor, mix: Tensor,
         world.average_gradients(run.critic.parameters())
         run.opt_critic.step()
     return terms
-
-
-def _half(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16)

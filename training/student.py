@@ -23,6 +23,7 @@ from training import distill, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
 from training.data import Canvases
+from training.ranges import of_canvases
 from training.world import DivergedError, TrainingError
 from vidstyle.errors import Interrupted
 from vidstyle.network import Architecture, layers
@@ -128,7 +129,8 @@ def train(
             options = replace(options, crops=replace(options.crops, pairs=options.crops.pairs // 2))
             log.warning("memory ran out: going on with %d crops a step", 2 * options.crops.pairs)
     card = Card("student", "", state.average.arch, "", "")
-    save_style(run / RESULT, card, {key: value.astype(np.float16) for key, value in state.average.weights().items()})
+    weights = {key: value.astype(np.float16) for key, value in state.average.weights().items()}
+    save_style(run / RESULT, card, weights, of_canvases(state.average, data.source))
     return run / RESULT
 
 
@@ -162,4 +164,4 @@ def finish(student: Path, card: dict[str, Any], path: Path) -> Card:
     style = load_style(student)
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = {key: value.astype(np.float16) for key, value in style.weights.items()}
-    return save_style(path, Card(architecture=style.card.architecture, **card), weights)
+    return save_style(path, Card(architecture=style.card.architecture, **card), weights, style.ranges)

@@ -29,7 +29,7 @@ from training.sheets import write_sheet
 from training.texture import StyleCritic
 from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.ttn_pictures import Pictures
-from training.world import TrainingError, World, join
+from training.world import TrainingError, World, half, join
 from vidstyle.network import Architecture, layers
 from vidstyle.style import Card, Style, load_style, save_style
 
@@ -63,7 +63,7 @@ class Options(Basics):
     geometry: Geometry = field(default_factory=Geometry)
     warm: int = field(default=500, metadata={"least": 0})
     warm_lr: float = 4e-4
-    bf16: bool = False  # arithmetic of the convolutions
+    bf16: bool = False  # arithmetic of the convolutions, where the device has it
     name: str = "mine"  # of the style, as all below
     look: str = ""
     licence: str = "CC-BY-4.0"
@@ -163,7 +163,7 @@ def warm_step(t: Translation, pictures: Pictures, options: Options, loop: Loop, 
 
 
 def _autocast(options: Options, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=options.bf16)
+    return half(device) if options.bf16 else torch.autocast(device.type, enabled=False)
 
 
 def unpaired_step(

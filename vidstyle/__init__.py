@@ -60,7 +60,7 @@ def stylize(
         strength: 0 is the source, 1 the whole look.
         size: short side in pixels the network works at, never enlarged; None for the picture's own.
         device: "auto", "cpu", "gpu" ...; a named one is never replaced by another.
-        precision: "auto", "f32" or "bf16".
+        precision: "auto", "f32", "bf16" or "int8".
 
     Returns:
         A new array of the same shape and type.

@@ -205,7 +205,7 @@ def add_style(file: Path, name: str | None = None, overwrite: bool = False) -> t
     if target.exists() and not overwrite:
         raise StyleError(f"there is a style {name} already ({target}): give another --name, or --overwrite")
     style = load_style(file) if _is_safetensors(file) else import_published(file, name)
-    return save_style(target, replace(style.card, name=name), style.weights), target
+    return save_style(target, replace(style.card, name=name), style.weights, style.ranges), target
 
 
 def _name_from(file: Path) -> str:

@@ -14,7 +14,7 @@ from vidstyle.choice import choose
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.style import Style
 
-PRECISIONS = ("auto", "f32", "bf16", "f16")
+PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class EngineSpec:
     Attributes:
         height, width: of every picture, any values >= 1.
         max_batch: most pictures per call.
-        precision: "f32", "bf16" or "f16", or "auto": the fastest that is right on this device.
+        precision: "f32", "bf16", "f16", "int8" (OpenVINO alone, see `vidstyle.int8`), or "auto": the fastest of the
+            first three that is right on this device.
         device: "auto", or "cpu"; an engine may know more ("gpu", "npu" for OpenVINO, "cuda:0" for the others).
         threads: CPU threads, 0 for all cores.
         in_flight: calls that may run at one time; 1 gives the lowest latency, 0 the best throughput.
@@ -174,6 +175,8 @@ def load_engine(recipe: Recipe, spec: EngineSpec, engine: str = "auto") -> Engin
         raise UsageError(f"unknown engine {engine!r}: auto, or one of {', '.join(ENGINES)}")
     engine, device = choose(engine, spec.device)
     spec = replace(spec, device=device)
+    if spec.precision == "int8" and engine != "openvino":
+        raise EngineError(f"the {engine} engine has no int8: use --precision auto, or --engine openvino --device cpu")
     try:
         module = importlib.import_module(ENGINES[engine])
     except ImportError as error:

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from vidstyle import int8
 from vidstyle.errors import StyleError
-from vidstyle.network import Architecture, Weights, flops_per_pixel, prepare
+from vidstyle.int8 import Ranges
+from vidstyle.network import Architecture, Weights, flops_per_pixel, layers, prepare
 from vidstyle.whole import write_whole
 
 FORMAT = "1"
@@ -50,11 +52,16 @@ class Card:
 
 @dataclass(frozen=True)
 class Style:
-    """A card and its weights as read, checked, in float32 (`vidstyle.network.prepare`'s input)."""
+    """A card and its weights as read, checked, in float32 (`vidstyle.network.prepare`'s input).
+
+    Attributes:
+        ranges: for eight bits (`vidstyle.int8`); empty where pictures have not given them.
+    """
 
     card: Card
     weights: Weights
     path: Path | None = None
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,10 +89,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def save_style(path: Path, card: Card, weights: Weights) -> Card:
+def save_style(path: Path, card: Card, weights: Weights, ranges: Ranges | None = None) -> Card:
     """Write a style file whole or not at all (``.part``, then rename); return the card as stored.
 
-    The digest and the parameter count are filled in here; the types of ``weights`` are kept.
+    The digest and the parameter count are filled in here; the types of ``weights`` are kept. ``ranges``: see `Style`.
     """
     from safetensors.numpy import save
 
@@ -110,6 +117,7 @@ def save_style(path: Path, card: Card, weights: Weights) -> Card:
         "sha256": card.sha256,
         "channel_order": CHANNEL_ORDER,
         "value_range": VALUE_RANGE,
+        **({"ranges": int8.to_text(ranges)} if ranges else {}),
     }
     data = save({name: np.ascontiguousarray(value) for name, value in weights.items()}, metadata)
     try:
@@ -183,6 +191,13 @@ def _card(metadata: dict[str, str] | None, path: Path) -> Card:
         raise StyleError(f"{path}: the style's card is damaged ({error!r}): get the file again") from error
 
 
+def _ranges(metadata: dict[str, str], arch: Architecture, path: Path) -> Ranges:
+    try:
+        return int8.from_text(metadata.get("ranges", ""), layers(arch) if arch.name == "student" else ())
+    except (ValueError, RecursionError) as error:
+        raise StyleError(f"{path}: the style's ranges are damaged ({error}): get the file again") from error
+
+
 def read_card(path: Path) -> Card:
     """Read a style's card only.
 
@@ -211,8 +226,9 @@ def load_style(path: Path) -> Style:
     """
     with _open(path) as file:
         card = _card(file.metadata(), path)
+        ranges = _ranges(file.metadata(), card.architecture, path)
         weights = _weights(file, path)
     if (found := weights_sha256(weights)) != card.sha256:
         raise StyleError(f"{path} was altered: its weights are {found[:12]}..., its card says {card.sha256[:12]}...")
     prepare(card.architecture, weights)
-    return Style(card, weights, path)
+    return Style(card, weights, path, ranges)

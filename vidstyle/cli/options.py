@@ -38,7 +38,10 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupt
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0 (NVIDIA), gpu (Intel) ...: never replaced by another.")]
 Precision = Annotated[
     str,
-    typer.Option(help="auto, f32, bf16 or f16.", callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text)),
+    typer.Option(
+        help="auto, f32 (exact), bf16, f16 or int8.",
+        callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text),
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 for all cores.")]
 EngineName = Annotated[

@@ -58,6 +58,8 @@ def build_engine(
         return _remove(remove, json)
     if tiling not in (None, *TILINGS):
         raise UsageError(f"--tiling is {tiling!r}: expected {', '.join(TILINGS)}")
+    if precision == "int8":
+        raise UsageError("--precision int8 is for OpenVINO on a CPU: expected f16, bf16 or f32 for a GPU")
     sides = [_parse_size(text) for text in size or SIZES]
     runtime, device = _gpu_engine(engine, device)
     jobs = [

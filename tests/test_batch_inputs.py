@@ -46,7 +46,7 @@ def test_a_folder_is_mirrored_in_order_without_what_is_hidden_or_unfinished() ->
         ("in/a/B.MOV", "out/a/B.tiny.MOV"),
         ("in/a/a.mkv", "out/a/a.tiny.mkv"),
     ]
-    assert (found.passed_over, found.unreadable, found.clashes) == (2, [], [])
+    assert (found.passed_over, found.unreadable) == (2, [])
 
 
 def test_a_program_is_no_transport_stream() -> None:
@@ -120,15 +120,6 @@ def test_results_of_another_batch_are_no_sources_where_theirs_are() -> None:
         assert [source for source, _ in pairs(search(inputs))] == names
     Path("in/sub/a.mp4").rename("elsewhere.mp4")  # the results alone may be styled once more
     assert [source for source, _ in pairs(search("in"))] == ["in/sub/a.tiny.mkv", names[1]]
-
-
-def test_two_videos_that_would_become_one_are_refused_in_one_line() -> None:
-    put("in/a.avi", "in/a.mkv", "in/b.avi", "in/b.mkv", "in/c.mp4")
-    found = search("in")
-    assert [name for name, _ in pairs(found)] == ["in/a.avi", "in/b.avi", "in/c.mp4"]
-    with pytest.raises(UsageError, match=r"in/a.avi and in/a.mkv would both become out/a.tiny.mkv \(and 1 more such"):
-        found.check()
-    search("in/c.mp4").check()
 
 
 def test_what_is_not_there() -> None:

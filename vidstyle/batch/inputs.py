@@ -53,31 +53,16 @@ class Item:
 class Found:
     """
     Attributes:
-        items: in the order of the inputs, sorted in every folder; each video once.
-        clashes: (item, source whose result has that name already); none of them is in ``items``.
+        items: in the order of the inputs, sorted in every folder; each video once. Several may have one target.
         passed_over: number of files that are no videos by their names.
         results: of other batches that lie in the inputs' folders, with their sources.
         unreadable: folders that could not be looked into, and why.
     """
 
     items: list[Item] = field(default_factory=list)
-    clashes: list[tuple[Item, str]] = field(default_factory=list)
     passed_over: int = 0
     results: list[tuple[Path, Path]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Refuse two videos that would become one file.
-
-        Raises:
-            UsageError: there are such.
-        """
-        if self.clashes:
-            item, other = self.clashes[0]
-            more = f" (and {len(self.clashes) - 1} more such pairs)" if len(self.clashes) > 1 else ""
-            remedy = "rename one, or give the folder above both, whose structure is kept"
-            names = item.names
-            raise UsageError(f"{other} and {names[0]} would both become {names[1]}{more}: {remedy}")
 
 
 class _RealFolders(dict[Path, Path]):
@@ -116,24 +101,19 @@ def find(
 
 
 def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None:
-    """Put each video into ``found`` once, without results, and those apart that would become one file."""
+    """Put each video into ``found`` once, without results."""
     real = _RealFolders()
     # A link to a video is a video of its own: only folders are followed.
     sources = {real[item.source.parent] / item.source.name for item in items}
     others = [result for result, source in found.results if real[source.parent] / source.name in sources]
     results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours, *others)}
     taken: set[Path] = set()
-    targets: dict[Path, str] = {}
     for item in items:
         source = real[item.source.parent] / item.source.name
         if source in taken or source in results:
             continue
         taken.add(source)
-        if item.target in targets:
-            found.clashes.append((item, targets[item.target]))
-        else:
-            targets[item.target] = item.names[0]
-            found.items.append(item)
+        found.items.append(item)
 
 
 def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:

@@ -53,7 +53,7 @@ class Entry:
         reason, code: of the last failure.
         begun: whether a run began and nothing is known of its end: the batch was killed, or stopped.
         before: the output's stamp when that run began.
-        last: reason of the last line about it, or its event.
+        last: reason of the last line about it, or its event; see also `Journal.last`.
     """
 
     source: str
@@ -82,6 +82,7 @@ class Journal:
         self.folder, self.path = folder, folder / NAME
         self.entries: dict[str, Entry] = {}
         self._texts: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], str] = {}  # (output, source) -> why nothing was tried
         self._lock = FileLock(folder / LOCK, timeout=0)
         self._file: BinaryIO | None = None
         self._as_read: Stamp | None = None
@@ -131,6 +132,7 @@ class Journal:
             SinkError: it is there and cannot be read.
         """
         self.entries.clear()
+        self._refused.clear()
         self._as_read, line = stamp(self.path), b"\n"
         if self._as_read is None:
             return
@@ -147,6 +149,11 @@ class Journal:
 
     def entry(self, target: Path) -> Entry | None:
         return self.entries.get(self._key(target))
+
+    def last(self, target: Path, source: Path) -> str | None:
+        """Reason of the last line about a video, or its event. Several videos may be meant for one target."""
+        key, entry = self._key(target), self.entry(target)
+        return self._refused.get((key, str(source.absolute()))) or (entry.last if entry else None)
 
     def outputs(self) -> Iterator[Path]:
         """Every file that batches wrote or wanted to write here."""
@@ -186,15 +193,19 @@ class Journal:
 
     def _apply(self, record: dict[str, Any]) -> None:
         event, key, source = record["event"], record["output"], record["source"]
-        entry = self.entries.setdefault(key, Entry(source))
         made = self._shared(record.get("fingerprint"))
+        self._refused.pop((key, source), None)
+        if event == "failed" and made is None:  # before anything was tried: it says nothing of the output
+            self._refused[key, source] = record["reason"]
+            return
+        entry = self.entries.setdefault(key, Entry(source))
         if event == "started":
             entry.begun, entry.before = True, _as_stamp(record["before"])
             entry.source_stamp, entry.file = _as_stamp(record["stamp"]), record["file"]
         elif event in ("done", "incomplete"):
             losses = record["reason"] if event == "incomplete" else ""
             entry = Entry(source, entry.source_stamp, entry.file, made, record["size"], losses)
-        elif event == "failed" and made is not None:  # without: refused before anything was tried
+        elif event == "failed":
             again = entry.failures if entry.tried == made else 0
             entry.failures = again + (record["code"] in OWN_FAULT)
             entry.tried, entry.reason, entry.code, entry.begun = made, record["reason"], record["code"], False

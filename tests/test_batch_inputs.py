@@ -122,6 +122,23 @@ def test_results_of_another_batch_are_no_sources_where_theirs_are() -> None:
     assert [source for source, _ in pairs(search("in"))] == ["in/sub/a.tiny.mkv", names[1]]
 
 
+def test_the_journal_of_another_batch_is_read_again_only_when_it_grew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watched folder is looked at every few seconds, and a journal may have a million lines."""
+    put("in/a.mp4", "in/a.tiny.mp4", "in/b.mp4", "in/b.tiny.mp4")
+    read, take = list[bytes](), Journal._take
+    monkeypatch.setattr(Journal, "_take", lambda self, line: (read.append(line), take(self, line))[1])
+    for name, videos in (("a", ["in/a.mp4", "in/b.mp4", "in/b.tiny.mp4"]), ("b", ["in/a.mp4", "in/b.mp4"])):
+        with Journal(Path("in")) as journal:
+            target, source = Path(f"in/{name}.tiny.mp4"), Path(f"in/{name}.mp4")
+            journal.write("started", target, source, file=target.name, fingerprint={}, stamp=None, before=None)
+            journal.write("done", target, source, fingerprint={}, size=1)
+        lines = Path("in", NAME).read_bytes().splitlines(keepends=True)
+        for expected in (lines, [], []):
+            read.clear()
+            assert [source for source, _ in pairs(search("in"))] == videos
+            assert read == expected
+
+
 def test_what_is_not_there() -> None:
     put("in/a.mp4")
     with pytest.raises(SourceError, match="no such file or folder: missing"):

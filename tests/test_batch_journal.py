@@ -243,3 +243,11 @@ def test_the_file_that_is_in_the_way_is_named(world: World) -> None:
     world.write("done", made=b"result")
     (world.folder / world.file).write_bytes(b"edited since")
     assert "a.tiny.mkv exists and was changed since a batch made it" in world.decide().why
+
+
+def test_the_file_system_is_asked_once_for_an_output(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million videos on a network's disk every question counts."""
+    asked, ask = list[Path](), Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: (asked.append(path), ask(path, **more))[1])
+    assert world.decide().action == "do"
+    assert asked.count(world.item.target) == 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidstyle.batch.inputs import Item
-from vidstyle.batch.journal import Entry, Fingerprint, Journal, stamp
+from vidstyle.batch.journal import Entry, Fingerprint, Journal, look, stamp
 from vidstyle.batch.names import Names
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.job import FileJob
@@ -99,10 +99,9 @@ def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrit
     """
     path = place(item, entry)
     try:
-        path.exists()
+        there = look(path)
     except OSError as error:  # its name is too long, or its folder is locked
         return Decision("fail", str(as_sink_error(error, path)), SinkError.exit_code)
-    there = stamp(path)
     if entry is None:
         return Decision("do") if there is None or overwrite else _exists(path, "and no batch made it")
     try:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from vidstyle.batch.journal import LOCK, NAME, Journal
@@ -143,9 +144,15 @@ def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
         yield from _videos((Path(place, name) for name in sorted(names)), top, found)
 
 
+@cache
+def _journal_of(folder: str) -> Journal:
+    """Kept from look to look of a watched folder."""
+    return Journal(Path(folder))
+
+
 def _note_results(folder: Path, found: Found) -> None:
     """What the journal of another batch says."""
-    journal = Journal(folder)
+    journal = _journal_of(os.path.realpath(folder))
     with suppress(SinkError):  # it is not ours to read
         journal.read()
     found.results += journal.made()

@@ -28,13 +28,24 @@ Fingerprint = dict[str, Any]  # see `vidstyle.job.FileJob.fingerprint`
 Stamp = tuple[int, int]  # of a file: bytes, mtime in ns
 
 
-def stamp(path: Path) -> Stamp | None:
-    """None where there is no file."""
+def look(path: Path) -> Stamp | None:
+    """None where there is no file.
+
+    Raises:
+        OSError: that cannot be told.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size, found.st_mtime_ns
+
+
+def stamp(path: Path) -> Stamp | None:
+    """None where there is no file, or none that can be looked at."""
+    with suppress(OSError):
+        return look(path)
+    return None
 
 
 @dataclass(slots=True)
@@ -109,8 +120,7 @@ class Journal:
         self._lock.release()
 
     def _open(self) -> None:
-        if stamp(self.path) != self._as_read:  # another batch wrote since
-            self.read()
+        self.read()  # another batch may have written since
         with self._disk():
             self._file = open(self.path, "ab")  # noqa: SIM115 - closed at the end of the block
             if self._torn:
@@ -126,20 +136,21 @@ class Journal:
             raise SinkError(f"cannot use {self.path}: {error.strerror or error}") from error
 
     def read(self) -> None:
-        """Take in what earlier batches wrote; writes nothing.
+        """Take in what earlier batches wrote, where that has changed since it was last read; writes nothing.
 
         Raises:
             SinkError: it is there and cannot be read.
         """
+        if (now := stamp(self.path)) == self._as_read:
+            return
         self.entries.clear()
         self._refused.clear()
-        self._as_read, line = stamp(self.path), b"\n"
-        if self._as_read is None:
-            return
-        with self._disk(), open(self.path, "rb") as file:
-            for line in file:
-                self._take(line)
-        self._torn = not line.endswith(b"\n")
+        line = b"\n"
+        if now is not None:
+            with self._disk(), open(self.path, "rb") as file:
+                for line in file:
+                    self._take(line)
+        self._torn, self._as_read = not line.endswith(b"\n"), now
 
     def _take(self, line: bytes) -> None:
         try:

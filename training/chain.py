@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.world import leave
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.locking import alone
 from vidstyle.whole import write_whole
@@ -96,6 +97,7 @@ class Chain:
         # Of several processes that train together (torchrun) the first holds the folder for all.
         with alone(self.run, f"training in {self.run}") if os.environ.get("RANK", "0") == "0" else nullcontext():
             self._go(view)
+            leave()
 
     def _go(self, view: View) -> None:
         keys = self.keys()

@@ -12,6 +12,7 @@ from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from training.world import leave
 from vidstyle.errors import UsageError, VidstyleError
 
 
@@ -155,6 +156,7 @@ def run_command(command: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         command()
+        leave()  # after an error nobody is waited for: torchrun ends the others
     except VidstyleError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None

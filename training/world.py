@@ -79,3 +79,13 @@ def join(device: str = "auto") -> World:
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     return World(torch.device(device), distributed.get_rank(), size)
+
+
+def leave() -> None:
+    """Out of the world that `join` entered, if any, once all processes are here to leave it.
+
+    A process that ends inside of it may take the connection from others that still talk, who then abort.
+    """
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

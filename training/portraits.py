@@ -100,6 +100,7 @@ class Detector:
     """YuNet: faces as rows x, y, width, height, five points x y, score, largest first."""
 
     def __init__(self, path: Path, score: float) -> None:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is told by us
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score)
         except cv2.error as error:
@@ -107,7 +108,8 @@ class Detector:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         scale = min(1.0, FIT / max(image.shape[:2]))
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])  # of a banner one side comes to 0
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
         self._net.setInputSize((small.shape[1], small.shape[0]))
         found = self._net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
         if found is None:

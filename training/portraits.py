@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from training.data import held_out
+from training.options import run_command
 from training.pictures import Read, count, read_all
 from training.sheets import write_picture
 from vidstyle.download import download
@@ -66,11 +67,19 @@ class Faces:
 
 
 def load(folder: Path, part: str = "train", side: int = SIDE) -> Faces:
-    """Read the ``train`` or ``held`` portraits of a folder that `prepare` wrote, scaled to ``side``."""
-    faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
-    split = json.loads((folder / "split.json").read_text())
-    rows = np.array(split[part], int)
-    chosen = faces[rows]
+    """Read the ``train`` or ``held`` portraits of a folder that `prepare` wrote, scaled to ``side``.
+
+    Raises:
+        SourceError: it did not, or they are damaged.
+    """
+    try:
+        faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
+        split = json.loads((folder / "split.json").read_text())
+        rows = np.array(split[part], int)
+        chosen = faces[rows]
+    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        remedy = "make them with python -m training.portraits PICTURES FOLDER"
+        raise SourceError(f"no portraits of a training in {folder} ({error}): {remedy}") from error
     if side != faces.shape[1] and len(rows):
         chosen = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in chosen])
     return Faces(chosen, landmarks[rows] * (side / faces.shape[1]), [split["names"][row] for row in rows])
@@ -287,10 +296,9 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="the pictures are exemplars of a look, not photos")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     report = prepare(args.source, args.folder, args.detector, DRAWN if args.drawn else Options())
     log.info("%d portraits, %d of them held out, in %s", report["kept"], report["held"], args.folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

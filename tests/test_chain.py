@@ -86,6 +86,21 @@ def test_a_folder_that_is_trained_in_is_refused_to_a_second_training(tmp_path: P
     chain.go(Told())  # let go of at the end
 
 
+def test_a_folder_of_somebody_elses_is_not_begun_anew(tmp_path: Path) -> None:
+    """Whoever keeps drawings in mine/student and trains with --run mine would lose them."""
+    work: list[str] = []
+    chain = Chain(tmp_path, (counting(work)("a", (), 0), counting(work)("b", (), 0)))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "drawing.png").touch()
+    with pytest.raises(SinkError, match=r"/b is there, and is no training's: choose another folder with --run"):
+        chain.go(Told())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "drawing.png"]
+    (tmp_path / "b" / "drawing.png").rename(tmp_path / "drawing.png")
+    (tmp_path / "b").rmdir()
+    chain.go(Told())
+    assert (tmp_path / "drawing.png").exists() and len(work) == 6
+
+
 def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:
     def full(_folder: Path, _on_step: OnStep) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

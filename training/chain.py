@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from training.world import leave
 from vidstyle.errors import SinkError, VidstyleError
-from vidstyle.locking import alone
+from vidstyle.locking import LOCK, alone
 from vidstyle.whole import write_whole
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
@@ -93,11 +93,20 @@ class Chain:
             VidstyleError: a stage failed; the stages before it are kept, and its own state where it has one.
             Interrupted: by whom ``view`` listens to; giving the same command goes on.
             StyleError: another process trains in the same folder.
+            SinkError: the folder is somebody's who has files where a stage would put its own.
         """
+        self._check_own()
         # Of several processes that train together (torchrun) the first holds the folder for all.
         with alone(self.run, f"training in {self.run}") if os.environ.get("RANK", "0") == "0" else nullcontext():
             self._go(view)
             leave()
+
+    def _check_own(self) -> None:
+        """A stage that begins anew removes its folder: where no training was before, that is not ours."""
+        if not (self.run / LOCK).exists():
+            for stage in self.stages:
+                if (folder := self.run / stage.name).exists():
+                    raise SinkError(f"{folder} is there, and is no training's: choose another folder with --run")
 
     def _go(self, view: View) -> None:
         keys = self.keys()

@@ -12,10 +12,12 @@ from filelock import FileLock, Timeout
 
 from vidstyle.errors import SinkError, StyleError
 
+LOCK = "lock"  # name of the file
+
 
 @contextmanager
 def alone(folder: Path, doing: str) -> Iterator[None]:
-    """Hold ``folder``, which is made, through the file ``lock`` in it; ``doing`` as "pulling anime".
+    """Hold ``folder``, which is made, through the file `LOCK` in it, which stays; ``doing`` as "pulling anime".
 
     Raises:
         SinkError: nothing can be written there.
@@ -23,14 +25,14 @@ def alone(folder: Path, doing: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")  # noqa: SIM115
+        file = open(folder / LOCK, "ab")  # noqa: SIM115
     except OSError as error:
         raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
     with file:
         try:
             _lock(file)
         except OSError as error:
-            reason = f"{folder / 'lock'}: {error.strerror or error}"
+            reason = f"{folder / LOCK}: {error.strerror or error}"
             raise StyleError(f"another vidstyle is {doing} now: wait for it ({reason})") from error
         yield
 

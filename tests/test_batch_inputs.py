@@ -139,6 +139,16 @@ def test_the_journal_of_another_batch_is_read_again_only_when_it_grew(monkeypatc
             assert read == expected
 
 
+@pytest.mark.parametrize("pattern", ["in/**/*.mp4", "**/*.mp4", "in/**", "./in/**/b/../**/*.mp4", "in/**/**/[ab].mp4"])
+def test_a_pattern_does_not_go_round_in_a_circle_of_links(pattern: str) -> None:
+    put("in/a.mp4", "in/b/b.mp4", "in/.hidden/c.mp4")
+    for number in range(2):
+        Path("in", f"circle{number}").symlink_to(".", target_is_directory=True)
+        Path("in/b", f"circle{number}").symlink_to("..", target_is_directory=True)
+    expected = ["in/a.mp4", "in/b/b.mp4"]
+    assert [os.path.normpath(source) for source, _ in pairs(search(pattern))] == expected
+
+
 def test_what_is_not_there() -> None:
     put("in/a.mp4")
     with pytest.raises(SourceError, match="no such file or folder: missing"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import fnmatch
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -163,7 +164,7 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
     top = next(path for path in Path(pattern).parents if not glob.has_magic(str(path)))
     own = Path(os.path.realpath(folder))
     inner = own != Path(os.path.realpath(top))  # results beside their sources are known by name instead
-    matches = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - keeps the person's words
+    matches = sorted({*_expanded(top, Path(pattern).parts[len(top.parts) :])})
     if not matches and not patience:
         raise UsageError(f"nothing matches {pattern!r}: check the pattern")
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
@@ -173,6 +174,30 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
     ending = Path(pattern).suffix
     explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
     return _videos((path for path in files if path.is_file()), top, found, explicit)
+
+
+def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """As `glob.glob`, whose ``**`` follows links to folders: for ever, where they lead in a circle."""
+    if not parts:
+        yield folder
+    elif parts[0] == "**":
+        for place, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from _expanded(Path(place), parts[1:]) if parts[1:] else (Path(place, name) for name in names)
+    elif glob.has_magic(parts[0]):
+        hidden = parts[0].startswith(".")
+        for name in fnmatch.filter(_names_in(folder), parts[0]):
+            if hidden or not name.startswith("."):
+                yield from _expanded(folder / name, parts[1:])
+    elif os.path.lexists(folder / parts[0]):
+        yield from _expanded(folder / parts[0], parts[1:])
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:  # no folder, or one of somebody else
+        return []
 
 
 def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = False) -> Iterator[tuple[Path, Path]]:

@@ -149,6 +149,17 @@ def test_a_pattern_does_not_go_round_in_a_circle_of_links(pattern: str) -> None:
     assert [os.path.normpath(source) for source, _ in pairs(search(pattern))] == expected
 
 
+@pytest.mark.parametrize("inputs", ["in", "in/*", "in/*.mp4"])
+def test_a_link_that_leads_nowhere_is_a_video_that_fails(inputs: str) -> None:
+    """As of a file that git-annex or DVC has not fetched: one passed over in silence would be missed later."""
+    put("in/a.mp4")
+    Path("in/folder.mp4").mkdir()
+    for name, to in (("gone.mp4", "nowhere"), ("itself.mp4", "itself.mp4"), ("there.mp4", "a.mp4")):
+        Path("in", name).symlink_to(to)
+    found = [f"in/{name}.mp4" for name in ("a", "gone", "itself", "there")]
+    assert [source for source, _ in pairs(search(inputs))] == found
+
+
 def test_what_is_not_there() -> None:
     put("in/a.mp4")
     with pytest.raises(SourceError, match="no such file or folder: missing"):

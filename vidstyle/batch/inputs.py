@@ -173,7 +173,7 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
             _note_results(above, found)
     ending = Path(pattern).suffix
     explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
-    return _videos((path for path in files if path.is_file()), top, found, explicit)
+    return _videos((path for path in files if _is_file(path)), top, found, explicit)
 
 
 def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
@@ -215,9 +215,16 @@ def left_out(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """A file with a video's extension; a ``.ts`` that is a text is a program."""
+    """A file with a video's extension, or a link that leads nowhere, which fails by name when its turn comes.
+
+    A ``.ts`` that is a text is a program.
+    """
     extension = path.suffix.lower()
-    return extension in EXTENSIONS and path.is_file() and not (extension == ".ts" and _is_text(path))
+    return extension in EXTENSIONS and _is_file(path) and not (extension == ".ts" and _is_text(path))
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _is_text(path: Path) -> bool:

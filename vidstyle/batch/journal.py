@@ -154,8 +154,10 @@ class Journal:
 
     def _take(self, line: bytes) -> None:
         try:
-            self._apply(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            record = json.loads(line)
+            _check(record)
+            self._apply(record)
+        except (ValueError, LookupError, TypeError, AttributeError):
             return  # torn, or by a later version
 
     def entry(self, target: Path) -> Entry | None:
@@ -211,8 +213,8 @@ class Journal:
             return
         entry = self.entries.setdefault(key, Entry(source))
         if event == "started":
-            entry.begun, entry.before = True, _as_stamp(record["before"])
-            entry.source_stamp, entry.file = _as_stamp(record["stamp"]), record["file"]
+            before, mark, file = _as_stamp(record["before"]), _as_stamp(record["stamp"]), record["file"]
+            entry.begun, entry.before, entry.source_stamp, entry.file = True, before, mark, file
         elif event in ("done", "incomplete"):
             losses = record["reason"] if event == "incomplete" else ""
             entry = Entry(source, entry.source_stamp, entry.file, made, record["size"], losses)
@@ -231,6 +233,19 @@ class Journal:
 
     def _text(self, value: Any) -> Any:
         return self._texts.setdefault(value, value) if isinstance(value, str) else value
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Any file of this name in the inputs' folders is read, whoever wrote it.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: it is no line of a journal.
+    """
+    texts = record["output"], record["source"], record["event"], record.get("reason", ""), record.get("file", "x")
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise ValueError
+    if not texts[0] or Path(texts[-1]).name != texts[-1]:
+        raise ValueError
 
 
 def _as_stamp(value: Any) -> Stamp | None:

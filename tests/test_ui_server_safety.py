@@ -11,6 +11,7 @@ import pytest
 from media import Clip
 from ui_client import GIB, Visitor, until
 
+from vidstyle.errors import UsageError
 from vidstyle.ui.house import House, HouseOptions
 
 pytest_plugins = "ui_fixtures"
@@ -64,6 +65,12 @@ def test_open_to_others_it_wants_its_token_and_closes_the_queue(home: Path) -> N
             assert first.status_code == 200 and "HttpOnly" in first.headers["set-cookie"]
             assert client.post("/api/session").status_code == 200
             assert "closed while others" in client.get("/api/queue").json()["error"]
+
+
+def test_an_empty_address_opens_the_page_to_nobody(home: Path) -> None:
+    del home
+    with pytest.raises(UsageError, match=r"--host is empty: 127\.0\.0\.1 is for this machine alone"):
+        House(HouseOptions(host=""))
 
 
 def test_the_end_removes_everything(long_clip: Clip, home: Path) -> None:

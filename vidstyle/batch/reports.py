@@ -56,8 +56,8 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
     if path is None:
         yield view
         return
-    part = path.with_name(path.name + PART)
     check_report(path)
+    part = path.with_name(path.name + PART)
     if path.name in (NAME, LOCK):
         raise UsageError(f"--report {path} has the journal's name: give one as report.json")
     with _disk(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.chain import Chain, OnStep, Stage
+from training.chain import Chain, OnStep, Stage, fingerprint
 from vidstyle.errors import Interrupted, SinkError, StyleError
 
 
@@ -99,6 +99,17 @@ def test_a_folder_of_somebody_elses_is_not_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "b").rmdir()
     chain.go(Told())
     assert (tmp_path / "drawing.png").exists() and len(work) == 6
+
+
+def test_pictures_are_the_same_whatever_else_lies_beside_them(tmp_path: Path) -> None:
+    """A training of hours began anew since somebody had looked into the folder."""
+    (tmp_path / "a.png").write_bytes(b"a")
+    before = fingerprint(tmp_path)
+    for name in (".DS_Store", "Thumbs.db", "notes.txt", ".hidden.png", "gone.txt"):
+        (tmp_path / name).touch()
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "b.jpg").touch()
+    assert fingerprint(tmp_path) != before
 
 
 def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:

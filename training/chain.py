@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.pictures import is_picture
 from training.world import leave
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.locking import LOCK, alone
@@ -177,8 +178,14 @@ def machine() -> str:
 
 
 def fingerprint(source: Path) -> str:
-    """A digest of the names, sizes and times of a folder's or a zip's files: whether the pictures are the same."""
-    paths = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    """A digest of the names, sizes and times of a folder's pictures, or of a file: whether they are the same.
+
+    What else lies in the folder, as .DS_Store, changes while one looks into it, and nothing of a training.
+    """
+    paths = [source]
+    if source.is_dir():
+        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
+        paths = sorted(path for path in found if path.is_file())
     digest = hashlib.sha256()
     for path in paths:
         try:

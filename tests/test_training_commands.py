@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -73,3 +74,15 @@ def test_what_the_disk_refuses_is_told_with_its_name(tmp_path: Path, capsys: pyt
         run_command((tmp_path / "file" / "folder").mkdir)
     assert ended.value.code == 5
     assert capsys.readouterr().err == f"error: cannot use {tmp_path}/file/folder (Not a directory)\n"
+
+
+@pytest.mark.parametrize("text", ["training/README.md", "training/distill.py", "training/options.py"])
+def test_torchrun_is_named_as_it_takes_our_options(text: str) -> None:
+    """It would take --run for the beginning of its own --run-path, and end."""
+    from torch.distributed.run import parse_args
+
+    named = re.findall(r"torchrun (?:--\S+ \d )?-m (\S+)", (Path(__file__).parents[1] / text).read_text())
+    assert named and set(named) == {"--"}
+    command = ["training.expression", "--run", "folder", "--start", "style"]
+    parsed = parse_args(["--nproc-per-node", "4", "-m", "--", *command])
+    assert [parsed.training_script, *parsed.training_script_args] == command

@@ -132,7 +132,7 @@ def _arguments() -> argparse.Namespace:
         "--device",
         type=device_name,
         default="auto",
-        help="auto, cpu or cuda; several GPUs: torchrun -m training.distill",
+        help="auto, cpu or cuda; several GPUs: torchrun -m -- training.distill",
     )
     parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
     args = parser.parse_args()

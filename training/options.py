@@ -138,7 +138,10 @@ def parser(module: str, about: str | None, defaults: Basics) -> argparse.Argumen
     made.add_argument("--batch", type=int, default=defaults.batch, help="pictures a step, of all processes together")
     made.add_argument("--seed", type=int, default=defaults.seed)
     made.add_argument(
-        "--device", type=device_name, default="auto", help="cpu, cuda or auto; torchrun gives each process its own"
+        "--device",
+        type=device_name,
+        default="auto",
+        help="cpu, cuda, auto; torchrun -m -- gives each process its own",
     )
     made.add_argument("--set", nargs="*", default=[], metavar="K=V", help=f"any option: {names}")
     return made

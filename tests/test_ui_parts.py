@@ -215,6 +215,13 @@ def test_how_a_training_ended_is_told(teacher: School) -> None:
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
 
 
+def test_the_page_takes_every_picture_that_a_training_reads(teacher: School) -> None:
+    from training.pictures import EXTENSIONS
+
+    for ending in EXTENSIONS:
+        assert teacher.place("exemplars", f"b{ending}").exists()
+
+
 def test_pictures_of_one_name_are_numbered(teacher: School) -> None:
     for data in (b"y", b"z"):
         teacher.place("photos", "a.jpg").write_bytes(data)

@@ -18,7 +18,7 @@ from vidstyle.locking import passed_on
 from vidstyle.style import check_name
 
 TAIL = 6000  # bytes of the log that the page shows
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 KINDS = ("photos", "exemplars")
 LOCK = "lock"
 

@@ -34,6 +34,7 @@ YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
+Kept = tuple[str, np.ndarray, np.ndarray]  # name, crop, points
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -75,8 +76,7 @@ def load(folder: Path, part: str = "train", side: int = SIDE) -> Faces:
     try:
         faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
         split = json.loads((folder / "split.json").read_text())
-        rows = np.array(split[part], int)
-        chosen = faces[rows]
+        chosen = faces[rows := np.array(split[part], int)]
     except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
         remedy = "make them with python -m training.portraits PICTURES FOLDER"
         raise SourceError(f"no portraits of a training in {folder} ({error}): {remedy}") from error
@@ -218,7 +218,7 @@ def prepare(
         SourceError: too few good portraits, with the reasons; the list is in ``{folder}.refused.txt``.
     """
     net, total = Detector(detector_file(detector), options.score), count(source)
-    kept: list[tuple[str, np.ndarray, np.ndarray]] = []
+    kept: list[Kept] = []
     refused: dict[str, str] = {}
     for number, (name, why, crop, points) in enumerate(sift(read_all(source), net, options), 1):
         if crop is None or points is None:
@@ -246,13 +246,7 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
         )
 
 
-def write(
-    source: Path,
-    folder: Path,
-    kept: list[tuple[str, np.ndarray, np.ndarray]],
-    refused: dict[str, str],
-    options: Options,
-) -> dict[str, object]:
+def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str], options: Options) -> dict[str, object]:
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -243,3 +243,37 @@ def test_the_file_that_is_in_the_way_is_named(world: World) -> None:
     world.write("done", made=b"result")
     (world.folder / world.file).write_bytes(b"edited since")
     assert "a.tiny.mkv exists and was changed since a batch made it" in world.decide().why
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        [],
+        {"event": "done", "output": 5, "source": 7, "size": "x"},
+        {"event": "started", "output": "a.tiny.mp4", "source": 5, "file": "a.tiny.mp4", "stamp": None, "before": None},
+        {"event": "started", "output": "a.tiny.mp4", "source": "x", "file": "../a", "stamp": None, "before": None},
+        {"event": "started", "output": "a.tiny.mp4", "source": "x", "file": "a", "stamp": [1], "before": None},
+        {"event": "started", "output": "a.tiny.mp4", "source": "x", "file": "a", "stamp": None, "before": [1]},
+        {"event": "started", "output": "", "source": "x", "file": "a", "stamp": None, "before": None},
+        {"event": "started", "output": "a\0", "source": "x", "file": "a", "stamp": None, "before": None},
+        {"event": "failed", "output": "a.tiny.mp4", "source": "x", "reason": 7, "code": 1},
+    ],
+    ids=str,
+)
+def test_a_line_that_is_none_of_a_journal_is_passed_over(world: World, line: object) -> None:
+    """Any file of that name in a folder of videos is read."""
+    world.write("done", b"result")
+    with open(world.folder / NAME, "a") as file:
+        file.write(json.dumps(line) + "\n")
+    assert world.decide() == Decision("skip", "done before")
+    journal = Journal(world.folder)
+    journal.read()
+    assert set(journal.outputs()) == {world.item.target}
+
+
+def test_the_file_system_is_asked_once_for_an_output(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million videos on a network's disk every question counts."""
+    asked, ask = list[Path](), Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **more: (asked.append(path), ask(path, **more))[1])
+    assert world.decide().action == "do"
+    assert asked.count(world.item.target) == 1

@@ -20,7 +20,7 @@ from vidstyle.batch.watch import Arrivals
 from vidstyle.catalog import parse_recipe
 from vidstyle.cli.batch_table import TableView, _tail
 from vidstyle.cli.batch_view import clock, how_far, line, plain, preface, summary
-from vidstyle.errors import SinkError
+from vidstyle.errors import SinkError, UsageError
 from vidstyle.job import EngineOptions, FileJob
 
 
@@ -259,5 +259,12 @@ def test_a_report_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None
     (tmp_path / "no").touch()
     with pytest.raises(SinkError, match="cannot write"), reported(Silent(), tmp_path / "no" / "report.json"):
         pytest.fail("it was not told")
-    with pytest.raises(SinkError, match="is a folder"), reported(Silent(), tmp_path):
-        pytest.fail("it was not told")
+    for name in ("vidstyle-batch.jsonl", "a.mp4"):
+        with pytest.raises(UsageError, match=r"has .* name: give"), reported(Silent(), tmp_path / name):
+            pytest.fail("it would go over what the batch makes")
+    (tmp_path / "old.jsonl").write_text('{"event": "done"}')
+    with pytest.raises(SinkError, match="is no report"), reported(Silent(), tmp_path / "old.jsonl"):
+        pytest.fail("it would go over a journal")
+    for folder in (tmp_path, Path()):
+        with pytest.raises(SinkError, match="is a folder"), reported(Silent(), folder):
+            pytest.fail("it was not told")

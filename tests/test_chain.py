@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.chain import Chain, OnStep, Stage
+from training.chain import Chain, OnStep, Stage, fingerprint
 from vidstyle.errors import Interrupted, SinkError, StyleError
 
 
@@ -84,6 +84,32 @@ def test_a_folder_that_is_trained_in_is_refused_to_a_second_training(tmp_path: P
     chain.go(Second())
     assert work == ["a0", "a1", "a2"]
     chain.go(Told())  # let go of at the end
+
+
+def test_a_folder_of_somebody_elses_is_not_begun_anew(tmp_path: Path) -> None:
+    """Whoever keeps drawings in mine/student and trains with --run mine would lose them."""
+    work: list[str] = []
+    chain = Chain(tmp_path, (counting(work)("a", (), 0), counting(work)("b", (), 0)))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "drawing.png").touch()
+    with pytest.raises(SinkError, match=r"/b is there, and is no training's: choose another folder with --run"):
+        chain.go(Told())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["b", "drawing.png"]
+    (tmp_path / "b" / "drawing.png").rename(tmp_path / "drawing.png")
+    (tmp_path / "b").rmdir()
+    chain.go(Told())
+    assert (tmp_path / "drawing.png").exists() and len(work) == 6
+
+
+def test_pictures_are_the_same_whatever_else_lies_beside_them(tmp_path: Path) -> None:
+    """A training of hours began anew since somebody had looked into the folder."""
+    (tmp_path / "a.png").write_bytes(b"a")
+    before = fingerprint(tmp_path)
+    for name in (".DS_Store", "Thumbs.db", "notes.txt", ".hidden.png", "gone.txt"):
+        (tmp_path / name).touch()
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "b.jpg").touch()
+    assert fingerprint(tmp_path) != before
 
 
 def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:

@@ -151,18 +151,17 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in", "--dry-run", "--cluster", "local", "--work", "journal"], 2, "--work is of --cluster and URLs"),
         (["in", "--dry-run", "--every", "5"], 2, "--every is of --watch"),
         (["in", "--dry-run", "--watch"], 2, "--watch"),
-        (["in", "clash"], 2, "would both become out/a.tiny.mp4"),
         (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
         (["in", "-o", "in/a.mp4"], 5, "in/a.mp4 is a file"),
+        (["in", "-o", ""], 2, "a name is empty"),
+        (["in", ""], 2, "a name is empty"),
         ([], 2, "IN"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(
     shop: Shop, main: Callable[..., tuple[int, str]], args: list[str], code: int, says: str
 ) -> None:
-    for name in ("in/a.mp4", "clash/a.mp4"):
-        (shop.folder / name).parent.mkdir(exist_ok=True)
-        (shop.folder / name).write_bytes(b"never opened")
+    (shop.folder / "in" / "a.mp4").write_bytes(b"never opened")
     found, error = main(*args)
     assert found == code, error
     assert says in error and len(error.strip().splitlines()) == 1
@@ -216,6 +215,25 @@ def test_two_videos_never_become_one_file(shop: Shop) -> None:
         assert "in/a.mkv becomes out/a.tiny.mkv too: rename one" in done.stderr
         assert shop.results() == ["a.tiny.mkv"] and len(video_times(shop.out / "a.tiny.mkv")) == 5
     assert "1 skipped, 1 failed" in done.stderr
+
+
+def test_of_two_videos_with_one_result_the_second_fails_by_name_and_the_rest_is_done(shop: Shop) -> None:
+    """Whatever the order of the folders, what is done stays done; and the journal says it once."""
+    shop.clip("a.mp4", 3)
+    shop.clip("b.mp4", 3)
+    (shop.folder / "other").mkdir()
+    shop.clip("../other/a.mp4", 7)
+    says = "in/a.mp4 becomes out/a.tiny.mp4 too: rename one, or give the folder above both"
+    plan = shop.run("in", "other", "--dry-run")
+    assert says in plan.stdout and "2 to do (about 6 frames), 0 to skip, 1 would fail" in plan.stdout
+    done = shop.run("in", "other")
+    assert done.returncode == 3 and says in done.stderr and "2 done, 1 failed" in done.stderr
+    for inputs in (["in", "other"], ["in", "other"], ["other", "in"], ["other", "in"]):
+        done = shop.run(*inputs)
+        assert done.returncode == 3 and "2 skipped, 1 failed" in done.stderr, done.stderr
+        assert len(video_times(shop.out / "a.tiny.mp4")) == 3
+    assert [Path(line["source"]).parent.name for line in shop.journal("failed")] == ["other", "other"]  # two reasons
+    assert len(shop.journal("skipped")) == 2
 
 
 def test_results_beside_their_sources_are_not_styled_again(shop: Shop) -> None:

@@ -91,6 +91,10 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is of standard output: add -o -"),
         (["IN", "--style", "tiny", "--report", "."], 5, ". is a folder: give a file's name"),
         (["IN", "--style", "tiny", "--report", "in.mp4/x.json"], 5, "in.mp4 is no folder"),
+        (["IN", "--style", "tiny", "--report", "IN"], 2, "has a video's name: give one as report.json"),
+        (["IN", "--style", "tiny", "-o", "o.mkv", "--report", "o.mkv"], 2, "o.mkv has a video's name"),
+        (["IN", "--style", "tiny", "--report", __file__], 5, "exists and is no report: give --report another name"),
+        (["IN", "--style", "tiny", "--report", "/dev/null"], 5, "/dev/null exists and is no report"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(

@@ -1,8 +1,6 @@
 """What a person can name as an input, and what is said where it cannot be read."""
 
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import zlib
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from media import make_clip
-from web import Site, serve
+from web import Site, self_signed, serve
 
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import Input, open_input, parse_input
@@ -163,12 +161,8 @@ def test_reasons_a_person_can_act_on(tmp_path: Path) -> None:
         open_input(parse_input("http://nowhere.invalid/a.mp4"), 0.5)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 def test_a_servers_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
+    certificate, key = self_signed(tmp_path)
     make_clip(tmp_path / "a.mkv")
     with serve(Site(tmp_path), (certificate, key)) as site:
         with pytest.raises(SourceError, match="certificate is not valid"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from live_fakes import SimulatedClock
 from media import make_clip, picture
-from web import Site, serve
+from web import Site, self_signed, serve
 
 from vidstyle.errors import SourceError
 from vidstyle.live import devices
@@ -123,7 +123,7 @@ def test_addresses_are_opened_as_those_of_vidstyle_file() -> None:
     web = find_camera("https://camera/a b", Wish())
     assert web.address == "https://camera/a%20b"
     whole = options_of("https", 10.0)
-    assert web.of_film(False).tries == (whole,)
+    assert web.of_film(Wish()).tries == (whole,)
     assert {name for name in whole if name not in web.tries[0]} == {name for name in whole if "reconnect" in name}
     (rtsp, other), udp = find_camera("rtsp://camera/1", Wish()).tries, find_camera("udp://camera:1", Wish()).tries
     assert rtsp["protocol_whitelist"] == other["protocol_whitelist"] and "rtsp_transport" not in other
@@ -141,6 +141,17 @@ def test_a_film_at_an_address_ends_as_a_file_does(tmp_path: Path, clock: Simulat
             film.close()
         with pytest.raises(SourceError, match=r"cannot open http://127.*/none\.mp4: the server has no such file"):
             AVCamera(find_camera(f"{site.url}/none.mp4", Wish()), Wish(), SMALL, clock)
+
+
+def test_a_cameras_own_certificate_is_taken_when_that_is_asked_for(tmp_path: Path, clock: SimulatedClock) -> None:
+    clip = make_clip(tmp_path / "in.mp4", frames=5)
+    with serve(Site(clip.path.parent), self_signed(tmp_path)) as site:
+        address, wish = f"{site.url}/in.mp4", Wish(any_certificate=True)
+        with pytest.raises(SourceError, match=r"not valid \(self-signed certificate\); .*: --any-certificate"):
+            AVCamera(find_camera(address, Wish()), Wish(), SMALL, clock)
+        camera = AVCamera(find_camera(address, wish), wish, SMALL, clock)
+        assert sum(1 for _ in camera.pictures(Flag(clock))) == 5
+        camera.close()
 
 
 @contextmanager

@@ -226,6 +226,7 @@ def test_a_taken_port_that_was_named_is_an_error(opened: Callable[..., PageOutpu
         ({"port": 70000}, "port 70000 does not exist"),
         ({"port": -1}, "port -1 does not exist"),
         ({"host": "192.0.2.7"}, "cannot listen at 192.0.2.7"),
+        ({"host": ""}, "--host is empty: 127.0.0.1 is for this machine alone"),
         ({"host": "no such host"}, "cannot listen at no such host"),
     ],
 )

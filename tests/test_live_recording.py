@@ -234,6 +234,7 @@ def test_an_output_that_cannot_be_recorded_to_is_refused(tmp_path: Path, clock: 
             Recorder(path, 64, 48, 30.0, clock)
 
     refused(tmp_path / "out.avi", UsageError, r"\.mp4 \.mov \.mkv")
+    refused(Path(), UsageError, r"cannot record to '': use one of")
     refused(tmp_path / "missing" / "out.mp4", SinkError, "make it first")
     (tmp_path / "there.mp4").write_bytes(b"mine")
     refused(tmp_path / "there.mp4", SinkError, "--overwrite")

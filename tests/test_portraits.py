@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -86,6 +87,16 @@ def test_each_fault_has_its_reason() -> None:
     assert fault(image, row(turned)[None], options) == "face turned away"
     assert "blurred" in fault(cv2.GaussianBlur(image, (0, 0), 6), row(POINTS)[None], options)
     assert fault(cv2.GaussianBlur(image, (0, 0), 1.0), row(POINTS)[None], DRAWN) == ""
+
+
+@pytest.mark.parametrize("shape", [(1, 5000, 3), (5000, 1, 3)])
+def test_a_banner_is_a_picture_without_a_face(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them among thousands of photos ended the training."""
+    net = Mock()
+    net.detect.return_value = 0, None
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: net)
+    assert len(portraits.Detector(Path("yunet.onnx"), 0.8)(np.zeros(shape, np.uint8))) == 0
+    assert sorted(net.setInputSize.call_args.args[0]) == [1, portraits.FIT]
 
 
 def test_a_folder_becomes_crops_a_split_and_a_report(tmp_path: Path, detector: Path) -> None:

@@ -127,6 +127,16 @@ def test_a_wrong_wish_is_refused_in_one_line(
     assert not home.exists()
 
 
+def test_a_training_does_not_train_on_what_it_draws(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source in pictures:
+        assert run(command(pictures, "--run", str(source / "run"))) == 2
+        assert f"--run {source}/run lies in {source}, and what it draws" in capsys.readouterr().err
+        assert run(command(pictures, "--run", str(source / ".hidden" / "run"), "--plan")) == 0
+    assert not any(path.is_dir() for source in pictures for path in source.iterdir()) and not home.exists()
+
+
 @pytest.mark.parametrize(
     ("way", "option", "data", "code", "says"),
     [

@@ -97,15 +97,14 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import torch
 from test_training import CPU, OPTIONS, TINY, TTN, Cropper, Network, Run, canvases, random_weights, train
-from training.world import join
+from training.world import join, leave
 torch.set_num_threads(1)
 world, folder = join("cpu"), Path(sys.argv[1])
 run = Run(TINY, OPTIONS, CPU)
 teacher = Network(TTN, random_weights(TTN))
 train(run, Cropper(canvases(), OPTIONS.crops, CPU), teacher, OPTIONS, folder, until=3, world=world)
 torch.save(run.student.state_dict(), folder / f"{world.rank}.pt")
-torch.distributed.barrier()  # neither leaves while the other still talks to it
-torch.distributed.destroy_process_group()
+leave()
 """
 
 

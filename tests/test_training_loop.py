@@ -220,14 +220,32 @@ import os, sys, torch, warnings
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_training_loop import Options, Stage
-from training.world import join
+from training.world import join, leave
 world = join("cpu")
 stage = Stage(Path(sys.argv[1]), Options(steps=3), world=world).train()
 assert world.size == 2 and world.rows(4) == slice(2 * world.rank, 2 * world.rank + 2)
 torch.save(stage.weights(), f"{sys.argv[1]}/weights-{world.rank}.pt")
-torch.distributed.barrier()  # neither leaves while the other still talks to it
-torch.distributed.destroy_process_group()
+leave()
 """
+
+
+COMMAND = """
+import sys, torch
+from pathlib import Path
+from training.options import run_command
+from training.world import join
+def command():
+    world = join("cpu")
+    if world.rank:
+        Path(sys.argv[1]).touch()
+run_command(command)
+assert Path(sys.argv[1]).exists(), "the first did not wait for the second"
+assert not torch.distributed.is_initialized(), "its group is left behind"
+"""
+
+
+def test_processes_leave_a_command_together(tmp_path: Path) -> None:
+    launch("by hand", COMMAND, [str(tmp_path / "second")])
 
 
 @pytest.mark.parametrize("launcher", ["by hand", pytest.param("torchrun", marks=pytest.mark.slow)])

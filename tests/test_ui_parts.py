@@ -192,11 +192,34 @@ def test_a_training_runs_and_is_stopped(teacher: School) -> None:
     assert not teacher.state()["running"]
 
 
+def test_a_second_page_leaves_the_first_ones_training_alone(teacher: School) -> None:
+    teacher.start("mine", quick=False)
+    second = School(teacher.folder)
+    until(lambda: "asked:" in second.state()["log"])
+    with pytest.raises(UsageError, match="under way in another vidstyle ui: wait for its end, or stop it there"):
+        second.start("other", quick=False)
+    for change in (lambda: second.place("photos", "b.jpg"), lambda: second.clear("photos")):
+        with pytest.raises(UsageError, match="pictures can be changed when it has ended"):
+            change()
+    assert second.state()["name"] == "mine" and second.state()["photos"] == 1
+    teacher.stop()
+    second.place("photos", "b.jpg")
+    second.clear("photos")
+    assert second.state()["photos"] == 0
+
+
 def test_how_a_training_ended_is_told(teacher: School) -> None:
     teacher.start("mine", quick=True)
     until(lambda: not teacher.is_running)
     assert teacher.state()["code"] == 3
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
+
+
+def test_the_page_takes_every_picture_that_a_training_reads(teacher: School) -> None:
+    from training.pictures import EXTENSIONS
+
+    for ending in EXTENSIONS:
+        assert teacher.place("exemplars", f"b{ending}").exists()
 
 
 def test_pictures_of_one_name_are_numbered(teacher: School) -> None:

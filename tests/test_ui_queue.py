@@ -176,3 +176,4 @@ def test_typed_paths_are_completed(clips: Path) -> None:
     assert suggestions(f"{clips}/A") == [str(clips / "a.mp4")]
     assert f"{clips}/" in suggestions(str(clips)[:-2])
     assert suggestions("/no/such/place/at/all") == []
+    assert suggestions("~nobody-of-this-name/a") == []

@@ -11,6 +11,7 @@ import pytest
 from media import Clip
 from ui_client import GIB, Visitor, until
 
+from vidstyle.errors import UsageError
 from vidstyle.ui.house import House, HouseOptions
 
 pytest_plugins = "ui_fixtures"
@@ -24,7 +25,8 @@ def test_everything_of_gradio_but_the_page_is_closed(visitor: Visitor) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert not re.search(r'(?:src|href)="(?!/files/)', page.text)
     assert visitor.http.get("/", headers={"Host": "evil.example"}).status_code == 403
-    assert visitor.http.post("/api/session", headers={"Origin": "http://evil.example"}).status_code == 403
+    for origin in ("http://evil.example", "http://[", "null", ""):
+        assert visitor.http.post("/api/session", headers={"Origin": origin}).status_code == 403, origin
 
 
 def test_a_form_of_another_site_changes_nothing(visitor: Visitor) -> None:
@@ -32,6 +34,20 @@ def test_a_form_of_another_site_changes_nothing(visitor: Visitor) -> None:
         "/api/queue", content=b'{"action": "add", "path": "/"}', headers={"Content-Type": "text/plain"}
     )
     assert answer.json()["error"] == "Expected JSON"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"[" * 60_000, "Expected a JSON object"),
+        (b'{"action": "remove", "ids": 5}', "Ids is 5, expected a list"),
+        (b'{"action": "add", "path": "~nobody-of-this-name/a.mp4"}', "~nobody-of-this-name/a.mp4 is not a whole path"),
+        (b'{"action": "add", "path": "/a\\u0000b"}', "No such file or folder"),
+    ],
+)
+def test_a_request_by_hand_gets_a_sentence(visitor: Visitor, content: bytes, says: str) -> None:
+    answer = visitor.http.post("/api/queue", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400 and says in answer.json()["error"]
 
 
 def test_open_to_others_it_wants_its_token_and_closes_the_queue(home: Path) -> None:
@@ -49,6 +65,12 @@ def test_open_to_others_it_wants_its_token_and_closes_the_queue(home: Path) -> N
             assert first.status_code == 200 and "HttpOnly" in first.headers["set-cookie"]
             assert client.post("/api/session").status_code == 200
             assert "closed while others" in client.get("/api/queue").json()["error"]
+
+
+def test_an_empty_address_opens_the_page_to_nobody(home: Path) -> None:
+    del home
+    with pytest.raises(UsageError, match=r"--host is empty: 127\.0\.0\.1 is for this machine alone"):
+        House(HouseOptions(host=""))
 
 
 def test_the_end_removes_everything(long_clip: Clip, home: Path) -> None:

@@ -21,7 +21,7 @@ import torch
 from training import measures
 from training.chain import Chain, Stage
 from training.compare import compare
-from training.options import run_command
+from training.options import device_name, run_command
 from training.recipes import ABLATIONS, MODES, USED, Wishes, ablations, chain
 
 log = logging.getLogger("ablation")
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="as ttn.steps=2000")
     for name in ("detector", "generator", "features", "identity", "inception"):
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device_name, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     # Features and identity are also what the table is measured with, whether the way of training uses them or not.

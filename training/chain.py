@@ -20,8 +20,10 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.pictures import is_picture
+from training.world import leave
 from vidstyle.errors import SinkError, VidstyleError
-from vidstyle.locking import alone
+from vidstyle.locking import LOCK, alone
 from vidstyle.whole import write_whole
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
@@ -92,10 +94,20 @@ class Chain:
             VidstyleError: a stage failed; the stages before it are kept, and its own state where it has one.
             Interrupted: by whom ``view`` listens to; giving the same command goes on.
             StyleError: another process trains in the same folder.
+            SinkError: the folder is somebody's who has files where a stage would put its own.
         """
+        self._check_own()
         # Of several processes that train together (torchrun) the first holds the folder for all.
         with alone(self.run, f"training in {self.run}") if os.environ.get("RANK", "0") == "0" else nullcontext():
             self._go(view)
+            leave()
+
+    def _check_own(self) -> None:
+        """A stage that begins anew removes its folder: where no training was before, that is not ours."""
+        if not (self.run / LOCK).exists():
+            for stage in self.stages:
+                if (folder := self.run / stage.name).exists():
+                    raise SinkError(f"{folder} is there, and is no training's: choose another folder with --run")
 
     def _go(self, view: View) -> None:
         keys = self.keys()
@@ -166,8 +178,14 @@ def machine() -> str:
 
 
 def fingerprint(source: Path) -> str:
-    """A digest of the names, sizes and times of a folder's or a zip's files: whether the pictures are the same."""
-    paths = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    """A digest of the names, sizes and times of a folder's pictures, or of a file: whether they are the same.
+
+    What else lies in the folder, as .DS_Store, changes while one looks into it, and nothing of a training.
+    """
+    paths = [source]
+    if source.is_dir():
+        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
+        paths = sorted(path for path in found if path.is_file())
     digest = hashlib.sha256()
     for path in paths:
         try:

@@ -12,7 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.options import run_command
 from training.sheets import write_picture
+from vidstyle.errors import SourceError
 
 WIDTH, HEIGHT, COLUMNS = 420, 240, 3
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 30
@@ -87,8 +89,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.curves", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders with a stats.jsonl")
     for run in parser.parse_args().runs:
+        if not (run / "stats.jsonl").is_file():
+            raise SourceError(f"no training in {run}: expected a folder with a stats.jsonl")
         draw(run / "stats.jsonl", run / "curves.png")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

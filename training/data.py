@@ -19,6 +19,7 @@ import numpy as np
 
 from training import colours
 from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.errors import SourceError
 from vidstyle.style import Style
 from vidstyle.whole import whole
 
@@ -90,8 +91,16 @@ def empty_canvas(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Gene
 
 
 def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Yield (uint8 RGB picture, faces as rows of faces.json) of the training or the held-out photos."""
-    for name, faces in sorted(json.loads((folder / "faces.json").read_text()).items()):
+    """Yield (uint8 RGB picture, faces as rows of faces.json) of the training or the held-out photos.
+
+    Raises:
+        SourceError: there is no such list.
+    """
+    try:
+        listed = json.loads((folder / "faces.json").read_text())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{folder} has no faces.json with the faces in its photos ({error})") from error
+    for name, faces in sorted(listed.items()):
         if held_out(name) == training:
             continue
         image = cv2.imread(str(folder / name))

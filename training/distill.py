@@ -23,7 +23,7 @@ from training import colours, curves, data, pack
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
-from training.options import run_command, set_options
+from training.options import device_name, run_command, set_options
 from training.run import SHAPES, Options, Run, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critic_step, judged, student_step
@@ -129,7 +129,10 @@ def _arguments() -> argparse.Namespace:
         "--shape", default="default", choices=SHAPES, help="of the student: fast has a third of the work"
     )
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu or cuda; several GPUs: torchrun -m training.distill"
+        "--device",
+        type=device_name,
+        default="auto",
+        help="auto, cpu or cuda; several GPUs: torchrun -m -- training.distill",
     )
     parser.add_argument("--finish", action="store_true", help="only write the style from the last checkpoint")
     args = parser.parse_args()

@@ -17,6 +17,7 @@ import numpy as np
 
 from training import colours, contact, data, measures, people, sweeps
 from training.data import EYES, SIDE
+from training.options import run_command
 from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
@@ -223,4 +224,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.options import run_command
 from training.pictures import read_all
 from training.portraits import Detector, Options, aligned, detector_file, fault, resampled, sheet
 from training.sheets import write_picture
@@ -193,10 +194,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     done = make(args.source, args.folder, args.look, args.detector, args.count, args.seed)
     log.info("%d exemplars of %s in %s", done, args.look, args.folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

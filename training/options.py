@@ -12,7 +12,10 @@ from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vidstyle.errors import UsageError, VidstyleError
+import torch
+
+from training.world import leave
+from vidstyle.errors import SinkError, UsageError, VidstyleError
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,24 @@ def parser(module: str, about: str | None, defaults: Basics) -> argparse.Argumen
     made.add_argument("--steps", type=int, default=defaults.steps)
     made.add_argument("--batch", type=int, default=defaults.batch, help="pictures a step, of all processes together")
     made.add_argument("--seed", type=int, default=defaults.seed)
-    made.add_argument("--device", default="auto", help="cpu, cuda or auto; torchrun gives each process its own")
+    made.add_argument(
+        "--device",
+        type=device_name,
+        default="auto",
+        help="cpu, cuda, auto; torchrun -m -- gives each process its own",
+    )
     made.add_argument("--set", nargs="*", default=[], metavar="K=V", help=f"any option: {names}")
     return made
+
+
+def device_name(text: str) -> str:
+    """For argparse: auto, or what torch can use here."""
+    kind = text.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected auto, cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("torch finds no GPU here: use cpu")
+    return text
 
 
 def from_arguments(defaults: AnyOptions, args: argparse.Namespace) -> AnyOptions:
@@ -155,9 +173,13 @@ def run_command(command: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
         command()
+        leave()  # after an error nobody is waited for: torchrun ends the others
     except VidstyleError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        sys.stderr.write(f"error: cannot use {error.filename or 'a file'} ({error.strerror or error})\n")
+        raise SystemExit(SinkError.exit_code) from None
     except KeyboardInterrupt:
         sys.stderr.write("stopped: the same command goes on from the last checkpoint\n")
         raise SystemExit(130) from None

@@ -19,6 +19,7 @@ import numpy as np
 
 from training import data
 from training.data import SIDE
+from training.options import run_command
 from vidstyle.importer import import_published
 from vidstyle.style import save_style
 
@@ -105,7 +106,6 @@ def main() -> None:
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
     parser.add_argument("--teachers", type=Path, nargs="+", required=True, help="published .tflite or .pb, by style")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     sources, kinds = data.sources(args.photos, args.clips, args.detector)
     write(args.out, sources, kinds, args.teachers)
     size = sum(path.stat().st_size for path in args.out.iterdir())
@@ -113,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

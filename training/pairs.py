@@ -22,6 +22,7 @@ import numpy as np
 
 from training import portraits
 from training.analogies import Maker, Pieces
+from training.options import run_command
 from training.sheets import write_picture
 from training.warps import oval, warp_to
 from vidstyle.errors import SourceError
@@ -170,10 +171,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=Options.side)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     train(args.folder, args.photos, args.exemplars, Options(args.count, args.side, args.seed))
     log.info("%d pairs in %s", args.count, args.folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

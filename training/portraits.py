@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from training.data import held_out
+from training.options import run_command
 from training.pictures import Read, count, read_all
 from training.sheets import write_picture
 from vidstyle.download import download
@@ -33,6 +34,7 @@ YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
+Kept = tuple[str, np.ndarray, np.ndarray]  # name, crop, points
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -66,11 +68,18 @@ class Faces:
 
 
 def load(folder: Path, part: str = "train", side: int = SIDE) -> Faces:
-    """Read the ``train`` or ``held`` portraits of a folder that `prepare` wrote, scaled to ``side``."""
-    faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
-    split = json.loads((folder / "split.json").read_text())
-    rows = np.array(split[part], int)
-    chosen = faces[rows]
+    """Read the ``train`` or ``held`` portraits of a folder that `prepare` wrote, scaled to ``side``.
+
+    Raises:
+        SourceError: it did not, or they are damaged.
+    """
+    try:
+        faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
+        split = json.loads((folder / "split.json").read_text())
+        chosen = faces[rows := np.array(split[part], int)]
+    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        remedy = "make them with python -m training.portraits PICTURES FOLDER"
+        raise SourceError(f"no portraits of a training in {folder} ({error}): {remedy}") from error
     if side != faces.shape[1] and len(rows):
         chosen = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in chosen])
     return Faces(chosen, landmarks[rows] * (side / faces.shape[1]), [split["names"][row] for row in rows])
@@ -100,6 +109,7 @@ class Detector:
     """YuNet: faces as rows x, y, width, height, five points x y, score, largest first."""
 
     def __init__(self, path: Path, score: float) -> None:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is told by us
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score)
         except cv2.error as error:
@@ -107,7 +117,8 @@ class Detector:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         scale = min(1.0, FIT / max(image.shape[:2]))
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])  # of a banner one side comes to 0
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
         self._net.setInputSize((small.shape[1], small.shape[0]))
         found = self._net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
         if found is None:
@@ -207,7 +218,7 @@ def prepare(
         SourceError: too few good portraits, with the reasons; the list is in ``{folder}.refused.txt``.
     """
     net, total = Detector(detector_file(detector), options.score), count(source)
-    kept: list[tuple[str, np.ndarray, np.ndarray]] = []
+    kept: list[Kept] = []
     refused: dict[str, str] = {}
     for number, (name, why, crop, points) in enumerate(sift(read_all(source), net, options), 1):
         if crop is None or points is None:
@@ -235,13 +246,7 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
         )
 
 
-def write(
-    source: Path,
-    folder: Path,
-    kept: list[tuple[str, np.ndarray, np.ndarray]],
-    refused: dict[str, str],
-    options: Options,
-) -> dict[str, object]:
+def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str], options: Options) -> dict[str, object]:
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -285,10 +290,9 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="the pictures are exemplars of a look, not photos")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     report = prepare(args.source, args.folder, args.detector, DRAWN if args.drawn else Options())
     log.info("%d portraits, %d of them held out, in %s", report["kept"], report["held"], args.folder)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

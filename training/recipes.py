@@ -127,10 +127,22 @@ def check(wishes: Wishes) -> None:
     for source in (wishes.photos, wishes.exemplars):
         if not packed.is_packed(source):
             pictures.check(source)
+            _check_outside(wishes.run, source)
     for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
         if network is not None and not network.is_file():
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
     _check_networks(wishes)
+
+
+def _check_outside(run: Path, source: Path) -> None:
+    """What a training draws would be taken for pictures, and each run would begin anew.
+
+    Raises:
+        UsageError: the training's folder lies in that of the pictures.
+    """
+    inner, outer = run.resolve(), source.resolve()
+    if inner.is_relative_to(outer) and pictures.is_picture((inner.relative_to(outer) / "sheet.png").as_posix()):
+        raise UsageError(f"--run {run} lies in {source}, and what it draws would be taken for pictures: choose another")
 
 
 def _check_networks(wishes: Wishes) -> None:

@@ -20,6 +20,7 @@ import av
 import cv2
 import numpy as np
 
+from training.options import run_command
 from training.sweeps import lines
 from vidstyle.engine import Recipe
 from vidstyle.importer import import_published
@@ -160,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -98,3 +98,13 @@ def has_bf16(kind: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     passed = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return passed and (platform.machine().lower() not in ("x86_64", "amd64") or torch.cpu._is_avx512_bf16_supported())
+
+
+def leave() -> None:
+    """Out of the world that `join` entered, if any, once all processes are here to leave it.
+
+    A process that ends inside of it may take the connection from others that still talk, who then abort.
+    """
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

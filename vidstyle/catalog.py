@@ -20,7 +20,7 @@ from pathlib import Path
 from vidstyle.engine import Recipe
 from vidstyle.errors import SinkError, StyleError, UsageError
 from vidstyle.importer import import_published
-from vidstyle.paths import bundled_dir, styles_dir
+from vidstyle.paths import bundled_dir, expanded, styles_dir
 from vidstyle.style import Card, Style, check_name, load_style, read_card, save_style
 
 GROUP = "vidstyle.styles"
@@ -96,16 +96,9 @@ def is_path(name: str) -> bool:
     return name.endswith(SUFFIX) or any(separator in name for separator in separators)
 
 
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~somebody, who has no home here
-        return Path(text)
-
-
 def _is_file(text: str) -> bool:
     try:
-        return _path(text).is_file()
+        return expanded(text).is_file()
     except OSError:  # too long a name
         return False
 
@@ -124,7 +117,7 @@ def find_style(name: str) -> Style:
             if place.name == name:
                 return _load(place)
     if _is_file(name) or (is_path(name) and not name.startswith(PULLED)):
-        return load_style(_path(name))
+        return load_style(expanded(name))
     raise StyleError(_unknown(name))
 
 

@@ -10,12 +10,14 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from vidstyle.errors import SinkError, StyleError
+from vidstyle.errors import SinkError, StyleError, UsageError
+
+LOCK = "lock"  # name of the file
 
 
 @contextmanager
 def alone(folder: Path, doing: str) -> Iterator[None]:
-    """Hold ``folder``, which is made, through the file ``lock`` in it; ``doing`` as "pulling anime".
+    """Hold ``folder``, which is made, through the file `LOCK` in it, which stays; ``doing`` as "pulling anime".
 
     Raises:
         SinkError: nothing can be written there.
@@ -23,19 +25,19 @@ def alone(folder: Path, doing: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")  # noqa: SIM115
+        file = open(folder / LOCK, "ab")  # noqa: SIM115
     except OSError as error:
         raise SinkError(f"cannot write to {folder}: {error.strerror or error}") from error
     with file:
         try:
             _lock(file)
         except OSError as error:
-            reason = f"{folder / 'lock'}: {error.strerror or error}"
+            reason = f"{folder / LOCK}: {error.strerror or error}"
             raise StyleError(f"another vidstyle is {doing} now: wait for it ({reason})") from error
         yield
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: BinaryIO, shared: bool = False) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -43,7 +45,31 @@ def _lock(file: BinaryIO) -> None:
     else:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+@contextmanager
+def passed_on(file: Path, busy: str, shared: bool = False) -> Iterator[tuple[int, ...]]:
+    """Hold ``file``, which is made, for this block and every process started in it with these descriptors.
+
+    On Windows, where none can be passed on, nothing is held.
+
+    Args:
+        shared: several may hold it so at a time, and nobody otherwise.
+
+    Raises:
+        UsageError: another process holds it, which ``busy`` tells.
+    """
+    if sys.platform == "win32":
+        yield ()
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "ab") as opened:
+        try:
+            _lock(opened, shared)
+        except BlockingIOError:
+            raise UsageError(busy) from None
+        yield (opened.fileno(),)
 
 
 def hold(file: Path, busy: str, make: Callable[[], object] = lambda: None) -> FileLock:

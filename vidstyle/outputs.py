@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from vidstyle.errors import UsageError
+from vidstyle.containers import CONTAINERS
+from vidstyle.errors import SinkError, UsageError
+from vidstyle.whole import check_place
 
 PIPE = Path("-")
+_LINE = b'{"event"'  # begins a journal of `vidstyle batch`
 
 
 def output_folder(output: str | None, several: bool) -> Path | None:
@@ -31,3 +35,26 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
         return PIPE, None
     folder = output_folder(text, False)
     return (Path(text), None) if folder is None else (None, folder)
+
+
+def check_report(path: Path) -> None:
+    """Refuse what ``--report`` should not go over, before any work is done: only an earlier report is replaced.
+
+    Raises:
+        SinkError: something else is there, or it could not be written.
+        UsageError: it is a result's name.
+    """
+    check_place(path)
+    if path.suffix.lower() in CONTAINERS:
+        raise UsageError(f"--report {path} has a video's name: give one as report.json")
+    if path.exists() and not _is_report(path):
+        raise SinkError(f"{path} exists and is no report: give --report another name")
+
+
+def _is_report(path: Path) -> bool:
+    if not path.is_file():  # as /dev/null
+        return False
+    with suppress(OSError), open(path, "rb") as file:
+        head = file.read(len(_LINE))
+        return not head or (head.startswith(b"{") and head != _LINE)
+    return False

@@ -37,3 +37,11 @@ def config_file() -> Path:
     """The user's config.toml. ``$VIDSTYLE_HOME/config.toml`` when that is set."""
     home = os.environ.get("VIDSTYLE_HOME")
     return Path(home or platformdirs.user_config_dir("vidstyle", False)) / "config.toml"
+
+
+def expanded(text: str) -> Path:
+    """With ``~`` and ``~somebody`` as their homes; as it is where somebody has none here."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)

@@ -14,6 +14,7 @@ import av
 from vidstyle.errors import SourceError
 
 PATIENCE = 4  # times the timeout for one packet, however often a connection is taken up again
+NOT_VALID = "the server's certificate is not valid"
 _SILENCE = "no data for {:g} s: try again later"
 _WEB = "http,https,httpproxy,tls,tcp,crypto,data"  # FFmpeg's protocols: nothing remote may read local files
 _WHITELIST = {"http": _WEB, "https": _WEB, "rtsp": "rtsp,rtp,srtp,udp,tcp,tls", "rtmp": "rtmp,rtmps,tls,tcp"}
@@ -105,7 +106,7 @@ def _host_trouble(url: str, timeout: float) -> str:
     except socket.gaierror:
         return f"no host {parts.hostname} is known: is the name right, and this machine online?"
     except ssl.SSLCertVerificationError as error:
-        return f"the server's certificate is not valid ({error.verify_message})"
+        return f"{NOT_VALID} ({error.verify_message})"
     except OSError:
         pass
     return ""

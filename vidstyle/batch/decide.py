@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidstyle.batch.inputs import Item
-from vidstyle.batch.journal import Entry, Fingerprint, stamp
+from vidstyle.batch.journal import Entry, Fingerprint, Journal, look, stamp
+from vidstyle.batch.names import Names
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.job import FileJob
 from vidstyle.refusal import as_sink_error
@@ -63,6 +65,28 @@ def place(item: Item, entry: Entry | None) -> Path:
     return item.target.with_name(entry.file) if entry is not None and entry.file else item.target
 
 
+def fate(
+    item: Item, journal: Journal, names: Names, fingerprints: Fingerprints, overwrite: bool, retry: bool
+) -> Decision:
+    """`decide`; of several videos that would become one file the first has it."""
+    entry = journal.entry(item.target)
+    paths = item.target, place(item, entry)
+    for path in paths:
+        if other := names.claim(path, item):
+            return refused(item, path, other)
+    decision = decide(item, entry, fingerprints, overwrite, retry)
+    if decision.code == SinkError.exit_code:  # what is there is not its own: it may be another's, and done
+        names.release(paths)
+    return decision
+
+
+def refused(item: Item, path: Path, other: Item) -> Decision:
+    """``item`` may not become ``path``, which is ``other``'s."""
+    apart = posixpath.dirname(item.names[0]) != posixpath.dirname(other.names[0])
+    more = ", or give the folder above both, whose structure is kept" if apart else ""
+    return Decision("fail", becomes_too(other.names[0], path) + more, VidstyleError.exit_code)
+
+
 def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrite: bool, retry: bool) -> Decision:
     """What to do with ``item``.
 
@@ -75,10 +99,9 @@ def decide(item: Item, entry: Entry | None, fingerprints: Fingerprints, overwrit
     """
     path = place(item, entry)
     try:
-        path.exists()
+        there = look(path)
     except OSError as error:  # its name is too long, or its folder is locked
         return Decision("fail", str(as_sink_error(error, path)), SinkError.exit_code)
-    there = stamp(path)
     if entry is None:
         return Decision("do") if there is None or overwrite else _exists(path, "and no batch made it")
     try:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vidstyle.batch.crew import Crew
-from vidstyle.batch.decide import Decision, Fingerprints, decide
+from vidstyle.batch.decide import Decision, Fingerprints, fate
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import Journal
 from vidstyle.batch.messages import Look, Ready, Seen
+from vidstyle.batch.names import Names
 from vidstyle.batch.run import Wishes
 from vidstyle.errors import SourceError
 from vidstyle.job import FileJob
@@ -27,25 +28,23 @@ class Planned:
 
 def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
     """The fate of every item; those that would be styled are opened, in a process of its own."""
-    fingerprints = Fingerprints(template)
-    with Crew([template], fingerprints) as crew:
-        for item in items:
-            decision = decide(item, journal.entry(item.target), fingerprints, wishes.overwrite, wishes.retry)
-            if decision.action != "do":
-                yield Planned(item, decision)
-                continue
-            seen = _look(item, crew)
-            if seen.error:
-                decision = Decision("fail", seen.error, SourceError.exit_code)
-            yield Planned(item, decision, seen.frames, seen.pixels)
+    with Crew([template], Fingerprints(template)) as crew:
+        for planned in decided(items, journal, template, wishes):
+            yield planned if planned.decision.action != "do" else _opened(planned, crew)
 
 
 def decided(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
     """The fate of every item, told without opening any."""
-    fingerprints = Fingerprints(template)
+    fingerprints, names = Fingerprints(template), Names(watching=False)
     for item in items:
-        decision = decide(item, journal.entry(item.target), fingerprints, wishes.overwrite, wishes.retry)
+        decision = fate(item, journal, names, fingerprints, wishes.overwrite, wishes.retry)
         yield Planned(item, decision)
+
+
+def _opened(planned: Planned, crew: Crew) -> Planned:
+    seen = _look(planned.item, crew)
+    decision = Decision("fail", seen.error, SourceError.exit_code) if seen.error else planned.decision
+    return Planned(planned.item, decision, seen.frames, seen.pixels)
 
 
 def _look(item: Item, crew: Crew) -> Seen:

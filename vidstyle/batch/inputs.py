@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import fnmatch
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from vidstyle.batch.journal import LOCK, NAME, Journal
@@ -53,31 +55,16 @@ class Item:
 class Found:
     """
     Attributes:
-        items: in the order of the inputs, sorted in every folder; each video once.
-        clashes: (item, source whose result has that name already); none of them is in ``items``.
+        items: in the order of the inputs, sorted in every folder; each video once. Several may have one target.
         passed_over: number of files that are no videos by their names.
         results: of other batches that lie in the inputs' folders, with their sources.
         unreadable: folders that could not be looked into, and why.
     """
 
     items: list[Item] = field(default_factory=list)
-    clashes: list[tuple[Item, str]] = field(default_factory=list)
     passed_over: int = 0
     results: list[tuple[Path, Path]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Refuse two videos that would become one file.
-
-        Raises:
-            UsageError: there are such.
-        """
-        if self.clashes:
-            item, other = self.clashes[0]
-            more = f" (and {len(self.clashes) - 1} more such pairs)" if len(self.clashes) > 1 else ""
-            remedy = "rename one, or give the folder above both, whose structure is kept"
-            names = item.names
-            raise UsageError(f"{other} and {names[0]} would both become {names[1]}{more}: {remedy}")
 
 
 class _RealFolders(dict[Path, Path]):
@@ -116,24 +103,19 @@ def find(
 
 
 def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None:
-    """Put each video into ``found`` once, without results, and those apart that would become one file."""
+    """Put each video into ``found`` once, without results."""
     real = _RealFolders()
     # A link to a video is a video of its own: only folders are followed.
     sources = {real[item.source.parent] / item.source.name for item in items}
     others = [result for result, source in found.results if real[source.parent] / source.name in sources]
     results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours, *others)}
     taken: set[Path] = set()
-    targets: dict[Path, str] = {}
     for item in items:
         source = real[item.source.parent] / item.source.name
         if source in taken or source in results:
             continue
         taken.add(source)
-        if item.target in targets:
-            found.clashes.append((item, targets[item.target]))
-        else:
-            targets[item.target] = item.names[0]
-            found.items.append(item)
+        found.items.append(item)
 
 
 def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
@@ -163,9 +145,15 @@ def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
         yield from _videos((Path(place, name) for name in sorted(names)), top, found)
 
 
+@cache
+def _journal_of(folder: str) -> Journal:
+    """Kept from look to look of a watched folder."""
+    return Journal(Path(folder))
+
+
 def _note_results(folder: Path, found: Found) -> None:
     """What the journal of another batch says."""
-    journal = Journal(folder)
+    journal = _journal_of(os.path.realpath(folder))
     with suppress(SinkError):  # it is not ours to read
         journal.read()
     found.results += journal.made()
@@ -176,7 +164,7 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
     top = next(path for path in Path(pattern).parents if not glob.has_magic(str(path)))
     own = Path(os.path.realpath(folder))
     inner = own != Path(os.path.realpath(top))  # results beside their sources are known by name instead
-    matches = [Path(text) for text in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - keeps the person's words
+    matches = sorted({*_expanded(top, Path(pattern).parts[len(top.parts) :])})
     if not matches and not patience:
         raise UsageError(f"nothing matches {pattern!r}: check the pattern")
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
@@ -185,7 +173,31 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
             _note_results(above, found)
     ending = Path(pattern).suffix
     explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
-    return _videos((path for path in files if path.is_file()), top, found, explicit)
+    return _videos((path for path in files if _is_file(path)), top, found, explicit)
+
+
+def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """As `glob.glob`, whose ``**`` follows links to folders: for ever, where they lead in a circle."""
+    if not parts:
+        yield folder
+    elif parts[0] == "**":
+        for place, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from _expanded(Path(place), parts[1:]) if parts[1:] else (Path(place, name) for name in names)
+    elif glob.has_magic(parts[0]):
+        hidden = parts[0].startswith(".")
+        for name in fnmatch.filter(_names_in(folder), parts[0]):
+            if hidden or not name.startswith("."):
+                yield from _expanded(folder / name, parts[1:])
+    elif os.path.lexists(folder / parts[0]):
+        yield from _expanded(folder / parts[0], parts[1:])
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:  # no folder, or one of somebody else
+        return []
 
 
 def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = False) -> Iterator[tuple[Path, Path]]:
@@ -203,9 +215,16 @@ def left_out(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """A file with a video's extension; a ``.ts`` that is a text is a program."""
+    """A file with a video's extension, or a link that leads nowhere, which fails by name when its turn comes.
+
+    A ``.ts`` that is a text is a program.
+    """
     extension = path.suffix.lower()
-    return extension in EXTENSIONS and path.is_file() and not (extension == ".ts" and _is_text(path))
+    return extension in EXTENSIONS and _is_file(path) and not (extension == ".ts" and _is_text(path))
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _is_text(path: Path) -> bool:

@@ -28,13 +28,24 @@ Fingerprint = dict[str, Any]  # see `vidstyle.job.FileJob.fingerprint`
 Stamp = tuple[int, int]  # of a file: bytes, mtime in ns
 
 
-def stamp(path: Path) -> Stamp | None:
-    """None where there is no file."""
+def look(path: Path) -> Stamp | None:
+    """None where there is no file.
+
+    Raises:
+        OSError: that cannot be told.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size, found.st_mtime_ns
+
+
+def stamp(path: Path) -> Stamp | None:
+    """None where there is no file, or none that can be looked at."""
+    with suppress(OSError):
+        return look(path)
+    return None
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class Entry:
         reason, code: of the last failure.
         begun: whether a run began and nothing is known of its end: the batch was killed, or stopped.
         before: the output's stamp when that run began.
-        last: reason of the last line about it, or its event.
+        last: reason of the last line about it, or its event; see also `Journal.last`.
     """
 
     source: str
@@ -82,6 +93,7 @@ class Journal:
         self.folder, self.path = folder, folder / NAME
         self.entries: dict[str, Entry] = {}
         self._texts: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], str] = {}  # (output, source) -> why nothing was tried
         self._lock = FileLock(folder / LOCK, timeout=0)
         self._file: BinaryIO | None = None
         self._as_read: Stamp | None = None
@@ -108,8 +120,7 @@ class Journal:
         self._lock.release()
 
     def _open(self) -> None:
-        if stamp(self.path) != self._as_read:  # another batch wrote since
-            self.read()
+        self.read()  # another batch may have written since
         with self._disk():
             self._file = open(self.path, "ab")  # noqa: SIM115 - closed at the end of the block
             if self._torn:
@@ -125,28 +136,37 @@ class Journal:
             raise SinkError(f"cannot use {self.path}: {error.strerror or error}") from error
 
     def read(self) -> None:
-        """Take in what earlier batches wrote; writes nothing.
+        """Take in what earlier batches wrote, where that has changed since it was last read; writes nothing.
 
         Raises:
             SinkError: it is there and cannot be read.
         """
-        self.entries.clear()
-        self._as_read, line = stamp(self.path), b"\n"
-        if self._as_read is None:
+        if (now := stamp(self.path)) == self._as_read:
             return
-        with self._disk(), open(self.path, "rb") as file:
-            for line in file:
-                self._take(line)
-        self._torn = not line.endswith(b"\n")
+        self.entries.clear()
+        self._refused.clear()
+        line = b"\n"
+        if now is not None:
+            with self._disk(), open(self.path, "rb") as file:
+                for line in file:
+                    self._take(line)
+        self._torn, self._as_read = not line.endswith(b"\n"), now
 
     def _take(self, line: bytes) -> None:
         try:
-            self._apply(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            record = json.loads(line)
+            _check(record)
+            self._apply(record)
+        except (ValueError, LookupError, TypeError, AttributeError):
             return  # torn, or by a later version
 
     def entry(self, target: Path) -> Entry | None:
         return self.entries.get(self._key(target))
+
+    def last(self, target: Path, source: Path) -> str | None:
+        """Reason of the last line about a video, or its event. Several videos may be meant for one target."""
+        key, entry = self._key(target), self.entry(target)
+        return self._refused.get((key, str(source.absolute()))) or (entry.last if entry else None)
 
     def outputs(self) -> Iterator[Path]:
         """Every file that batches wrote or wanted to write here."""
@@ -186,15 +206,19 @@ class Journal:
 
     def _apply(self, record: dict[str, Any]) -> None:
         event, key, source = record["event"], record["output"], record["source"]
-        entry = self.entries.setdefault(key, Entry(source))
         made = self._shared(record.get("fingerprint"))
+        self._refused.pop((key, source), None)
+        if event == "failed" and made is None:  # before anything was tried: it says nothing of the output
+            self._refused[key, source] = record["reason"]
+            return
+        entry = self.entries.setdefault(key, Entry(source))
         if event == "started":
-            entry.begun, entry.before = True, _as_stamp(record["before"])
-            entry.source_stamp, entry.file = _as_stamp(record["stamp"]), record["file"]
+            before, mark, file = _as_stamp(record["before"]), _as_stamp(record["stamp"]), record["file"]
+            entry.begun, entry.before, entry.source_stamp, entry.file = True, before, mark, file
         elif event in ("done", "incomplete"):
             losses = record["reason"] if event == "incomplete" else ""
             entry = Entry(source, entry.source_stamp, entry.file, made, record["size"], losses)
-        elif event == "failed" and made is not None:  # without: refused before anything was tried
+        elif event == "failed":
             again = entry.failures if entry.tried == made else 0
             entry.failures = again + (record["code"] in OWN_FAULT)
             entry.tried, entry.reason, entry.code, entry.begun = made, record["reason"], record["code"], False
@@ -209,6 +233,19 @@ class Journal:
 
     def _text(self, value: Any) -> Any:
         return self._texts.setdefault(value, value) if isinstance(value, str) else value
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Any file of this name in the inputs' folders is read, whoever wrote it.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: it is no line of a journal.
+    """
+    texts = record["output"], record["source"], record["event"], record.get("reason", ""), record.get("file", "x")
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise ValueError
+    if not texts[0] or Path(texts[-1]).name != texts[-1]:
+        raise ValueError
 
 
 def _as_stamp(value: Any) -> Stamp | None:

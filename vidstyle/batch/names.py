@@ -5,6 +5,7 @@ A result's extension is known only once its video is open. Until then no other o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from vidstyle.batch.inputs import Item
@@ -25,6 +26,11 @@ class Names:
         if owner != item and self._watching and not owner.source.exists():
             self._owners[path] = owner = item
         return None if owner == item else owner
+
+    def release(self, paths: Iterable[Path]) -> None:
+        """Nothing becomes these."""
+        for path in paths:
+            self._owners.pop(path, None)
 
     def taken(self, item: Item) -> dict[str, str]:
         """Name -> other video that becomes it, of every file that ``item`` might become."""

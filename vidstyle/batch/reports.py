@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TextIO
 
 from vidstyle.batch.inputs import PART
+from vidstyle.batch.journal import LOCK, NAME
 from vidstyle.batch.run import Event, View
 from vidstyle.batch.totals import Totals
-from vidstyle.errors import SinkError
-from vidstyle.whole import check_place
+from vidstyle.errors import SinkError, UsageError
+from vidstyle.outputs import check_report
 
 ENDS = ("done", "incomplete", "failed", "skipped", "stopped")
 
@@ -55,8 +56,10 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
     if path is None:
         yield view
         return
+    check_report(path)
     part = path.with_name(path.name + PART)
-    check_place(path)
+    if path.name in (NAME, LOCK):
+        raise UsageError(f"--report {path} has the journal's name: give one as report.json")
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text('{"files": [')

@@ -7,11 +7,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vidstyle.batch.crew import Crew, Worker
-from vidstyle.batch.decide import Fingerprints, becomes_too, decide, place
+from vidstyle.batch.decide import Decision, Fingerprints, fate, place, refused
 from vidstyle.batch.devices import templates
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import OWN_FAULT, Journal
@@ -20,7 +19,7 @@ from vidstyle.batch.names import Names
 from vidstyle.batch.stop import Stop
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
-from vidstyle.errors import TERMINATED, UsageError, VidstyleError
+from vidstyle.errors import TERMINATED, UsageError
 from vidstyle.job import FileJob
 
 if TYPE_CHECKING:
@@ -156,27 +155,20 @@ class Batch:
             self._decide(self._undecided.popleft())
 
     def _decide(self, item: Item) -> None:
-        entry = self._journal.entry(item.target)
-        for path in (item.target, place(item, entry)):
-            if other := self._names.claim(path, item):
-                return self._refuse(item, path, other)
-        decision = decide(item, entry, self._fingerprints, self._wishes.overwrite, self._wishes.retry)
+        wishes = self._wishes
+        decision = fate(item, self._journal, self._names, self._fingerprints, wishes.overwrite, wishes.retry)
         if decision.action == "do":
             self.totals.add(item)
             self._ready.append((item, decision.why))
             if self._arrivals is None and self.totals.found > self._wishes.jobs:
                 self._unseen.append(item)
-            return None
-        status = "skipped" if decision.action == "skip" else "failed"
-        return self._settle(item, Ended(status, decision.why, decision.code))
+        else:
+            self._settle(item, decision)
 
-    def _refuse(self, item: Item, path: Path, other: Item) -> None:
-        self._settle(item, Ended("failed", becomes_too(other.names[0], path), VidstyleError.exit_code))
-
-    def _settle(self, item: Item, ended: Ended) -> None:
+    def _settle(self, item: Item, decision: Decision) -> None:
         """Nothing is to be done; one line in the journal, however often that is found."""
-        entry = self._journal.entry(item.target)
-        if entry is None or entry.last != ended.reason:
+        ended = Ended("skipped" if decision.action == "skip" else "failed", decision.why, decision.code)
+        if self._journal.last(item.target, item.source) != ended.reason:
             details = {"code": ended.code} if ended.status == "failed" else {}
             self._journal.write(ended.status, item.target, item.source, reason=ended.reason, **details)
         self._end(item, ended, 0)
@@ -200,7 +192,7 @@ class Batch:
                 if not (other := self._names.claim(item.target, item)):
                     return at
                 del self._ready[at]  # the result of one that was opened meanwhile is called so
-                self._refuse(item, item.target, other)
+                self._settle(item, refused(item, item.target, other))
                 return self._next()
         return None
 

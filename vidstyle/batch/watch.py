@@ -31,8 +31,7 @@ class Arrivals:
         if time.monotonic() < self._next:
             return []
         self._next = time.monotonic() + self._every
-        found = self._look()
-        now = {item: stamp(item.source) for item in found.items + [item for item, _ in found.clashes]}
+        now = {item: stamp(item.source) for item in self._look().items}
         fresh = {item: mark for item, mark in now.items() if self._settled.get(item) != mark}
         ready = [item for item, mark in fresh.items() if mark and self._seen.get(item) == mark]
         self._settled = {item: self._settled[item] for item in now if item in self._settled}

@@ -105,6 +105,8 @@ def batch(
         engine=engine,
         steady=steady,
     )
+    if not all((*inputs, output)):
+        raise UsageError("a name is empty: give videos or folders, and the results' folder with -o")
     remote = [text for text in (*inputs, output) if "://" in text]
     _check(cluster, gpus, device, dry_run and watch)
     _check_use(context, watch, far=cluster is not None and bool(remote))

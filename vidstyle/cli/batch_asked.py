@@ -59,17 +59,11 @@ class Begun:
 
 
 def begin(folder: Path, look: Look, every: float | None = None) -> Begun:
-    """Look once, or watch.
-
-    Raises:
-        UsageError: two videos would become one file.
-    """
+    """Look once, or watch."""
     from vidstyle.batch.journal import Journal
     from vidstyle.batch.watch import Arrivals
 
     journal = Journal(folder)
     journal.read()
     found = look(journal)
-    if every is None:
-        found.check()
     return Begun(journal, found, None if every is None else Arrivals(lambda: look(journal), every))

@@ -62,9 +62,8 @@ def file(
     from vidstyle.cli.console import human
     from vidstyle.containers import pipe_format
     from vidstyle.inputs import parse_input
-    from vidstyle.outputs import PIPE, parse_output
+    from vidstyle.outputs import PIPE, check_report, parse_output
     from vidstyle.report import printable
-    from vidstyle.whole import check_place
 
     target, folder = parse_output(output)
     settled = job.file_job(
@@ -96,7 +95,7 @@ def file(
     if settled.output != PIPE and opt.was_given(context, "pipe"):
         raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
     if report is not None:
-        check_place(report)
+        check_report(report)
     result = _run(settled, json)
     if report is not None:
         _save(result, report)

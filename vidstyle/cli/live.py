@@ -33,6 +33,13 @@ def live(
         int | None, typer.Option(metavar="N", help="Ask the camera for N pictures a second, from 1 on.")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin a video file again at its end.")] = False,
+    any_certificate: Annotated[
+        bool,
+        typer.Option(
+            "--any-certificate",
+            help="Take an https camera whose certificate is its own: whoever is in between can show other pictures.",
+        ),
+    ] = False,
     output_size: Annotated[str, typer.Option(metavar="WxH", help="Size of every picture that is sent.")] = "1280x720",
     fit: Annotated[str, typer.Option(help="letterbox, or crop: how a camera of another shape fits.")] = "letterbox",
     style: opt.Style = "anime",
@@ -84,7 +91,7 @@ def live(
     asked = None if camera_size is None else _parse_pair(camera_size, "--camera-size")
     job = LiveJob(
         camera,
-        Wish(asked, fps, loop),
+        Wish(asked, fps, loop, any_certificate),
         Fit(*_parse_pair(output_size, "--output-size"), fit),
         style,
         strength,

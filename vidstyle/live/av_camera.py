@@ -20,7 +20,7 @@ from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
 from vidstyle.reading import best_video
-from vidstyle.remote import reason
+from vidstyle.remote import NOT_VALID, reason
 from vidstyle.tags import colour_of
 
 FAULTS = 30  # undecodable packets in a row after which a camera counts as gone
@@ -41,7 +41,7 @@ class AVCamera:
         self._container = open_device(opening)
         if opening.is_address and self._container.duration:
             self._container.close()
-            opening = opening.of_film(wish.loop)
+            opening = opening.of_film(wish)
             self._container = open_device(opening)
         self._opening = opening
         try:
@@ -166,6 +166,8 @@ def _refusal(opening: Opening, error: Exception, code: int | None) -> str:
     why = _REASONS.get(code or 0)
     if why is None and opening.is_address:
         why = reason(error, PATIENCE[0], opening.address)
+        if why.startswith(NOT_VALID):
+            why += "; if it is the camera's own, and you trust the network: --any-certificate"
     why = why or f"{getattr(error, 'strerror', None) or error}; see vidstyle live --list"
     return f"cannot open {opening.label}: {why}"
 

@@ -40,12 +40,13 @@ class Device:
 class Wish:
     """What is asked of a camera at opening; None is "whatever it likes", which for the size is 1280x720.
 
-    ``rate``: pictures a second, from 1 on.
+    ``rate``: pictures a second, from 1 on; ``any_certificate``: of an https camera, also one that nobody vouches for.
     """
 
     size: tuple[int, int] | None = None
     rate: int | None = None
     loop: bool = False
+    any_certificate: bool = False
 
     def __post_init__(self) -> None:
         if self.rate is not None and self.rate < 1:
@@ -81,10 +82,10 @@ class Opening:
         """Whether it comes over the network."""
         return self.is_device and self.format is None
 
-    def of_film(self, loop: bool) -> Opening:
+    def of_film(self, wish: Wish) -> Opening:
         """Of what turned out to have a length, and so is no device."""
-        tries = _stream_options(_scheme_of(self.address), is_film=True)
-        return replace(self, tries=tries, is_device=False, is_endless=loop)
+        tries = _stream_options(_scheme_of(self.address), wish, is_film=True)
+        return replace(self, tries=tries, is_device=False, is_endless=wish.loop)
 
 
 def list_cameras() -> list[Device]:
@@ -137,7 +138,7 @@ def find_camera(text: str | None, wish: Wish) -> Opening:
         address = text.removeprefix(OPENCV)
         return Opening(f"camera {OPENCV}{_shown(address)}", address, "opencv", is_device=True)
     if text is not None and (scheme := _scheme_of(text)) not in ("", "file"):
-        return Opening(_shown(text), address_of(text), None, _stream_options(scheme), is_device=True)
+        return Opening(_shown(text), address_of(text), None, _stream_options(scheme, wish), is_device=True)
     if (file := file_named(text)) is not None:
         return Opening(str(file), f"file:{file}", is_endless=wish.loop)
     return _device(text, wish)
@@ -160,8 +161,10 @@ def _shown(text: str) -> str:
     return Input(URL, text).name if _scheme_of(text) else text
 
 
-def _stream_options(scheme: str, is_film: bool = False) -> tuple[dict[str, str], ...]:
+def _stream_options(scheme: str, wish: Wish, is_film: bool = False) -> tuple[dict[str, str], ...]:
     options = options_of(scheme, PATIENCE[0]) if scheme in SCHEMES else {}
+    if wish.any_certificate and scheme == "https":
+        options["tls_verify"] = "0"
     if not is_film:
         # FFmpeg would take a stream's end for a broken connection; and a film would lose its first pictures.
         options = {name: value for name, value in options.items() if not name.startswith("reconnect")} | QUICK

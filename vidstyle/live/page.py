@@ -163,6 +163,8 @@ def _is_local(host: str) -> bool:
 
 
 def _listen(host: str, port: int | None, page: PageOutput) -> Server:
+    if not host:  # the system would take it for every address
+        raise UsageError("--host is empty: 127.0.0.1 is for this machine alone, 0.0.0.0 for the network")
     if port is not None and not 0 <= port <= 65535:
         raise UsageError(f"port {port} does not exist: they go from 1 to 65535")
     for candidate in range(PORT, PORT + TRIES) if port is None else [port]:

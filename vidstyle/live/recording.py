@@ -65,8 +65,8 @@ class Recorder:
         sources: Sequence[Path] = (),
     ) -> None:
         self.path, self.frames = path, 0
+        _check(path, sources)
         self._part = work_path(path)
-        _check(path, self._part, sources)
         self._clock, self._microphone, self._say = clock, microphone, say
         self._start: float | None = None  # seconds of the clock at the first picture
         self._last = -1
@@ -200,12 +200,12 @@ def _refusal(path: Path, error: Exception) -> SinkError:
     return SinkError(f"cannot record to {path}: {getattr(error, 'strerror', None) or error}")
 
 
-def _check(path: Path, part: Path, sources: Sequence[Path]) -> None:
+def _check(path: Path, sources: Sequence[Path]) -> None:
     if path.suffix.lower() not in MUXERS:
         raise UsageError(f"cannot record to {path.name!r}: use one of the extensions {' '.join(MUXERS)}")
     if not path.parent.is_dir():
         raise SinkError(f"no folder {path.parent} to record {path.name} to: make it first")
-    for written in (path, part):
+    for written in (path, work_path(path)):
         if written.exists() and any(written.samefile(source) for source in sources):
             raise UsageError(f"{written} is read in this session: give --record another name")
 

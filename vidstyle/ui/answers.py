@@ -95,7 +95,7 @@ async def json_of(request: Request) -> dict[str, Any]:
             raise UsageError("too much JSON")
     try:
         data = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise UsageError("expected a JSON object")

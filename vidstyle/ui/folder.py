@@ -23,6 +23,7 @@ from vidstyle.batch.totals import Totals
 from vidstyle.engine import Recipe
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.job import EngineOptions, FileJob
+from vidstyle.paths import expanded
 from vidstyle.sink import SinkOptions
 from vidstyle.ui.entries import RUNNING, WAITING, Entry, Settings, set_apart
 from vidstyle.ui.sessions import capital, plain_text
@@ -92,7 +93,7 @@ class Queue:
             UsageError, SourceError: there is nothing of that name, or no video in it.
         """
         self._check()
-        path = str(Path(text.strip().strip("'\"")).expanduser())
+        path = str(expanded(text.strip().strip("'\"")))
         if not Path(path).is_absolute():
             raise UsageError(f"{text} is not a whole path: it begins with {Path.home().anchor}")
         nowhere = Path(path) / ".vidstyle-none"
@@ -185,7 +186,7 @@ class Queue:
         with self._lock:
             if self.is_running:
                 return
-            output = Path(self.settings.output).expanduser()
+            output = expanded(self.settings.output)
             if not self.settings.output or not output.is_absolute():
                 raise UsageError("say where the results go: a folder's whole path")
             recipe = self._recipe(self.settings.choice)

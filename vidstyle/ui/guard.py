@@ -64,7 +64,7 @@ class Guard:
         if match is None or not (self.token or (match[1] or match[2]).lower() in self.names):
             return 403, "this address is not the page's own"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             return 403, "asked by another site"
         foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if foreign and headers.get("sec-fetch-mode") != "navigate":
@@ -75,6 +75,13 @@ class Guard:
 
     def knows(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self.token.encode())
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # as of http://[
+        return ""
 
 
 def cookie(headers: Mapping[str, str]) -> str:

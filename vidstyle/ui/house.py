@@ -66,6 +66,8 @@ class House:
 
     def __init__(self, options: HouseOptions = HouseOptions()) -> None:
         host = options.host
+        if not host:  # the system would take it for every address
+            raise UsageError("--host is empty: 127.0.0.1 is for this machine alone, 0.0.0.0 for the network")
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"  # as IPv6 stands in a URL
         self.options, self.url, self.notes = replace(options, host=host), "", list[str]()

@@ -6,12 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from vidstyle.paths import expanded
+
 SUGGESTED = 12  # paths named while one is typed
 
 
 def suggestions(text: str) -> list[str]:
     """Folders and videos of this machine that a typed path may become."""
-    path = Path(text).expanduser() if text else Path.home()
+    path = expanded(text) if text else Path.home()
     folder, start = (path, "") if text.endswith(("/", os.sep)) or not text else (path.parent, path.name)
     found: list[str] = []
     with suppress(OSError, ValueError):

@@ -8,16 +8,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vidstyle.errors import UsageError
+from vidstyle.locking import passed_on
 from vidstyle.style import check_name
 
 TAIL = 6000  # bytes of the log that the page shows
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 KINDS = ("photos", "exemplars")
+LOCK = "lock"
 
 
 def is_there() -> bool:
@@ -51,9 +54,8 @@ class School:
         """
         if kind not in KINDS or not name.lower().endswith(ENDINGS):
             raise UsageError(f"{name} is not taken: pictures end in {' '.join(ENDINGS)}")
-        if self.is_running:
-            raise UsageError("a training is under way: pictures can be changed when it has ended")
-        (self.folder / kind).mkdir(parents=True, exist_ok=True)
+        with self._still():
+            (self.folder / kind).mkdir(parents=True, exist_ok=True)
         path = first = self.folder / kind / name
         number = 1
         while True:
@@ -64,8 +66,22 @@ class School:
             path = first.with_stem(f"{first.stem}-{number}")
 
     def clear(self, kind: str) -> None:
-        if kind in KINDS and not self.is_running:
-            shutil.rmtree(self.folder / kind, ignore_errors=True)
+        """
+        Raises:
+            UsageError: a training needs the pictures now.
+        """
+        if kind in KINDS:
+            with self._still():
+                shutil.rmtree(self.folder / kind, ignore_errors=True)
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """No training is under way, nor of another page: they share the folder, and a training holds it to its end."""
+        busy = "a training is under way: pictures can be changed when it has ended"
+        if self.is_running:
+            raise UsageError(busy)
+        with passed_on(self.folder / LOCK, busy, shared=True):
+            yield
 
     def start(self, name: str, quick: bool) -> None:
         """
@@ -82,8 +98,9 @@ class School:
         command = [sys.executable, "-m", "vidstyle", "train", name]
         for kind in KINDS:
             command += [f"--{kind}", str(self.folder / kind)]
-        (self.folder / "settings.json").write_text(json.dumps({"name": name, "quick": quick}))
-        with open(self.folder / "log.txt", "wb") as log:
+        busy = "a training is under way in another vidstyle ui: wait for its end, or stop it there"
+        with passed_on(self.folder / LOCK, busy) as kept, open(self.folder / "log.txt", "wb") as log:
+            (self.folder / "settings.json").write_text(json.dumps({"name": name, "quick": quick}))
             self._process = subprocess.Popen(
                 [*command, "--attended", *(["--quick"] if quick else [])],
                 stdin=subprocess.PIPE,  # nothing is written: its end tells that the page is gone
@@ -91,6 +108,7 @@ class School:
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
                 start_new_session=True,
+                pass_fds=kept,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 

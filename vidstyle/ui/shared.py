@@ -60,7 +60,7 @@ class Shared:
         data, queue = await json_of(request), self._rooms.queue
         actions: dict[str, Callable[[], Any]] = {
             "add": lambda: queue.add(str(data.get("path", ""))),
-            "remove": lambda: queue.remove([str(one) for one in data.get("ids", [])]),
+            "remove": lambda: queue.remove(_texts(data, "ids")),
             "move": lambda: queue.move(str(data.get("id")), int(number(data, "place", 0))),
             "again": lambda: queue.again(str(data.get("id"))),
             "set": lambda: queue.set(**_settings(data)),
@@ -97,6 +97,12 @@ class Shared:
         name = safe_name(request.query_params.get("name", ""))
         await save(request, self._rooms.school.place(request.path_params["kind"], name), PHOTO)
         return JSONResponse(await run_in_threadpool(self._rooms.school.state))
+
+
+def _texts(data: dict[str, Any], key: str) -> list[str]:
+    if not isinstance(found := data.get(key), list):
+        raise UsageError(f"{key} is {found!r}, expected a list")
+    return [str(one) for one in found]
 
 
 def _settings(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""The training's commands given what they cannot use: one line that says so, and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.options import run_command
+
+NOT_A_NETWORK = __file__
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (f"portraits nowhere out --detector {NOT_A_NETWORK}", 4, "is not a face detector that OpenCV can load"),
+        ("portraits pictures out --detector nowhere", 4, "no face detector nowhere"),
+        ("open_looks pictures out --look comic --detector nowhere", 4, "no face detector nowhere"),
+        ("pairs nowhere nowhere out", 4, "no portraits of a training in nowhere"),
+        ("pairs cut cut out", 4, "no portraits of a training in cut"),
+        ("generator --photos pictures --run out", 4, "no portraits of a training in pictures"),
+        ("expression --crops nowhere --run out", 4, "no portraits of a training in nowhere"),
+        ("ttn --photos nowhere --exemplars nowhere --run out", 4, "no portraits of a training in nowhere"),
+        ("pack out --photos nowhere --teachers none.pb", 4, "nowhere has no faces.json"),
+        ("evaluate nowhere --teacher none.pb --photos nowhere", 7, "no style file nowhere"),
+        ("curves nowhere", 4, "no training in nowhere"),
+        ("ttn --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
+        ("distill anime --finish --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
+        ("ablation x --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(
+    command: str,
+    code: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    Path("pictures").mkdir()
+    Path("cut").mkdir()
+    Path("cut/faces.npy").write_bytes(b"\x93NUMPY\x01")
+    module, *arguments = command.split()
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    monkeypatch.delitem(sys.modules, f"training.{module}", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"training.{module}", run_name="__main__")
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (ended.value.code, says in last) == (code, True), last
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "training.generator", raising=False)
+    monkeypatch.setattr(sys, "argv", ["generator", "--photos", "a", "--run", "b", "--device", "cuda"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("training.generator", run_name="__main__")
+    assert ended.value.code == 2 and "torch finds no GPU here" in capsys.readouterr().err
+
+
+def test_what_the_disk_refuses_is_told_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        run_command((tmp_path / "file" / "folder").mkdir)
+    assert ended.value.code == 5
+    assert capsys.readouterr().err == f"error: cannot use {tmp_path}/file/folder (Not a directory)\n"
+
+
+@pytest.mark.parametrize("text", ["training/README.md", "training/distill.py", "training/options.py"])
+def test_torchrun_is_named_as_it_takes_our_options(text: str) -> None:
+    """It would take --run for the beginning of its own --run-path, and end."""
+    from torch.distributed.run import parse_args
+
+    named = re.findall(r"torchrun (?:--\S+ \d )?-m (\S+)", (Path(__file__).parents[1] / text).read_text())
+    assert named and set(named) == {"--"}
+    command = ["training.expression", "--run", "folder", "--start", "style"]
+    parsed = parse_args(["--nproc-per-node", "4", "-m", "--", *command])
+    assert [parsed.training_script, *parsed.training_script_args] == command

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 
+from vidstyle.account import cut_short
 from vidstyle.cli.progress import _plain
-from vidstyle.job import Progress, cut_short
+from vidstyle.job import Progress
 
 
 def run(home: Path, *args: object, **more: object) -> subprocess.CompletedProcess[str]:

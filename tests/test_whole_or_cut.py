@@ -9,8 +9,9 @@ import pytest
 from media import make_clip, picture, save_tiny
 from remuxing import source
 
+from vidstyle.account import cut_short
 from vidstyle.catalog import parse_recipe
-from vidstyle.job import FileJob, cut_short, stylize_file
+from vidstyle.job import FileJob, stylize_file
 from vidstyle.source import SourceOptions, VideoSource
 
 

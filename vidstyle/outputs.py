@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
-from vidstyle.errors import UsageError
+from vidstyle.containers import container_format
+from vidstyle.errors import SinkError, UsageError
+from vidstyle.refusal import as_sink_error
 
 PIPE = Path("-")
 
@@ -31,3 +35,42 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
         return PIPE, None
     folder = output_folder(text, False)
     return (Path(text), None) if folder is None else (None, folder)
+
+
+def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
+    """Refuse an output before any work is done. ``source``: None where it is no file.
+
+    Raises:
+        UsageError: unknown extension, or the output is the source, also through links.
+        SinkError: it exists, its folder is missing or not writable.
+    """
+    container_format(path)
+    folder = path.parent
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise as_sink_error(error, path) from error
+    if not folder.is_dir():
+        raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
+    if exists:
+        if source is not None and path.samefile(source):
+            raise UsageError(f"the output {path} is the source itself: give another name with -o")
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: give a file's name")
+        if not overwrite:
+            raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
+    if not os.access(folder, os.W_OK):
+        raise SinkError(f"not allowed to write to {folder}: choose another folder with -o")
+
+
+def standard_output() -> Any:
+    """The stream to write pictures to.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if sys.stdout is None or sys.stdout.closed:
+        raise UsageError("standard output is closed: give a file with -o")
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: pipe it into a program, or give a file with -o")
+    return sys.stdout.buffer

@@ -11,10 +11,10 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import ATTACHED_PIC, kind_of
+from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
-from vidstyle.errors import SourceError, UsageError
+from vidstyle.errors import UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
 from vidstyle.joins import Joins, begins_again
 from vidstyle.limits import Limit, check_picture
@@ -58,21 +58,6 @@ class SourceOptions:
             raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
         if self.hdr not in ("sdr", "keep"):
             raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
-
-
-def best_video(container: Any, name: str) -> Any:
-    """The stream a player would show: not cover art, not an empty track.
-
-    Raises:
-        SourceError: there is none.
-    """
-    videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
-    if not videos:
-        kinds = ", ".join(sorted({kind_of(s) for s in container.streams})) or "nothing"
-        cover = ", its only picture is a cover" if container.streams.video else ""
-        raise SourceError(f"{name} has no video stream{cover} (found: {kinds}): nothing to style")
-    best = container.streams.best("video")
-    return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
 
 
 class Reading:

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.containers import contents
+from vidstyle.containers import best_video, contents
 from vidstyle.convert import INTERPOLATION, SHRINK, Converter
 from vidstyle.describe import describe
 from vidstyle.errors import SourceError
@@ -23,7 +23,7 @@ from vidstyle.limits import Limit, TooLargeError
 from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import ChangedError, Pictures
-from vidstyle.reading import SourceOptions, best_video
+from vidstyle.reading import SourceOptions
 from vidstyle.tags import colour_of
 
 __all__ = [

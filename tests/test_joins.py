@@ -166,5 +166,22 @@ def test_what_is_no_new_beginning_stays(given: list[tuple[int, int]]) -> None:
     assert on_one_clock(*given) == ([time for _, time in given], [])
 
 
+def test_slow_pictures_of_matroska_stay(tmp_path: Path) -> None:
+    """Its first pictures have no decoding time, and the second one is shown as the fifth."""
+    clip = make_clip(tmp_path / "slow.mkv", pts=[12800 * 7 * i for i in range(6)], audio=0)
+    with VideoSource(clip.path) as source:
+        assert [frame.time for frame in source] == clip.times
+        assert source.notes == []
+
+
+def test_a_gap_is_no_length_of_a_picture(tmp_path: Path) -> None:
+    """In a transport stream pictures have no length: the one behind a gap seemed to last as long as that."""
+    clip = make_clip(tmp_path / "gap.ts", pts=[512 * i + (i >= 20) * 12800 * 7 for i in range(40)])
+    with VideoSource(clip.path) as source:
+        found = [frame.time - source.origin for frame in source]
+        assert found == [time - clip.times[0] for time in clip.times]
+        assert source.notes == []
+
+
 def test_after_a_gap_behind_a_joint_the_newest_clock_goes_on() -> None:
     assert on_one_clock((0, 200), (0, 0), (0, 900), (0, 910))[0] == [200, 210, 1110, 1120]

@@ -33,6 +33,7 @@ class _Track:
         reached: seconds: the end of the last packet, by its decoding time.
         delay: ticks from decoding to showing, of the first packet.
         decoded, length, shown: ticks: of the last packet, and the latest end of one that is shown.
+        unordered: the last packet had no decoding time, and was placed by the time it is shown at.
     """
 
     base: Fraction
@@ -43,6 +44,7 @@ class _Track:
     decoded: int = 0
     length: int = 0
     shown: int = 0
+    unordered: bool = False
 
     @classmethod
     def of(cls, stream: Any, base: Fraction) -> _Track:
@@ -55,10 +57,22 @@ class _Track:
         begun, step = self.reached is not None, decoded - self.decoded
         if not begun and packet.pts is not None:
             self.delay = packet.pts - decoded
-        self.length = packet.duration or (step if begun and step > 0 else self.length)
+        # A longer step is a gap, and no packet's length.
+        self.length = packet.duration or (step if begun and 0 < step * self.base < BACK else self.length)
         end = (packet.pts if packet.pts is not None else decoded + self.delay) + self.length
         self.shown = max(self.shown, end) if begun else end
-        self.decoded, self.reached = decoded, (decoded + self.length) * float(self.base)
+        self.decoded, self.unordered = decoded, packet.dts is None
+        # A packet may be said to last longer than until the next, which is no new beginning.
+        self.reached = decoded * float(self.base) + min(self.length * float(self.base), BACK / 2)
+
+    def tells(self, packet: Any) -> bool:
+        """Whether a packet's time shows where the clock is: not where that of showing stands for that of decoding.
+
+        Matroska's first pictures have no decoding time, and those shown late lie far ahead of what is decoded next.
+        """
+        if packet.dts is None:
+            return bool(packet.is_keyframe)
+        return not self.unordered
 
     def end(self, again: bool) -> Fraction:
         """Seconds: where its part ends, at the latest; ``again``: it is the stream that begins again."""
@@ -91,7 +105,7 @@ class Joins:
         track = self._tracks.get(packet.stream_index)
         if track is None:
             track = self._tracks[packet.stream_index] = _Track.of(packet.stream, Fraction(packet.time_base))
-        offset = self._offset(track, time * float(track.base))
+        offset = self._offset(track, packet, time * float(track.base))
         if offset is None:
             offset = self._join(packet, track)
         if offset:
@@ -101,10 +115,10 @@ class Joins:
         if track.leads:
             track.advance(packet)
 
-    def _offset(self, track: _Track, seconds: float) -> Fraction | None:
+    def _offset(self, track: _Track, packet: Any, seconds: float) -> Fraction | None:
         """Of the part that a packet with this time belongs to; None where a new one begins."""
         known = self._offsets[-2:]
-        if not track.leads or track.reached is None:
+        if not track.leads or track.reached is None or not track.tells(packet):
             now = self._now
             return min(known, key=lambda offset: abs(seconds + float(offset) - now))
         ahead = [(seconds + float(offset) - track.reached, offset) for offset in known]

@@ -12,6 +12,7 @@ from typing import Any
 import av
 import pytest
 from media import make_clip, packets, save_tiny, video_times
+from web import Site, serve
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.inputs import parse_input
@@ -80,6 +81,20 @@ def test_a_part_behind_the_joint(joined: Path) -> None:
     assert sound(joined, span) == [t for t in heard if span[0] <= t < span[1]]
 
 
+@pytest.mark.parametrize(("frames", "start"), [((300, 300), 13), ((FRAMES, 600), 15)])
+def test_a_part_behind_the_joint_of_a_url(tmp_path: Path, frames: tuple[int, int], start: int) -> None:
+    parts = [make_clip(tmp_path / f"{n}.ts", n, (32, 32), audio=0).path for n in frames]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole, first, end = times(joined), Fraction(start), start + Fraction(1, 2)
+    with serve(Site(tmp_path)) as site:
+        whence = parse_input(f"{site.url}/joined.ts")
+        with VideoSource(whence, SourceOptions(start=first, end=end)) as source:
+            found = [frame.time for frame in source]
+    assert found == [time for time in whole if first <= time - whole[0] < end]
+    assert len(found) > 10
+
+
 def test_what_is_read_once_is_joined_too(joined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, heard = times(joined), sound(joined)
     with open(joined) as file:
@@ -116,7 +131,7 @@ def test_a_run_goes_on_behind_the_joint(
 def test_files_of_one_clock_can_be_read_from_the_middle(joined: Path, tmp_path: Path) -> None:
     def again(path: Path, named: Path | None = None) -> bool:
         with av.open(str(path)) as container:
-            return begins_again(container, named or path, 0)
+            return begins_again(container, parse_input(named or path), 0)
 
     assert again(joined) and not again(tmp_path / "part.ts")
     assert not again(make_clip(tmp_path / "a.mp4").path) and not again(joined, tmp_path / "none.ts")

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import av
 from av.format import Flags
 
 from vidstyle.containers import codec_of, kind_of
-from vidstyle.inputs import open_input
+from vidstyle.inputs import Input, open_input
 
 BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
 SLIGHT = 0.1  # seconds that a packet's length may be off by
 LOOKS = 256  # places of a file that are looked at for another clock
+URL_LOOKS = 24  # each asks a server, which takes a while
 _WHOLE = ("mp1", "mp2", "mp3")  # codecs whose packets are given as soon as they are whole, not when the next begins
 _MAY = Flags.ts_discont.value  # formats that are made to be joined: transport and program streams
+_BY_TIME_ALONE = Flags.no_byte_seek.value  # of them, playlists: their parts are found by the list
 
 
 @dataclass
@@ -141,32 +142,44 @@ class Joins:
         return self._offsets[-1]
 
 
-def begins_again(container: Any, source: Path, index: int) -> bool:
+def begins_again(container: Any, source: Input, index: int) -> bool:
     """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for.
 
-    ``container``: of the file, open; it is not moved.
+    ``container``: of the file or URL, open; it is not moved.
     """
-    if not container.format.flags & _MAY:
+    if not container.format.flags & _MAY or container.format.flags & _BY_TIME_ALONE or not source.seekable:
         return False
     try:
-        status = source.stat()
+        changed = source.path.stat().st_mtime_ns if source.path is not None else 0
     except OSError:
         return False
-    return _begins_again(source, index, status.st_size, status.st_mtime_ns)
+    return _begins_again(source, index, container.size, changed)
 
 
 @lru_cache(64)
-def _begins_again(source: Path, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+    looks = LOOKS if source.path is not None else URL_LOOKS
     with open_input(source) as container:
-        times = list(_looked_at(container, container.streams[index], size))
-    return any(later < earlier - BACK for earlier, later in pairwise(times))
+        times = list(_looked_at(container, container.streams[index], _places(size, looks)))
+    return any(later < earlier - SLIGHT for earlier, later in pairwise(times))
 
 
-def _looked_at(container: Any, stream: Any, size: int) -> Iterator[Fraction]:
+def _places(size: int, looks: int) -> list[int]:
+    """Bytes: evenly all over a file, and closer to its ends, where a short part may lie.
+
+    That the second part is met earlier in its time than the first one was left takes places less than twice as far
+    as those before them; at the end any place in the last part tells.
+    """
+    begin = [place for halves in range(24) if (place := int(size / 2 ** (halves / 2))) * looks < size]
+    places = {*(size * look // looks for look in range(looks)), *begin, size - min(begin, default=1)}
+    return sorted(place for place in places if 0 <= place < size)  # a server may not tell the size
+
+
+def _looked_at(container: Any, stream: Any, places: list[int]) -> Iterator[Fraction]:
     """Seconds: decoding times of packets at places all over the file."""
-    for place in range(LOOKS):
+    for place in places:
         try:
-            container.seek(size * place // LOOKS, unsupported_byte_offset=True)
+            container.seek(place, unsupported_byte_offset=True)
             time = next((p.dts for p in container.demux(stream) if p.size and p.dts is not None), None)
         except (av.error.FFmpegError, OSError):
             continue

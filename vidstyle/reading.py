@@ -150,8 +150,7 @@ class Reading:
 
     @property
     def _joined(self) -> bool:
-        path = self._input.path
-        return path is not None and begins_again(self.container, path, self.stream.index)
+        return begins_again(self.container, self._input, self.stream.index)
 
     @property
     def _origin(self) -> int:

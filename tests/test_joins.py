@@ -1,5 +1,6 @@
 """Recordings put end to end, whose timestamps begin again in the middle."""
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -196,6 +197,31 @@ def test_a_gap_is_no_length_of_a_picture(tmp_path: Path) -> None:
         found = [frame.time - source.origin for frame in source]
         assert found == [time - clip.times[0] for time in clip.times]
         assert source.notes == []
+
+
+def test_a_single_packet_far_ahead_gets_the_time_of_its_place() -> None:
+    found, notes = on_one_clock(
+        (0, 0), (1, 0), (0, 10), (1, 10), (0, 900), (1, 20), (1, 30), (0, 30), (0, 40), (1, 800)
+    )
+    assert found == [0, 0, 10, 10, 20, 30, 20, 30, 40, 800]  # what waits comes after the others; the last one's place
+    assert notes == ["a time far ahead of those around it was repaired, at 0.20 s"]  # is not known
+
+
+@pytest.mark.parametrize("place", [1, 10, 11, 12, 59])
+def test_a_single_picture_far_ahead_does_not_move_those_behind_it(tmp_path: Path, place: int) -> None:
+    """Matroska has the time that a picture is shown at alone; a broken one does not show in that of decoding."""
+    clip = make_clip(tmp_path / "in.mkv", frames=60, audio=0)
+    data = bytearray(clip.path.read_bytes())
+    blocks = [
+        found.end() for found in re.finditer(rb"\xa3(?:[\x81-\xfe]|[\x40-\x7f].)\x81(?=..[\x00\x80])", data, re.DOTALL)
+    ]
+    assert len(blocks) == 60
+    at = slice(blocks[place], blocks[place] + 2)
+    data[at] = (int.from_bytes(data[at], "big") + 20_000).to_bytes(2, "big")
+    clip.path.write_bytes(data)
+    with VideoSource(clip.path) as source:
+        assert [frame.time for frame in source] == clip.times
+        assert len(source.notes) == 1 and source.notes[0].startswith("a time far ahead")
 
 
 def test_after_a_gap_behind_a_joint_the_newest_clock_goes_on() -> None:

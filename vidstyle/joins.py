@@ -16,6 +16,7 @@ from vidstyle.containers import codec_of, kind_of
 from vidstyle.inputs import Input, open_input
 
 BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
+FAR_AHEAD = "a time far ahead of those around it was repaired, at {:.2f} s"
 SLIGHT = 0.1  # seconds that a packet's length may be off by
 LOOKS = 256  # places of a file that are looked at for another clock
 URL_LOOKS = 24  # each asks a server, which takes a while
@@ -84,7 +85,8 @@ class Joins:
     """Moves packets' times onto one clock: where they begin again, all streams go on at the end of what was before.
 
     Every reader gives it the packets of all streams, so that all find the same clock. The tail of one stream may
-    come after the first packets of the next part of another.
+    come after the first packets of the next part of another. A single packet that lies far ahead of those around it
+    has a broken time, and gets that of its place.
 
     Args:
         note: is told of every new beginning.
@@ -94,15 +96,53 @@ class Joins:
         self._note = note
         self._offsets = [Fraction(0)]  # of the parts so far, seconds
         self._tracks: dict[int, _Track] = {}
+        self._ahead: dict[int, Any] = {}  # by stream: a packet far ahead, until the next one tells whether that is so
 
     def __call__(self, packets: Iterable[Any]) -> Iterator[Any]:
         for packet in packets:
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is not None:
-                self._move(packet, time)
+            yield from self._waited(packet)
+            if self._is_far_ahead(packet):
+                self._ahead[packet.stream_index] = packet
+                continue
+            self._move(packet)
             yield packet
+        yield from self._waited(None)
 
-    def _move(self, packet: Any, time: int) -> None:
+    def _waited(self, following: Any) -> Iterator[Any]:
+        """What waited for ``following``; at the end of a stream, whose packet is empty and of any index, all."""
+        ends = following is None or _time_of(following) is None
+        for index in list(self._ahead) if ends else [following.stream_index]:
+            if (packet := self._ahead.pop(index, None)) is not None:
+                if not ends:
+                    self._repair(packet, following)
+                self._move(packet)
+                yield packet
+
+    def _is_far_ahead(self, packet: Any) -> bool:
+        track, time = self._tracks.get(packet.stream_index), _time_of(packet)
+        if track is None or time is None or track.reached is None or not track.tells(packet):
+            return False
+        offset = self._offset(track, packet, time * float(track.base))
+        end = (track.decoded + track.length) * float(track.base)
+        return offset is not None and time * float(track.base) + float(offset) - end >= BACK
+
+    def _repair(self, packet: Any, following: Any) -> None:
+        """Put ``packet`` where it belongs, if ``following`` lies just one packet behind the one before it."""
+        track = self._tracks[packet.stream_index]
+        time, after = _time_of(packet), _time_of(following)
+        assert time is not None and after is not None
+        offset = self._offset(track, following, after * float(track.base))
+        step = track.decoded + 2 * track.length - after
+        if offset is None or not track.length or abs(step * float(track.base) - float(offset)) > SLIGHT:
+            return
+        moved = after - track.length - time
+        packet.pts = None if packet.pts is None else packet.pts + moved
+        packet.dts = None if packet.dts is None else packet.dts + moved
+        self._note(FAR_AHEAD.format(float((after - track.length) * track.base + offset)))
+
+    def _move(self, packet: Any) -> None:
+        if (time := _time_of(packet)) is None:
+            return
         track = self._tracks.get(packet.stream_index)
         if track is None:
             track = self._tracks[packet.stream_index] = _Track.of(packet.stream, Fraction(packet.time_base))
@@ -140,6 +180,34 @@ class Joins:
         self._offsets.append(end - first * track.base)
         self._note(f"timestamps begin again at {float(end):.2f} s: joined")
         return self._offsets[-1]
+
+
+def placed(frames: Iterator[Any], origin: int, base: Fraction, note: Callable[[str], None]) -> Iterator[Any]:
+    """Pictures as they are shown; a single one far ahead of the next has a broken time, and gets that of its place.
+
+    Args:
+        origin: ticks of ``base`` (seconds): where the stream begins.
+    """
+    last: int | None = None
+    for frame in frames:
+        following = None
+        before = origin if last is None else last
+        if frame.pts is not None and (frame.pts - before) * base >= BACK:
+            following = next(frames, None)
+            time = following.pts if following is not None else None
+            if time is not None and before <= time and (frame.pts - time) * base >= BACK:
+                step = min(frame.duration or (time - before) // 2, time - before - 1)
+                frame.pts = max(before, time - step if last is None else last + step)
+                note(FAR_AHEAD.format(float(frame.pts * base)))
+        for each in (frame, following):
+            if each is not None:
+                last = last if each.pts is None else each.pts
+                yield each
+
+
+def _time_of(packet: Any) -> int | None:
+    """In ticks, as the demuxer orders them."""
+    return packet.dts if packet.dts is not None else packet.pts
 
 
 def begins_again(container: Any, source: Input, index: int) -> bool:

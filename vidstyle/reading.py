@@ -16,7 +16,7 @@ from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
-from vidstyle.joins import Joins, begins_again
+from vidstyle.joins import Joins, begins_again, placed
 from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
@@ -242,7 +242,7 @@ class Reading:
         """In the wanted part, with a pts each, strictly increasing."""
         last: int | None = None
         start, end = self.span
-        for frame in self._whole():
+        for frame in placed(self._whole(), self._origin, self.stream.time_base, self._note_join):
             step = frame.duration or 1
             if frame.pts is None or (last is not None and frame.pts <= last):
                 frame.pts = self._repaired(frame, last, step)

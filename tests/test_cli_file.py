@@ -124,6 +124,12 @@ def test_nothing_given_shows_the_help_alone(home: Path, args: list[str]) -> None
     assert "(see vidstyle --help)" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["file"], ["styles"], ["styles", "pull"]])
+def test_options_without_a_value_show_no_type(home: Path, words: list[str]) -> None:
+    shown = run(home, *words, "--help").stdout
+    assert "--help" in shown and "<bool>" not in shown
+
+
 def test_the_time_left_is_told_from_what_this_run_did(capsys: pytest.CaptureFixture[str]) -> None:
     info: Any = None
     _plain(Progress(901, 1000, 0.5, info, before=900))

@@ -92,6 +92,10 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is of standard output: add -o -"),
         (["IN", "--style", "tiny", "--report", "."], 5, ". is a folder: give a file's name"),
         (["IN", "--style", "tiny", "--report", "in.mp4/x.json"], 5, "in.mp4 is no folder"),
+        (["IN", "--style", "tiny", "--report", "IN"], 5, "in.mp4 exists and is no report: give another name"),
+        (["IN", "--style", "tiny", "-o", "x.mkv", "--report", "x.mkv"], 2, "x.mkv is the output: give another name"),
+        (["IN", "--style", "tiny", "--report", "/dev/null"], 5, "/dev/null exists and is no report"),
+        (["IN", "--style", "tiny", "-o", "/dev/null"], 2, "/dev/null is neither a file nor a folder: - is standard"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(
@@ -109,6 +113,13 @@ def test_what_strict_finds_is_named(styled_home: Path, tmp_path: Path) -> None:
     done = run(styled_home, "file", source, "--style", "tiny", "-o", output, "--strict")
     assert done.returncode == 1 and output.exists()
     assert "vidstyle: --strict: audio aac: webm cannot hold aac sound" in done.stderr
+
+
+def test_a_report_never_replaces_its_video(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    given = ("--style", "tiny", "-o", "out", "--report", "out.mp4")  # out gets the source's extension
+    done = run(styled_home, "file", clip.path, *given, cwd=tmp_path)
+    assert done.returncode == 5 and "out.mp4 exists and is no report" in done.stderr
+    assert len(video_times(tmp_path / "out.mp4")) == len(clip.times)
 
 
 def test_a_pipe_format_of_the_config_is_no_mistake_of_a_file(styled_home: Path, clip: Clip, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one: a file, a folder, or "-".
 
     Raises:
-        UsageError: it is empty.
+        UsageError: it is empty, or a device or a pipe.
     """
     if text == "":
         raise UsageError("the output's name is empty: give a file or a folder, or leave it out")
@@ -34,6 +34,8 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     if Path(text) == PIPE:
         return PIPE, None
     folder = output_folder(text, False)
+    if folder is None and os.path.exists(text) and not os.path.isfile(text):  # noqa: PTH110, PTH113 - one too long is none
+        raise UsageError(f"the output {text} is neither a file nor a folder: - is standard output")
     return (Path(text), None) if folder is None else (None, folder)
 
 

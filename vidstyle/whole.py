@@ -46,15 +46,28 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a file that `write_whole` could not write, before any work is done; nothing is made.
+    """Refuse a report that `write_whole` could not write, or whose file is another's, before any work is done.
+
+    Nothing is made. An earlier report may be replaced; a video that was named by mistake may not.
 
     Raises:
-        SinkError: it is a folder, or a folder above it is none, or may not be written to.
+        SinkError: it is a folder, a device, a pipe, or a file that is no report; or a folder above it is none, or may
+            not be written to.
     """
     if path.is_dir():
         raise SinkError(f"{path} is a folder: give a file's name")
+    if path.exists() and not (path.is_file() and _may_be_json(path)):
+        raise SinkError(f"{path} exists and is no report: give another name")
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
         raise SinkError(f"cannot write {path}: {above} is no folder")
     if not os.access(above, os.W_OK):
         raise SinkError(f"not allowed to write to {above}: choose another folder for {path.name}")
+
+
+def _may_be_json(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) in (b"", b"{")
+    except OSError:
+        return False

@@ -96,6 +96,8 @@ def file(
     if settled.output != PIPE and opt.was_given(context, "pipe"):
         raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
     if report is not None:
+        if report == settled.target:
+            raise UsageError(f"--report {report} is the output: give another name")
         check_place(report)
     result = _run(settled, json)
     if report is not None:
@@ -128,8 +130,9 @@ def _run(settled: FileJob, json: bool) -> Report:
 def _save(report: Report, path: Path) -> None:
     import json
 
-    from vidstyle.whole import write_whole
+    from vidstyle.whole import check_place, write_whole
 
+    check_place(path)  # the output may have got that name
     try:
         write_whole(path, json.dumps(report.as_dict(), indent=1).encode())
     except OSError as error:

@@ -241,6 +241,22 @@ def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code:
     assert left_behind(tmp_path, "long.mp4") == []
 
 
+def test_ctrl_c_while_modules_are_loaded_says_nothing() -> None:
+    script = """if 1:
+        import os, runpy, signal, sys
+
+        class CtrlC:
+            def find_spec(self, name, *_):
+                if name == "vidstyle.cli":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        sys.meta_path.insert(0, CtrlC())
+        runpy.run_module("vidstyle", run_name="__main__")
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_help_is_quick_to_load() -> None:
     """Nothing heavy is imported for --help (its time is measured by scripts/bench)."""
     script = (

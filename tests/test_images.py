@@ -129,6 +129,15 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
 # The command
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["image", "preview"])
+@pytest.mark.parametrize(("source", "what"), [("http://me:secret@host/a.jpg", "a URL"), ("-", "standard input")])
+def test_what_is_no_file_is_told_as_that(command: str, source: str, what: str) -> None:
+    done = vidstyle(command, source)
+    assert done.returncode == 2 and "secret" not in done.stderr
+    assert done.stderr == f"vidstyle: this command reads files, got {what}: save it first, and give its path\n"
+
+
 def test_awkward_names_come_out_as_they_went_in(home: Path, tmp_path: Path) -> None:
     save_tiny(home / "styles", "tiny")
     names = ["a%d", "-x", "a b", "concat:y", "ü漢字", "%03d*?[1]", "a.b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,8 @@ from vidstyle.outputs import output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import write_whole
+
+_NO_FILE = re.compile(r"-$|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash of a URL
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
     Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written.
 
     Raises:
-        UsageError: two results would have one name.
+        UsageError: two results would have one name, or a source is a URL or standard input.
         SinkError: several pictures are to go to one file.
     """
+    _check_sources(sources)
     folder = output_folder(output, len(sources) > 1)
     if folder is not None and folder.is_file():
         raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
@@ -77,6 +81,13 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
             raise UsageError(f"{found[target]} and {source} would both become {target}: style them one by one")
         found[target] = source
     return list(found)
+
+
+def _check_sources(sources: Sequence[Path]) -> None:
+    for source in sources:
+        if _NO_FILE.match(str(source)) and not os.path.lexists(source):
+            what = "standard input" if str(source) == "-" else "a URL"
+            raise UsageError(f"this command reads files, got {what}: save it first, and give its path")
 
 
 def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:

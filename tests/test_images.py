@@ -120,6 +120,7 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
         (tmp_path / "out.gif", UsageError, r"\.png \.jpg"),
         (tmp_path / "out", UsageError, "extensions"),
         (tmp_path / "no" / "out.png", SinkError, "make it first"),
+        (tmp_path / f"{'x' * 260}.png", SinkError, "is too long for this disk"),
     ):
         with pytest.raises(error, match=words):
             check_target(path, [source], False)

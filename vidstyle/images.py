@@ -18,6 +18,7 @@ from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import check_size, working_size
 from vidstyle.outputs import output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
+from vidstyle.refusal import as_sink_error
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import write_whole
 
@@ -95,10 +96,14 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
 
     Raises:
         UsageError: unknown extension, or the output is one of the sources, also through links.
-        SinkError: it exists, or its folder is missing or not writable.
+        SinkError: it exists, its name is too long, or its folder is missing or not writable.
     """
     _check_extension(path)
-    if path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise as_sink_error(error, path) from error
+    if exists:
         if any(source.exists() and path.samefile(source) for source in sources):
             raise UsageError(f"the output {path} is a source itself: give another name with -o")
         if path.is_dir():

@@ -93,6 +93,8 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "--report", "."], 5, ". is a folder: give a file's name"),
         (["IN", "--style", "tiny", "--report", "in.mp4/x.json"], 5, "in.mp4 is no folder"),
         (["IN", "--style", "tiny", "--report", "IN"], 5, "in.mp4 exists and is no report: give another name"),
+        (["x" * 300, "--style", "tiny"], 4, "File name too long"),
+        (["IN", "--style", "tiny", "--report", "x" * 300], 5, "File name too long"),
         (["IN", "--style", "tiny", "-o", "x.mkv", "--report", "x.mkv"], 2, "x.mkv is the output: give another name"),
         (["IN", "--style", "tiny", "--report", "/dev/null"], 5, "/dev/null exists and is no report"),
         (["IN", "--style", "tiny", "-o", "/dev/null"], 2, "/dev/null is neither a file nor a folder: - is standard"),

@@ -132,6 +132,13 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("command", ["image", "preview"])
+def test_a_source_with_a_name_too_long_is_told(command: str, tmp_path: Path) -> None:
+    done = vidstyle(command, f"{'x' * 300}.png", "-o", str(tmp_path / "out.png"))
+    assert done.returncode == 4 and done.stderr.endswith("File name too long\n")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["image", "preview"])
 @pytest.mark.parametrize(("source", "what"), [("http://me:secret@host/a.jpg", "a URL"), ("-", "standard input")])
 def test_what_is_no_file_is_told_as_that(command: str, source: str, what: str) -> None:
     done = vidstyle(command, source)

@@ -104,7 +104,7 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
     except OSError as error:
         raise as_sink_error(error, path) from error
     if exists:
-        if any(source.exists() and path.samefile(source) for source in sources):
+        if any(os.path.exists(source) and path.samefile(source) for source in sources):  # noqa: PTH110 - one too long is none
             raise UsageError(f"the output {path} is a source itself: give another name with -o")
         if path.is_dir():
             raise SinkError(f"{path} is a folder: give a file's name")

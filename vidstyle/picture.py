@@ -83,9 +83,9 @@ def read_picture(path: Path) -> Picture:
         NotAPictureError: it is a video or an animation.
         SourceError: it cannot be read, is no picture, is damaged, or has more than `MAX_PIXELS`.
     """
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder: name the pictures in it")
     try:
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder: name the pictures in it")
         with open(path, "rb") as file:
             if not (head := file.read(64)):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")

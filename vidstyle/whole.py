@@ -54,10 +54,13 @@ def check_place(path: Path) -> None:
         SinkError: it is a folder, a device, a pipe, or a file that is no report; or a folder above it is none, or may
             not be written to.
     """
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: give a file's name")
-    if path.exists() and not (path.is_file() and _may_be_json(path)):
-        raise SinkError(f"{path} exists and is no report: give another name")
+    try:
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: give a file's name")
+        if path.exists() and not (path.is_file() and _may_be_json(path)):
+            raise SinkError(f"{path} exists and is no report: give another name")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
         raise SinkError(f"cannot write {path}: {above} is no folder")

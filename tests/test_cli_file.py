@@ -1,7 +1,10 @@
 """`vidstyle file` at the command line: exit codes, messages, signals, odd names."""
 
+import errno
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +18,9 @@ import pytest
 from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 
 from vidstyle.account import cut_short
+from vidstyle.cli.console import event, human
 from vidstyle.cli.progress import _plain
+from vidstyle.errors import SinkError
 from vidstyle.job import Progress
 
 
@@ -241,6 +246,31 @@ def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code:
     assert process.returncode == code
     assert time.monotonic() - started < 10
     assert left_behind(tmp_path, "long.mp4") == []
+
+
+class Full(io.StringIO):
+    """A file on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_people_cannot_read_is_not_said_and_a_lost_result_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(sys, "stdout", Full())
+    human("on the way")
+    human("still")
+    with pytest.raises(SinkError, match="cannot write to standard output: No space left on device"):
+        event({"event": "done"})
+
+
+@pytest.mark.usefixtures("styled_home")
+@pytest.mark.parametrize(("redirected", "more"), [("2>&-", ""), (">&-", "--json")])
+def test_a_closed_terminal_stops_no_run(clip: Clip, tmp_path: Path, redirected: str, more: str) -> None:
+    command = f'{shlex.quote(sys.executable)} -m vidstyle file "$1" --style tiny -o "$2" {more} {redirected}'
+    output = tmp_path / "out.mp4"
+    done = subprocess.run(["sh", "-c", command, "sh", str(clip.path), str(output)], cwd=Path(__file__).parents[1])
+    assert done.returncode == 0 and len(video_times(output)) == len(clip.times)
 
 
 def test_ctrl_c_while_modules_are_loaded_says_nothing() -> None:

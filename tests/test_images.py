@@ -146,6 +146,16 @@ def test_what_is_no_file_is_told_as_that(command: str, source: str, what: str) -
     assert done.stderr == f"vidstyle: this command reads files, got {what}: save it first, and give its path\n"
 
 
+def test_a_name_cannot_command_the_terminal(home: Path, tmp_path: Path) -> None:
+    save_tiny(home / "styles", "tiny")
+    name = "a\x1b[2J\nb.png"
+    save(tmp_path / name, smooth(20, 30))
+    done = vidstyle("image", name, "none\x1b[2J.png", "-s", "tiny", "-o", "out", cwd=tmp_path)
+    assert "\x1b" not in done.stderr and "out/a\\x1b[2J\\nb.tiny.png: 30x20" in done.stderr
+    alone = vidstyle("image", "none\x1b[2J.png", "-s", "tiny", cwd=tmp_path)
+    assert alone.returncode == 4 and "cannot read none\\x1b[2J.png" in alone.stderr
+
+
 def test_awkward_names_come_out_as_they_went_in(home: Path, tmp_path: Path) -> None:
     save_tiny(home / "styles", "tiny")
     names = ["a%d", "-x", "a b", "concat:y", "ü漢字", "%03d*?[1]", "a.b"]

@@ -70,8 +70,9 @@ def _with_notes(message: str, error: BaseException, otherwise: str = "") -> str:
 
 
 def _say(message: str) -> None:
-    line = " ".join(f"vidstyle: {message}".split())
-    print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)  # noqa: T201
+    from vidstyle.cli.console import human
+
+    human(" ".join(f"vidstyle: {message}".split()))
 
 
 def _run(args: list[str]) -> int:

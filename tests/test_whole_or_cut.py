@@ -63,6 +63,15 @@ def test_pictures_before_the_first_key_picture_are_told(tmp_path: Path, extensio
     assert notes == [[], ["7 pictures before the first key picture cannot be decoded: passed over"]]
 
 
+def test_a_recording_by_the_clock_of_day_is_as_long_as_its_pictures(tmp_path: Path) -> None:
+    """Matroska counts a file's length from 0: as many pictures as since 1970 would be refused as too many."""
+    now = 1_700_000_000
+    late = make_clip(tmp_path / "now.mkv", pts=[25 * now + i for i in range(25)], time_base=Fraction(1, 25), audio=0)
+    with VideoSource(late.path) as video:
+        assert video.info.start == now and video.info.frames == 25
+        assert [frame.time for frame in video] == late.times
+
+
 def test_a_part_that_begins_later_lacks_nothing(tmp_path: Path) -> None:
     with VideoSource(recording(tmp_path / "cut.ts", 3), SourceOptions(start=Fraction(1, 2))) as video:
         assert len(list(video)) > 10 and video.notes == []

@@ -15,7 +15,7 @@ import numpy as np
 
 from vidstyle.containers import best_video, contents
 from vidstyle.convert import INTERPOLATION, SHRINK, Converter
-from vidstyle.describe import describe
+from vidstyle.describe import FROM_ZERO, describe
 from vidstyle.errors import SourceError
 from vidstyle.frame import Frame
 from vidstyle.inputs import PIPE, Input, parse_input
@@ -37,9 +37,6 @@ __all__ = [
     "best_video",
     "picture_check",
 ]
-
-#: containers whose length counts from 0, and not from their first packet
-FROM_ZERO = ("matroska", "asf", "nut")
 
 
 def picture_check(image: Any) -> int:

@@ -122,6 +122,13 @@ def test_what_strict_finds_is_named(styled_home: Path, tmp_path: Path) -> None:
     assert "vidstyle: --strict: audio aac: webm cannot hold aac sound" in done.stderr
 
 
+def test_a_link_to_nothing_is_not_replaced_unasked(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").symlink_to("nowhere.mp4")
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 5 and "out.mp4 exists" in done.stderr
+    assert (tmp_path / "out.mp4").is_symlink()
+
+
 def test_a_report_never_replaces_its_video(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
     given = ("--style", "tiny", "-o", "out", "--report", "out.mp4")  # out gets the source's extension
     done = run(styled_home, "file", clip.path, *given, cwd=tmp_path)

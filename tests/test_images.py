@@ -116,6 +116,11 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="--overwrite"):
         check_target(other, [source], False)
     check_target(other, [source], True)
+    dangling = tmp_path / "dangling.png"
+    dangling.symlink_to("nowhere.png")
+    with pytest.raises(SinkError, match=r"dangling\.png exists"):
+        check_target(dangling, [source], False)
+    check_target(dangling, [source], True)
     for path, error, words in (
         (tmp_path / "out.gif", UsageError, r"\.png \.jpg"),
         (tmp_path / "out", UsageError, "extensions"),

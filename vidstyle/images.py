@@ -100,11 +100,12 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
     """
     _check_extension(path)
     try:
-        exists = path.exists()
+        exists = path.exists() or path.is_symlink()
     except OSError as error:
         raise as_sink_error(error, path) from error
     if exists:
-        if any(os.path.exists(source) and path.samefile(source) for source in sources):  # noqa: PTH110 - one too long is none
+        there = path.exists()  # a link may lead nowhere, and a source's name may be too long to exist
+        if there and any(os.path.exists(source) and path.samefile(source) for source in sources):  # noqa: PTH110
             raise UsageError(f"the output {path} is a source itself: give another name with -o")
         if path.is_dir():
             raise SinkError(f"{path} is a folder: give a file's name")

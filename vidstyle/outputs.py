@@ -49,13 +49,13 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
     container_format(path)
     folder = path.parent
     try:
-        exists = path.exists()
+        exists = path.exists() or path.is_symlink()  # a link to what is not there now, as on a disk that is out
     except OSError as error:
         raise as_sink_error(error, path) from error
     if not folder.is_dir():
         raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
     if exists:
-        if source is not None and path.samefile(source):
+        if source is not None and path.exists() and path.samefile(source):
             raise UsageError(f"the output {path} is the source itself: give another name with -o")
         if path.is_dir():
             raise SinkError(f"{path} is a folder: give a file's name")

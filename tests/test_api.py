@@ -6,6 +6,7 @@ import doctest
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,18 @@ def test_one_picture_and_a_batch_give_the_same(image: np.ndarray) -> None:
     both = vidstyle.stylize(batch, precision="f32")
     assert np.array_equal(both[0], one) and both.shape == batch.shape
     assert np.array_equal(batch, before), "the caller's array is theirs"
+
+
+def test_several_threads_may_share_a_stylizer(anime: Path, image: np.ndarray) -> None:
+    images = [np.roll(image, shift, axis=1) for shift in range(12)]
+    with vidstyle.open_stylizer(anime, threads=1) as stylizer, ThreadPoolExecutor(4) as pool:
+        expected = [stylizer(image) for image in images]
+        for _ in range(5):
+            assert all(map(np.array_equal, pool.map(stylizer, images), expected))
+
+
+def test_a_style_may_be_a_path(anime: Path, image: np.ndarray) -> None:
+    assert np.array_equal(vidstyle.stylize(image, anime), vidstyle.stylize(image, str(anime)))
 
 
 def test_options_reach_the_engine(anime: Path, image: np.ndarray) -> None:

@@ -1,7 +1,10 @@
 """`vidstyle file` at the command line: exit codes, messages, signals, odd names."""
 
+import errno
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,8 +17,11 @@ import numpy as np
 import pytest
 from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 
+from vidstyle.account import cut_short
+from vidstyle.cli.console import event, human
 from vidstyle.cli.progress import _plain
-from vidstyle.job import Progress, cut_short
+from vidstyle.errors import SinkError
+from vidstyle.job import Progress
 
 
 def run(home: Path, *args: object, **more: object) -> subprocess.CompletedProcess[str]:
@@ -95,6 +101,9 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "-o", "o.mkv", "--report", "o.mkv"], 2, "o.mkv has a video's name"),
         (["IN", "--style", "tiny", "--report", __file__], 5, "exists and is no report: give --report another name"),
         (["IN", "--style", "tiny", "--report", "/dev/null"], 5, "/dev/null exists and is no report"),
+        (["x" * 300, "--style", "tiny"], 4, "File name too long"),
+        (["IN", "--style", "tiny", "--report", "x" * 300], 5, "File name too long"),
+        (["IN", "--style", "tiny", "-o", "/dev/null"], 2, "/dev/null is neither a file nor a folder: - is standard"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(
@@ -114,6 +123,20 @@ def test_what_strict_finds_is_named(styled_home: Path, tmp_path: Path) -> None:
     assert "vidstyle: --strict: audio aac: webm cannot hold aac sound" in done.stderr
 
 
+def test_a_link_to_nothing_is_not_replaced_unasked(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").symlink_to("nowhere.mp4")
+    done = run(styled_home, "file", clip.path, "--style", "tiny", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 5 and "out.mp4 exists" in done.stderr
+    assert (tmp_path / "out.mp4").is_symlink()
+
+
+def test_a_report_never_replaces_its_video(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
+    given = ("--style", "tiny", "-o", "out", "--report", "out.mp4")  # out gets the source's extension
+    done = run(styled_home, "file", clip.path, *given, cwd=tmp_path)
+    assert done.returncode == 5 and "out.mp4 exists and is no report" in done.stderr
+    assert len(video_times(tmp_path / "out.mp4")) == len(clip.times)
+
+
 def test_a_pipe_format_of_the_config_is_no_mistake_of_a_file(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
     (styled_home / "config.toml").write_text('[file]\npipe = "y4m"\nstyle = "tiny"\n')
     done = run(styled_home, "file", clip.path, "-o", tmp_path / "out.mp4")
@@ -125,6 +148,12 @@ def test_nothing_given_shows_the_help_alone(home: Path, args: list[str]) -> None
     done = run(home, *args)
     assert done.returncode == 2 and "Usage: vidstyle" in done.stdout + done.stderr
     assert "(see vidstyle --help)" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["file"], ["styles"], ["styles", "pull"]])
+def test_options_without_a_value_show_no_type(home: Path, words: list[str]) -> None:
+    shown = run(home, *words, "--help").stdout
+    assert "--help" in shown and "<bool>" not in shown
 
 
 def test_the_time_left_is_told_from_what_this_run_did(capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,6 +254,47 @@ def test_signals_end_cleanly(styled_home: Path, tmp_path: Path, sent: int, code:
     assert process.returncode == code
     assert time.monotonic() - started < 10
     assert left_behind(tmp_path, "long.mp4") == []
+
+
+class Full(io.StringIO):
+    """A file on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_people_cannot_read_is_not_said_and_a_lost_result_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(sys, "stdout", Full())
+    human("on the way")
+    human("still")
+    with pytest.raises(SinkError, match="cannot write to standard output: No space left on device"):
+        event({"event": "done"})
+
+
+@pytest.mark.usefixtures("styled_home")
+@pytest.mark.parametrize(("redirected", "more"), [("2>&-", ""), (">&-", "--json")])
+def test_a_closed_terminal_stops_no_run(clip: Clip, tmp_path: Path, redirected: str, more: str) -> None:
+    command = f'{shlex.quote(sys.executable)} -m vidstyle file "$1" --style tiny -o "$2" {more} {redirected}'
+    output = tmp_path / "out.mp4"
+    done = subprocess.run(["sh", "-c", command, "sh", str(clip.path), str(output)], cwd=Path(__file__).parents[1])
+    assert done.returncode == 0 and len(video_times(output)) == len(clip.times)
+
+
+def test_ctrl_c_while_modules_are_loaded_says_nothing() -> None:
+    script = """if 1:
+        import os, runpy, signal, sys
+
+        class CtrlC:
+            def find_spec(self, name, *_):
+                if name == "vidstyle.cli":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        sys.meta_path.insert(0, CtrlC())
+        runpy.run_module("vidstyle", run_name="__main__")
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_help_is_quick_to_load() -> None:

@@ -241,3 +241,12 @@ def test_pictures_alone() -> None:
     assert choose(".y4m", replace(INFO, alpha=True)).reductions
     with pytest.raises(UsageError, match="y4m has no pixel format 'rgb24'"):
         choose(".y4m", pix_fmt="rgb24")
+
+
+@pytest.mark.parametrize("size", [(16, 500), (500, 16), (24, 66)])
+def test_a_picture_that_svt_av1_hangs_on_is_refused(size: tuple[int, int]) -> None:
+    narrow = replace(INFO, width=size[0], height=size[1])
+    with pytest.raises(UsageError, match=f"as narrow as {size[0]}x{size[1]}: use --codec h264 or vp9"):
+        choose(".mp4", narrow, codec="av1")
+    assert choose(".mp4", narrow, codec="vp9").encoder == "libvpx-vp9"
+    assert choose(".mp4", replace(narrow, width=16, height=64), codec="av1").encoder == "libsvtav1"

@@ -116,10 +116,16 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="--overwrite"):
         check_target(other, [source], False)
     check_target(other, [source], True)
+    dangling = tmp_path / "dangling.png"
+    dangling.symlink_to("nowhere.png")
+    with pytest.raises(SinkError, match=r"dangling\.png exists"):
+        check_target(dangling, [source], False)
+    check_target(dangling, [source], True)
     for path, error, words in (
         (tmp_path / "out.gif", UsageError, r"\.png \.jpg"),
         (tmp_path / "out", UsageError, "extensions"),
         (tmp_path / "no" / "out.png", SinkError, "make it first"),
+        (tmp_path / f"{'x' * 260}.png", SinkError, "is too long for this disk"),
     ):
         with pytest.raises(error, match=words):
             check_target(path, [source], False)
@@ -127,6 +133,32 @@ def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
 
 
 # The command
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["image", "preview"])
+def test_a_source_with_a_name_too_long_is_told(command: str, tmp_path: Path) -> None:
+    done = vidstyle(command, f"{'x' * 300}.png", "-o", str(tmp_path / "out.png"))
+    assert done.returncode == 4 and done.stderr.endswith("File name too long\n")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["image", "preview"])
+@pytest.mark.parametrize(("source", "what"), [("http://me:secret@host/a.jpg", "a URL"), ("-", "standard input")])
+def test_what_is_no_file_is_told_as_that(command: str, source: str, what: str) -> None:
+    done = vidstyle(command, source)
+    assert done.returncode == 2 and "secret" not in done.stderr
+    assert done.stderr == f"vidstyle: this command reads files, got {what}: save it first, and give its path\n"
+
+
+def test_a_name_cannot_command_the_terminal(home: Path, tmp_path: Path) -> None:
+    save_tiny(home / "styles", "tiny")
+    name = "a\x1b[2J\nb.png"
+    save(tmp_path / name, smooth(20, 30))
+    done = vidstyle("image", name, "none\x1b[2J.png", "-s", "tiny", "-o", "out", cwd=tmp_path)
+    assert "\x1b" not in done.stderr and "out/a\\x1b[2J\\nb.tiny.png: 30x20" in done.stderr
+    alone = vidstyle("image", "none\x1b[2J.png", "-s", "tiny", cwd=tmp_path)
+    assert alone.returncode == 4 and "cannot read none\\x1b[2J.png" in alone.stderr
 
 
 def test_awkward_names_come_out_as_they_went_in(home: Path, tmp_path: Path) -> None:

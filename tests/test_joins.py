@@ -1,5 +1,6 @@
 """Recordings put end to end, whose timestamps begin again in the middle."""
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import av
 import pytest
 from media import make_clip, packets, save_tiny, video_times
+from web import Site, serve
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.inputs import parse_input
@@ -80,6 +82,20 @@ def test_a_part_behind_the_joint(joined: Path) -> None:
     assert sound(joined, span) == [t for t in heard if span[0] <= t < span[1]]
 
 
+@pytest.mark.parametrize(("frames", "start"), [((300, 300), 13), ((FRAMES, 600), 15)])
+def test_a_part_behind_the_joint_of_a_url(tmp_path: Path, frames: tuple[int, int], start: int) -> None:
+    parts = [make_clip(tmp_path / f"{n}.ts", n, (32, 32), audio=0).path for n in frames]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    whole, first, end = times(joined), Fraction(start), start + Fraction(1, 2)
+    with serve(Site(tmp_path)) as site:
+        whence = parse_input(f"{site.url}/joined.ts")
+        with VideoSource(whence, SourceOptions(start=first, end=end)) as source:
+            found = [frame.time for frame in source]
+    assert found == [time for time in whole if first <= time - whole[0] < end]
+    assert len(found) > 10
+
+
 def test_what_is_read_once_is_joined_too(joined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, heard = times(joined), sound(joined)
     with open(joined) as file:
@@ -116,7 +132,7 @@ def test_a_run_goes_on_behind_the_joint(
 def test_files_of_one_clock_can_be_read_from_the_middle(joined: Path, tmp_path: Path) -> None:
     def again(path: Path, named: Path | None = None) -> bool:
         with av.open(str(path)) as container:
-            return begins_again(container, named or path, 0)
+            return begins_again(container, parse_input(named or path), 0)
 
     assert again(joined) and not again(tmp_path / "part.ts")
     assert not again(make_clip(tmp_path / "a.mp4").path) and not again(joined, tmp_path / "none.ts")
@@ -164,6 +180,48 @@ def test_many_parts() -> None:
 )
 def test_what_is_no_new_beginning_stays(given: list[tuple[int, int]]) -> None:
     assert on_one_clock(*given) == ([time for _, time in given], [])
+
+
+def test_slow_pictures_of_matroska_stay(tmp_path: Path) -> None:
+    """Its first pictures have no decoding time, and the second one is shown as the fifth."""
+    clip = make_clip(tmp_path / "slow.mkv", pts=[12800 * 7 * i for i in range(6)], audio=0)
+    with VideoSource(clip.path) as source:
+        assert [frame.time for frame in source] == clip.times
+        assert source.notes == []
+
+
+def test_a_gap_is_no_length_of_a_picture(tmp_path: Path) -> None:
+    """In a transport stream pictures have no length: the one behind a gap seemed to last as long as that."""
+    clip = make_clip(tmp_path / "gap.ts", pts=[512 * i + (i >= 20) * 12800 * 7 for i in range(40)])
+    with VideoSource(clip.path) as source:
+        found = [frame.time - source.origin for frame in source]
+        assert found == [time - clip.times[0] for time in clip.times]
+        assert source.notes == []
+
+
+def test_a_single_packet_far_ahead_gets_the_time_of_its_place() -> None:
+    found, notes = on_one_clock(
+        (0, 0), (1, 0), (0, 10), (1, 10), (0, 900), (1, 20), (1, 30), (0, 30), (0, 40), (1, 800)
+    )
+    assert found == [0, 0, 10, 10, 20, 30, 20, 30, 40, 800]  # what waits comes after the others; the last one's place
+    assert notes == ["a time far ahead of those around it was repaired, at 0.20 s"]  # is not known
+
+
+@pytest.mark.parametrize("place", [1, 10, 11, 12, 59])
+def test_a_single_picture_far_ahead_does_not_move_those_behind_it(tmp_path: Path, place: int) -> None:
+    """Matroska has the time that a picture is shown at alone; a broken one does not show in that of decoding."""
+    clip = make_clip(tmp_path / "in.mkv", frames=60, audio=0)
+    data = bytearray(clip.path.read_bytes())
+    blocks = [
+        found.end() for found in re.finditer(rb"\xa3(?:[\x81-\xfe]|[\x40-\x7f].)\x81(?=..[\x00\x80])", data, re.DOTALL)
+    ]
+    assert len(blocks) == 60
+    at = slice(blocks[place], blocks[place] + 2)
+    data[at] = (int.from_bytes(data[at], "big") + 20_000).to_bytes(2, "big")
+    clip.path.write_bytes(data)
+    with VideoSource(clip.path) as source:
+        assert [frame.time for frame in source] == clip.times
+        assert len(source.notes) == 1 and source.notes[0].startswith("a time far ahead")
 
 
 def test_after_a_gap_behind_a_joint_the_newest_clock_goes_on() -> None:

@@ -114,17 +114,21 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
             read_picture(tmp_path / name)
 
 
-def test_an_animation_is_a_video(tmp_path: Path) -> None:
-    path = tmp_path / "moving.gif"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("gif", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb8"
-        for level in (0, 255):
-            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), level, np.uint8), format="rgb24")
-            out.mux(stream.encode(frame.reformat(format="rgb8")))
-        out.mux(stream.encode(None))
+@pytest.mark.parametrize(("name", "codec", "pixels"), [("a.gif", "gif", "rgb8"), ("a.png", "apng", "rgb24")])
+def test_an_animation_is_a_video(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
+    def write(levels: list[int]) -> Path:
+        with av.open(str(tmp_path / name), "w", format=codec) as out:
+            stream = out.add_stream(codec, rate=10)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, pixels
+            for level in levels:
+                frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), level, np.uint8), format="rgb24")
+                out.mux(stream.encode(frame.reformat(format=pixels)))
+            out.mux(stream.encode(None))
+        return tmp_path / name
+
     with pytest.raises(NotAPictureError, match="vidstyle file"):
-        read_picture(path)
+        read_picture(write([0, 255]))
+    assert read_picture(write([7])).rgb.shape == (16, 16, 3)
 
 
 def test_a_huge_claim_is_refused_before_decoding(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import av
 import pytest
-from media import make_clip, picture, save_tiny
+from media import make_clip, packets, picture, save_tiny, video_times
 from remuxing import source
 
+from vidstyle.account import cut_short
 from vidstyle.catalog import parse_recipe
-from vidstyle.job import FileJob, cut_short, stylize_file
+from vidstyle.job import FileJob, stylize_file
 from vidstyle.source import SourceOptions, VideoSource
 
 
@@ -62,6 +63,29 @@ def test_pictures_before_the_first_key_picture_are_told(tmp_path: Path, extensio
     assert notes == [[], ["7 pictures before the first key picture cannot be decoded: passed over"]]
 
 
+def test_a_recording_by_the_clock_of_day_is_as_long_as_its_pictures(tmp_path: Path) -> None:
+    """Matroska counts a file's length from 0: as many pictures as since 1970 would be refused as too many."""
+    now = 1_700_000_000
+    late = make_clip(tmp_path / "now.mkv", pts=[25 * now + i for i in range(25)], time_base=Fraction(1, 25), audio=0)
+    with VideoSource(late.path) as video:
+        assert video.info.start == now and video.info.frames == 25
+        assert [frame.time for frame in video] == late.times
+
+
 def test_a_part_that_begins_later_lacks_nothing(tmp_path: Path) -> None:
     with VideoSource(recording(tmp_path / "cut.ts", 3), SourceOptions(start=Fraction(1, 2))) as video:
         assert len(list(video)) > 10 and video.notes == []
+
+
+def test_a_part_of_a_slow_clock_keeps_sound_in_step(home: Path, tmp_path: Path) -> None:
+    """AVI counts pictures: at 5 a second --start lies up to 0.1 s beside one."""
+    slow: dict[str, Any] = {"pts": list(range(20)), "time_base": Fraction(1, 5), "codec": "mpeg4"}
+    clip = make_clip(tmp_path / "slow.avi", **slow)
+    recipe, reading = parse_recipe(str(save_tiny(home, "tiny"))), SourceOptions(start=Fraction(109, 100))
+    stylize_file(FileJob(clip.path, recipe, tmp_path / "out.mkv", reading))
+    before, after = (
+        {data: time for time, data in packets(path, "audio")[0]} for path in (clip.path, tmp_path / "out.mkv")
+    )
+    first = next(iter(after))
+    moved = video_times(tmp_path / "out.mkv")[0] - next(time for time in clip.times if time >= reading.start)
+    assert abs(after[first] - before[first] - moved) < Fraction(1, 100)

@@ -39,7 +39,7 @@ __all__ = [
 
 def stylize(
     image: np.ndarray,
-    style: str = "anime",
+    style: str | PathLike[str] = "anime",
     *,
     strength: float = 1.0,
     size: int | None = None,
@@ -81,7 +81,7 @@ def stylize(
 
 
 def open_stylizer(
-    style: str = "anime",
+    style: str | PathLike[str] = "anime",
     *,
     strength: float = 1.0,
     engine: str = "auto",
@@ -101,16 +101,18 @@ def open_stylizer(
     Raises:
         StyleError, UsageError: as `stylize` does; EngineError comes with the first picture.
     """
+    import os
+
     from vidstyle.catalog import parse_recipe
     from vidstyle.stylizer import Stylizer
 
-    return Stylizer(parse_recipe(style, strength), engine, device, precision, threads)
+    return Stylizer(parse_recipe(os.fspath(style), strength), engine, device, precision, threads)
 
 
 def stylize_file(
     source: str | PathLike[str],
     output: str | PathLike[str] | None = None,
-    style: str = "anime",
+    style: str | PathLike[str] = "anime",
     *,
     strength: float = 1.0,
     size: int | None = 720,
@@ -154,7 +156,7 @@ def stylize_file(
         raise UsageError("the output is '-': give a file or a folder; vidstyle file writes to standard output")
     settled = job.FileJob(
         parse_input(source if isinstance(source, str) else Path(source)),
-        parse_recipe(style, strength),
+        parse_recipe(os.fspath(style), strength),
         target,
         SourceOptions(size),
         SinkOptions(overwrite=overwrite),

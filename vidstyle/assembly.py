@@ -27,10 +27,11 @@ DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 def zero_of(source: VideoSource) -> Fraction:
     """Seconds of the source's time that become 0 in the output.
 
-    Its own 0, unless a part is cut out, or pictures lie before 0: an edit list would hide those.
+    Its own 0, unless a part is cut out, or pictures lie before 0: an edit list would hide those. A part begins on a
+    tick of the pictures' clock, which may be as long as a picture: rounded, they would be moved against the sound.
     """
     if source.options.start is not None:
-        return source.origin + source.options.start
+        return (source.origin + source.options.start) // source.info.time_base * source.info.time_base
     return min(source.info.start, Fraction(0))
 
 

@@ -101,6 +101,7 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     codec = _codec(name)
     if not can_hold(muxer, codec.canonical_name):
         raise UsageError(f"{path.suffix} cannot hold {name} video: use .mkv, or another --codec")
+    _check_size(codec.name, info)
     pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
@@ -109,6 +110,13 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less, notes)
     _check_device(codec, choice, info)
     return choice
+
+
+def _check_size(encoder: str, info: VideoInfo) -> None:
+    """SVT-AV1 waits for itself for ever where a narrow picture is longer than one of its blocks."""
+    if encoder == "libsvtav1" and min(info.width, info.height) < 32 and max(info.width, info.height) > 64:
+        size = f"{info.width}x{info.height}"
+        raise UsageError(f"libsvtav1 cannot encode pictures as narrow as {size}: use --codec h264 or vp9")
 
 
 def _raw(info: VideoInfo, wanted: EncoderOptions) -> EncoderChoice:

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from vidstyle.errors import UsageError
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import Input
 
 #: file extension -> (FFmpeg's muxer, its usual codec)
@@ -240,3 +240,18 @@ def _canonical(name: str) -> str:
 def can_hold(muxer: str, codec: str) -> bool:
     """Whether the container takes a stream of this codec (canonical name), so that it can be read back."""
     return codec in _supported(muxer)
+
+
+def best_video(container: Any, name: str) -> Any:
+    """The stream a player would show: not cover art, not an empty track.
+
+    Raises:
+        SourceError: there is none.
+    """
+    videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
+    if not videos:
+        kinds = ", ".join(sorted({kind_of(s) for s in container.streams})) or "nothing"
+        cover = ", its only picture is a cover" if container.streams.video else ""
+        raise SourceError(f"{name} has no video stream{cover} (found: {kinds}): nothing to style")
+    best = container.streams.best("video")
+    return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))

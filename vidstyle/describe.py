@@ -18,6 +18,8 @@ from vidstyle.mastering import read_mastering
 from vidstyle.reading import Reading, SourceOptions
 from vidstyle.tags import bits_of, carries_alpha, dynamic_metadata, is_ycgco, is_yuv, side_data, unreadable
 
+#: containers whose length counts from 0, and not from their first packet
+FROM_ZERO = ("matroska", "asf", "nut")
 MAX_RATE = 480  # some headers say 1000 or 90000: the clock, not the rate
 MAX_ASPECT = 8  # of a pixel; more is a mistake, or would make a picture of pixels without number
 
@@ -106,6 +108,8 @@ def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:
         whole = stream.duration * Fraction(stream.time_base)
     elif reading.container.duration:
         whole = Fraction(reading.container.duration, av.time_base)
+        if reading.container.format.name.startswith(FROM_ZERO) and 0 < reading.origin < whole:
+            whole -= reading.origin
     if whole is None:
         return options.end and options.end - (options.start or 0)
     return min(whole, options.end or whole) - (options.start or 0)

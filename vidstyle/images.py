@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,8 +18,11 @@ from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import check_size, working_size
 from vidstyle.outputs import output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
+from vidstyle.refusal import as_sink_error
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import write_whole
+
+_NO_FILE = re.compile(r"-$|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash of a URL
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
     Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written.
 
     Raises:
-        UsageError: two results would have one name.
+        UsageError: two results would have one name, or a source is a URL or standard input.
         SinkError: several pictures are to go to one file.
     """
+    _check_sources(sources)
     folder = output_folder(output, len(sources) > 1)
     if folder is not None and folder.is_file():
         raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
@@ -79,16 +84,28 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
     return list(found)
 
 
+def _check_sources(sources: Sequence[Path]) -> None:
+    for source in sources:
+        if _NO_FILE.match(str(source)) and not os.path.lexists(source):
+            what = "standard input" if str(source) == "-" else "a URL"
+            raise UsageError(f"this command reads files, got {what}: save it first, and give its path")
+
+
 def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:
     """Refuse an output before any work is done; ``folder`` may be missing, since it is made when written to.
 
     Raises:
         UsageError: unknown extension, or the output is one of the sources, also through links.
-        SinkError: it exists, or its folder is missing or not writable.
+        SinkError: it exists, its name is too long, or its folder is missing or not writable.
     """
     _check_extension(path)
-    if path.exists():
-        if any(source.exists() and path.samefile(source) for source in sources):
+    try:
+        exists = path.exists() or path.is_symlink()
+    except OSError as error:
+        raise as_sink_error(error, path) from error
+    if exists:
+        there = path.exists()  # a link may lead nowhere, and a source's name may be too long to exist
+        if there and any(os.path.exists(source) and path.samefile(source) for source in sources):  # noqa: PTH110
             raise UsageError(f"the output {path} is a source itself: give another name with -o")
         if path.is_dir():
             raise SinkError(f"{path} is a folder: give a file's name")

@@ -72,7 +72,11 @@ def parse_input(text: str | Path) -> Input:
         if match := _SCHEME.match(text):
             return _parse_url(text, match[1].lower())
     path = Path(text)
-    return Input(PIPE if path.is_fifo() or path.is_char_device() else FILE, str(path))
+    try:
+        kind = PIPE if path.is_fifo() or path.is_char_device() else FILE
+    except OSError:  # as of a name that is too long: told when it is opened
+        kind = FILE
+    return Input(kind, str(path))
 
 
 def _parse_url(text: str, scheme: str) -> Input:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidstyle.account import describe_run
 from vidstyle.choice import GPU_ENGINES, choose
 from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
@@ -19,9 +19,9 @@ from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
 from vidstyle.on_device import Device, Route, settled
-from vidstyle.outputs import PIPE
+from vidstyle.outputs import PIPE, check_output
 from vidstyle.report import Report
-from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_output
+from vidstyle.sink import FileSink, SinkOptions, StreamSink
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
@@ -285,32 +285,3 @@ def _frames(job: FileJob, source: VideoSource, work: WorkFolder | None, sink: Fi
     if work is None or not isinstance(sink, FileSink):
         return iter(source)
     return unit_frames(source, work.plan(source), Unit(warm=warm_for(job.steady)), work.segments)
-
-
-def cut_short(end: Fraction, declared: Fraction | None) -> bool:
-    """Whether a file that should last to ``declared`` and ends at ``end`` (seconds) has lost its rest.
-
-    Headers are off by a picture or by what an edit list hides; a missing rest is more than that.
-    """
-    missing = declared - end if declared else Fraction(0)
-    return missing > max(Fraction(1), (declared or 0) * Fraction(1, 50)) or missing > (declared or 0) * Fraction(1, 4)
-
-
-def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fraction, report: Report) -> None:
-    """Losses and notes of the reading, also of the interrupted run that this one went on from."""
-    segments = work.segments if work is not None else []
-    report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
-    if source.colour.is_hdr and not source.info.colour.is_hdr:
-        report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
-    report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
-    end, declared = max(source.reached, sound_end), source.declared_end
-    # What was not copied may have been the longer one.
-    whole = not any(note.kind in ("audio", "subtitle", "video") and note.action == "dropped" for note in report.streams)
-    if whole and not source.faults and declared is not None and cut_short(end, declared):
-        report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
-    if source.deinterlaced and not source.interlaced and source.options.deinterlace == "always":
-        report.notes.append("deinterlaced, as --deinterlace always asks; the source does not say that it is interlaced")
-    elif source.deinterlaced:
-        report.reductions.append("the source is interlaced; it was deinterlaced")
-    if source.info.orientation:
-        report.notes.append("the source's rotation was applied to the pictures")

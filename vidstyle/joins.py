@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import av
 from av.format import Flags
 
 from vidstyle.containers import codec_of, kind_of
-from vidstyle.inputs import open_input
+from vidstyle.inputs import Input, open_input
 
 BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
+FAR_AHEAD = "a time far ahead of those around it was repaired, at {:.2f} s"
 SLIGHT = 0.1  # seconds that a packet's length may be off by
 LOOKS = 256  # places of a file that are looked at for another clock
+URL_LOOKS = 24  # each asks a server, which takes a while
 _WHOLE = ("mp1", "mp2", "mp3")  # codecs whose packets are given as soon as they are whole, not when the next begins
 _MAY = Flags.ts_discont.value  # formats that are made to be joined: transport and program streams
+_BY_TIME_ALONE = Flags.no_byte_seek.value  # of them, playlists: their parts are found by the list
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _Track:
         reached: seconds: the end of the last packet, by its decoding time.
         delay: ticks from decoding to showing, of the first packet.
         decoded, length, shown: ticks: of the last packet, and the latest end of one that is shown.
+        unordered: the last packet had no decoding time, and was placed by the time it is shown at.
     """
 
     base: Fraction
@@ -43,6 +46,7 @@ class _Track:
     decoded: int = 0
     length: int = 0
     shown: int = 0
+    unordered: bool = False
 
     @classmethod
     def of(cls, stream: Any, base: Fraction) -> _Track:
@@ -55,10 +59,22 @@ class _Track:
         begun, step = self.reached is not None, decoded - self.decoded
         if not begun and packet.pts is not None:
             self.delay = packet.pts - decoded
-        self.length = packet.duration or (step if begun and step > 0 else self.length)
+        # A longer step is a gap, and no packet's length.
+        self.length = packet.duration or (step if begun and 0 < step * self.base < BACK else self.length)
         end = (packet.pts if packet.pts is not None else decoded + self.delay) + self.length
         self.shown = max(self.shown, end) if begun else end
-        self.decoded, self.reached = decoded, (decoded + self.length) * float(self.base)
+        self.decoded, self.unordered = decoded, packet.dts is None
+        # A packet may be said to last longer than until the next, which is no new beginning.
+        self.reached = decoded * float(self.base) + min(self.length * float(self.base), BACK / 2)
+
+    def tells(self, packet: Any) -> bool:
+        """Whether a packet's time shows where the clock is: not where that of showing stands for that of decoding.
+
+        Matroska's first pictures have no decoding time, and those shown late lie far ahead of what is decoded next.
+        """
+        if packet.dts is None:
+            return bool(packet.is_keyframe)
+        return not self.unordered
 
     def end(self, again: bool) -> Fraction:
         """Seconds: where its part ends, at the latest; ``again``: it is the stream that begins again."""
@@ -69,7 +85,8 @@ class Joins:
     """Moves packets' times onto one clock: where they begin again, all streams go on at the end of what was before.
 
     Every reader gives it the packets of all streams, so that all find the same clock. The tail of one stream may
-    come after the first packets of the next part of another.
+    come after the first packets of the next part of another. A single packet that lies far ahead of those around it
+    has a broken time, and gets that of its place.
 
     Args:
         note: is told of every new beginning.
@@ -79,19 +96,57 @@ class Joins:
         self._note = note
         self._offsets = [Fraction(0)]  # of the parts so far, seconds
         self._tracks: dict[int, _Track] = {}
+        self._ahead: dict[int, Any] = {}  # by stream: a packet far ahead, until the next one tells whether that is so
 
     def __call__(self, packets: Iterable[Any]) -> Iterator[Any]:
         for packet in packets:
-            time = packet.dts if packet.dts is not None else packet.pts
-            if time is not None:
-                self._move(packet, time)
+            yield from self._waited(packet)
+            if self._is_far_ahead(packet):
+                self._ahead[packet.stream_index] = packet
+                continue
+            self._move(packet)
             yield packet
+        yield from self._waited(None)
 
-    def _move(self, packet: Any, time: int) -> None:
+    def _waited(self, following: Any) -> Iterator[Any]:
+        """What waited for ``following``; at the end of a stream, whose packet is empty and of any index, all."""
+        ends = following is None or _time_of(following) is None
+        for index in list(self._ahead) if ends else [following.stream_index]:
+            if (packet := self._ahead.pop(index, None)) is not None:
+                if not ends:
+                    self._repair(packet, following)
+                self._move(packet)
+                yield packet
+
+    def _is_far_ahead(self, packet: Any) -> bool:
+        track, time = self._tracks.get(packet.stream_index), _time_of(packet)
+        if track is None or time is None or track.reached is None or not track.tells(packet):
+            return False
+        offset = self._offset(track, packet, time * float(track.base))
+        end = (track.decoded + track.length) * float(track.base)
+        return offset is not None and time * float(track.base) + float(offset) - end >= BACK
+
+    def _repair(self, packet: Any, following: Any) -> None:
+        """Put ``packet`` where it belongs, if ``following`` lies just one packet behind the one before it."""
+        track = self._tracks[packet.stream_index]
+        time, after = _time_of(packet), _time_of(following)
+        assert time is not None and after is not None
+        offset = self._offset(track, following, after * float(track.base))
+        step = track.decoded + 2 * track.length - after
+        if offset is None or not track.length or abs(step * float(track.base) - float(offset)) > SLIGHT:
+            return
+        moved = after - track.length - time
+        packet.pts = None if packet.pts is None else packet.pts + moved
+        packet.dts = None if packet.dts is None else packet.dts + moved
+        self._note(FAR_AHEAD.format(float((after - track.length) * track.base + offset)))
+
+    def _move(self, packet: Any) -> None:
+        if (time := _time_of(packet)) is None:
+            return
         track = self._tracks.get(packet.stream_index)
         if track is None:
             track = self._tracks[packet.stream_index] = _Track.of(packet.stream, Fraction(packet.time_base))
-        offset = self._offset(track, time * float(track.base))
+        offset = self._offset(track, packet, time * float(track.base))
         if offset is None:
             offset = self._join(packet, track)
         if offset:
@@ -101,10 +156,10 @@ class Joins:
         if track.leads:
             track.advance(packet)
 
-    def _offset(self, track: _Track, seconds: float) -> Fraction | None:
+    def _offset(self, track: _Track, packet: Any, seconds: float) -> Fraction | None:
         """Of the part that a packet with this time belongs to; None where a new one begins."""
         known = self._offsets[-2:]
-        if not track.leads or track.reached is None:
+        if not track.leads or track.reached is None or not track.tells(packet):
             now = self._now
             return min(known, key=lambda offset: abs(seconds + float(offset) - now))
         ahead = [(seconds + float(offset) - track.reached, offset) for offset in known]
@@ -127,32 +182,72 @@ class Joins:
         return self._offsets[-1]
 
 
-def begins_again(container: Any, source: Path, index: int) -> bool:
+def placed(frames: Iterator[Any], origin: int, base: Fraction, note: Callable[[str], None]) -> Iterator[Any]:
+    """Pictures as they are shown; a single one far ahead of the next has a broken time, and gets that of its place.
+
+    Args:
+        origin: ticks of ``base`` (seconds): where the stream begins.
+    """
+    last: int | None = None
+    for frame in frames:
+        following = None
+        before = origin if last is None else last
+        if frame.pts is not None and (frame.pts - before) * base >= BACK:
+            following = next(frames, None)
+            time = following.pts if following is not None else None
+            if time is not None and before <= time and (frame.pts - time) * base >= BACK:
+                step = min(frame.duration or (time - before) // 2, time - before - 1)
+                frame.pts = max(before, time - step if last is None else last + step)
+                note(FAR_AHEAD.format(float(frame.pts * base)))
+        for each in (frame, following):
+            if each is not None:
+                last = last if each.pts is None else each.pts
+                yield each
+
+
+def _time_of(packet: Any) -> int | None:
+    """In ticks, as the demuxer orders them."""
+    return packet.dts if packet.dts is not None else packet.pts
+
+
+def begins_again(container: Any, source: Input, index: int) -> bool:
     """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for.
 
-    ``container``: of the file, open; it is not moved.
+    ``container``: of the file or URL, open; it is not moved.
     """
-    if not container.format.flags & _MAY:
+    if not container.format.flags & _MAY or container.format.flags & _BY_TIME_ALONE or not source.seekable:
         return False
     try:
-        status = source.stat()
+        changed = source.path.stat().st_mtime_ns if source.path is not None else 0
     except OSError:
         return False
-    return _begins_again(source, index, status.st_size, status.st_mtime_ns)
+    return _begins_again(source, index, container.size, changed)
 
 
 @lru_cache(64)
-def _begins_again(source: Path, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+    looks = LOOKS if source.path is not None else URL_LOOKS
     with open_input(source) as container:
-        times = list(_looked_at(container, container.streams[index], size))
-    return any(later < earlier - BACK for earlier, later in pairwise(times))
+        times = list(_looked_at(container, container.streams[index], _places(size, looks)))
+    return any(later < earlier - SLIGHT for earlier, later in pairwise(times))
 
 
-def _looked_at(container: Any, stream: Any, size: int) -> Iterator[Fraction]:
+def _places(size: int, looks: int) -> list[int]:
+    """Bytes: evenly all over a file, and closer to its ends, where a short part may lie.
+
+    That the second part is met earlier in its time than the first one was left takes places less than twice as far
+    as those before them; at the end any place in the last part tells.
+    """
+    begin = [place for halves in range(24) if (place := int(size / 2 ** (halves / 2))) * looks < size]
+    places = {*(size * look // looks for look in range(looks)), *begin, size - min(begin, default=1)}
+    return sorted(place for place in places if 0 <= place < size)  # a server may not tell the size
+
+
+def _looked_at(container: Any, stream: Any, places: list[int]) -> Iterator[Fraction]:
     """Seconds: decoding times of packets at places all over the file."""
-    for place in range(LOOKS):
+    for place in places:
         try:
-            container.seek(size * place // LOOKS, unsupported_byte_offset=True)
+            container.seek(place, unsupported_byte_offset=True)
             time = next((p.dts for p in container.demux(stream) if p.size and p.dts is not None), None)
         except (av.error.FFmpegError, OSError):
             continue

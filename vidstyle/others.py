@@ -14,7 +14,7 @@ import av
 
 from vidstyle.containers import kind_of
 from vidstyle.errors import SourceError
-from vidstyle.inputs import open_input
+from vidstyle.inputs import FILE, Input, open_input
 from vidstyle.joins import Joins, begins_again
 from vidstyle.subtitles import LONGEST
 
@@ -119,7 +119,7 @@ class SecondReading:
 
     def _go_to_start(self, wanted: set[int]) -> None:
         start = self.span[0]
-        if not start or begins_again(self._container, self._path, self._styled):
+        if not start or begins_again(self._container, Input(FILE, str(self._path)), self._styled):
             return
         texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
         if (place := start - LEAD * texts) > 0:

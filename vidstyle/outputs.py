@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from vidstyle.containers import CONTAINERS
+from vidstyle.containers import CONTAINERS, container_format
 from vidstyle.errors import SinkError, UsageError
+from vidstyle.refusal import as_sink_error
 from vidstyle.whole import check_place
 
 PIPE = Path("-")
@@ -25,7 +28,7 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one: a file, a folder, or "-".
 
     Raises:
-        UsageError: it is empty.
+        UsageError: it is empty, or a device or a pipe.
     """
     if text == "":
         raise UsageError("the output's name is empty: give a file or a folder, or leave it out")
@@ -34,6 +37,8 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     if Path(text) == PIPE:
         return PIPE, None
     folder = output_folder(text, False)
+    if folder is None and os.path.exists(text) and not os.path.isfile(text):  # noqa: PTH110, PTH113 - one too long is none
+        raise UsageError(f"the output {text} is neither a file nor a folder: - is standard output")
     return (Path(text), None) if folder is None else (None, folder)
 
 
@@ -58,3 +63,42 @@ def _is_report(path: Path) -> bool:
         head = file.read(len(_LINE))
         return not head or (head.startswith(b"{") and head != _LINE)
     return False
+
+
+def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
+    """Refuse an output before any work is done. ``source``: None where it is no file.
+
+    Raises:
+        UsageError: unknown extension, or the output is the source, also through links.
+        SinkError: it exists, its folder is missing or not writable.
+    """
+    container_format(path)
+    folder = path.parent
+    try:
+        exists = path.exists() or path.is_symlink()  # a link to what is not there now, as on a disk that is out
+    except OSError as error:
+        raise as_sink_error(error, path) from error
+    if not folder.is_dir():
+        raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
+    if exists:
+        if source is not None and path.exists() and path.samefile(source):
+            raise UsageError(f"the output {path} is the source itself: give another name with -o")
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: give a file's name")
+        if not overwrite:
+            raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
+    if not os.access(folder, os.W_OK):
+        raise SinkError(f"not allowed to write to {folder}: choose another folder with -o")
+
+
+def standard_output() -> Any:
+    """The stream to write pictures to.
+
+    Raises:
+        UsageError: it is closed, or a terminal.
+    """
+    if sys.stdout is None or sys.stdout.closed:
+        raise UsageError("standard output is closed: give a file with -o")
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: pipe it into a program, or give a file with -o")
+    return sys.stdout.buffer

@@ -83,9 +83,9 @@ def read_picture(path: Path) -> Picture:
         NotAPictureError: it is a video or an animation.
         SourceError: it cannot be read, is no picture, is damaged, or has more than `MAX_PIXELS`.
     """
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder: name the pictures in it")
     try:
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder: name the pictures in it")
         with open(path, "rb") as file:
             if not (head := file.read(64)):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
@@ -94,6 +94,8 @@ def read_picture(path: Path) -> Picture:
                 frame = _first_frame(path, _Nameless(file), None)
                 return _picture(frame, orientation.of_frame(frame))
             data = file.read()
+        if kind == "png_pipe" and _is_animated(data):
+            raise NotAPictureError(f"{path} is an animated PNG: use vidstyle file, or vidstyle preview")
         if (size := claimed_size(data)) and size[0] * size[1] > MAX_PIXELS:
             raise _too_large(path, *size)
         picture = _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data))
@@ -102,6 +104,12 @@ def read_picture(path: Path) -> Picture:
         raise _refusal(error, path, head) from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _is_animated(png: bytes) -> bool:
+    """Whether it has more than one picture; players that do not know of that show the first."""
+    chunk = png.find(b"acTL", 0, max(0, png.find(b"IDAT")))
+    return chunk >= 0 and int.from_bytes(png[chunk + 4 : chunk + 8], "big") > 1
 
 
 def _refusal(error: av.error.FFmpegError, path: Path, head: bytes) -> SourceError:

@@ -11,12 +11,12 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import ATTACHED_PIC, kind_of
+from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
-from vidstyle.errors import SourceError, UsageError
+from vidstyle.errors import UsageError
 from vidstyle.inputs import TIMEOUT, Input, open_input
-from vidstyle.joins import Joins, begins_again
+from vidstyle.joins import Joins, begins_again, placed
 from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
@@ -58,21 +58,6 @@ class SourceOptions:
             raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
         if self.hdr not in ("sdr", "keep"):
             raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
-
-
-def best_video(container: Any, name: str) -> Any:
-    """The stream a player would show: not cover art, not an empty track.
-
-    Raises:
-        SourceError: there is none.
-    """
-    videos = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
-    if not videos:
-        kinds = ", ".join(sorted({kind_of(s) for s in container.streams})) or "nothing"
-        cover = ", its only picture is a cover" if container.streams.video else ""
-        raise SourceError(f"{name} has no video stream{cover} (found: {kinds}): nothing to style")
-    best = container.streams.best("video")
-    return best if best in videos else max(videos, key=lambda s: (s.width * s.height, s.frames))
 
 
 class Reading:
@@ -165,8 +150,7 @@ class Reading:
 
     @property
     def _joined(self) -> bool:
-        path = self._input.path
-        return path is not None and begins_again(self.container, path, self.stream.index)
+        return begins_again(self.container, self._input, self.stream.index)
 
     @property
     def _origin(self) -> int:
@@ -258,7 +242,7 @@ class Reading:
         """In the wanted part, with a pts each, strictly increasing."""
         last: int | None = None
         start, end = self.span
-        for frame in self._whole():
+        for frame in placed(self._whole(), self._origin, self.stream.time_base, self._note_join):
             step = frame.duration or 1
             if frame.pts is None or (last is not None and frame.pts <= last):
                 frame.pts = self._repaired(frame, last, step)

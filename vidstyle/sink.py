@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,9 +13,9 @@ from vidstyle.assembly import Assembly, zero_of
 from vidstyle.codecs import EncoderChoice, EncoderOptions, choose_encoder
 from vidstyle.containers import container_format
 from vidstyle.encoder import Encoding, doubled, squared
-from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.leaving import planes_on
+from vidstyle.outputs import standard_output
 from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
@@ -33,32 +31,6 @@ class SinkOptions:
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     compare: bool = False
     overwrite: bool = False
-
-
-def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
-    """Refuse an output before any work is done. ``source``: None where it is no file.
-
-    Raises:
-        UsageError: unknown extension, or the output is the source, also through links.
-        SinkError: it exists, its folder is missing or not writable.
-    """
-    container_format(path)
-    folder = path.parent
-    try:
-        exists = path.exists()
-    except OSError as error:
-        raise as_sink_error(error, path) from error
-    if not folder.is_dir():
-        raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
-    if exists:
-        if source is not None and path.samefile(source):
-            raise UsageError(f"the output {path} is the source itself: give another name with -o")
-        if path.is_dir():
-            raise SinkError(f"{path} is a folder: give a file's name")
-        if not overwrite:
-            raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
-    if not os.access(folder, os.W_OK):
-        raise SinkError(f"not allowed to write to {folder}: choose another folder with -o")
 
 
 def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Report) -> Encoding:
@@ -247,7 +219,7 @@ class StreamSink:
         self.path, self._work = path or Path("standard output"), work
         self.reached = Fraction(0)
         name = path or Path("pipe.y4m" if muxer == "yuv4mpegpipe" else "pipe.mkv")
-        self._file: Any = work.path / f"whole{name.suffix}" if work is not None else _standard_output()
+        self._file: Any = work.path / f"whole{name.suffix}" if work is not None else standard_output()
         muxer = container_format(name) if path is not None else muxer
         self._assembly: Assembly | None = None
         try:
@@ -296,11 +268,3 @@ class StreamSink:
             self.close()
         else:
             self._discard()
-
-
-def _standard_output() -> Any:
-    if sys.stdout is None or sys.stdout.closed:
-        raise UsageError("standard output is closed: give a file with -o")
-    if sys.stdout.isatty():
-        raise UsageError("standard output is a terminal: pipe it into a program, or give a file with -o")
-    return sys.stdout.buffer

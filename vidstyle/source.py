@@ -13,9 +13,9 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.containers import contents
+from vidstyle.containers import best_video, contents
 from vidstyle.convert import INTERPOLATION, SHRINK, Converter
-from vidstyle.describe import describe
+from vidstyle.describe import FROM_ZERO, describe
 from vidstyle.errors import SourceError
 from vidstyle.frame import Frame
 from vidstyle.inputs import PIPE, Input, parse_input
@@ -23,7 +23,7 @@ from vidstyle.limits import Limit, TooLargeError
 from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import ChangedError, Pictures
-from vidstyle.reading import SourceOptions, best_video
+from vidstyle.reading import SourceOptions
 from vidstyle.tags import colour_of
 
 __all__ = [
@@ -37,9 +37,6 @@ __all__ = [
     "best_video",
     "picture_check",
 ]
-
-#: containers whose length counts from 0, and not from their first packet
-FROM_ZERO = ("matroska", "asf", "nut")
 
 
 def picture_check(image: Any) -> int:

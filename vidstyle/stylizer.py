@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Stylizer:
         self.reused = 0  # pictures equal to the one before, whose result was used again
         spec = EngineSpec(1, 1, 1, precision, device, threads, in_flight)
         self._engines = FittingEngine(recipe, spec, engine, batch)
+        self._calling = Lock()
 
     @property
     def notes(self) -> list[str]:
@@ -57,8 +59,9 @@ class Stylizer:
         return self._engines.of_size(height, width)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Style one picture, uint8 [H, W, 3] RGB; a new array of the same shape."""
-        return _Call(self._engines, image)[0]
+        """Style one picture, uint8 [H, W, 3] RGB; a new array of the same shape. Threads take turns."""
+        with self._calling:
+            return _Call(self._engines, image)[0]
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Style a stream: as many frames, in the same order, with the same times.

@@ -49,10 +49,14 @@ def check_place(path: Path) -> None:
     """Refuse a file that `write_whole` could not write, before any work is done; nothing is made.
 
     Raises:
-        SinkError: it is a folder, or a folder above it is none, or may not be written to.
+        SinkError: it is a folder, or a folder above it is none, or may not be written to; its name is too long.
     """
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: give a file's name")
+    try:
+        if path.is_dir():
+            raise SinkError(f"{path} is a folder: give a file's name")
+        path.exists()
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
         raise SinkError(f"cannot write {path}: {above} is no folder")

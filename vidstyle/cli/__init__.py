@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 import typer
 
 from vidstyle.cli import batch, build_engine, doctor, file, image, live, styles, train, ui
+from vidstyle.cli.help import Group, show_plainly
 from vidstyle.errors import INTERRUPTED, Interrupted, UsageError, VidstyleError
 from vidstyle.signals import CODES, HANGUP, heard, leave_terminal
 
 app = typer.Typer(
     name="vidstyle",
+    cls=Group,
     help="Put the people in a video into a drawn look: vidstyle file in.mp4 --style anime",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,7 +31,9 @@ app.command("ui")(ui.ui)
 app.command("train")(train.train)
 app.command("build-engine")(build_engine.build_engine)
 app.command("doctor")(doctor.doctor)
-app.add_typer(styles.app, name="styles")
+app.add_typer(styles.app, name="styles", cls=Group)
+show_plainly(app)
+show_plainly(styles.app)
 
 
 def _version(wanted: bool) -> None:
@@ -66,8 +70,9 @@ def _with_notes(message: str, error: BaseException, otherwise: str = "") -> str:
 
 
 def _say(message: str) -> None:
-    line = " ".join(f"vidstyle: {message}".split())
-    print(line.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)  # noqa: T201
+    from vidstyle.cli.console import human
+
+    human(" ".join(f"vidstyle: {message}".split()))
 
 
 def _run(args: list[str]) -> int:

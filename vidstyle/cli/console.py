@@ -6,28 +6,51 @@ import json
 import sys
 from typing import Any
 
+from vidstyle.errors import SinkError
+
 
 def is_terminal() -> bool:
     """Whether a person watches stderr on a terminal that can redraw a line."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def human(text: str = "") -> None:
-    """A line for people, on stderr."""
-    _write(sys.stderr, text)
+    """A line for people, on stderr. What a file's name could do to a terminal is shown as an escape.
+
+    Hours of work do not end since nobody can read them: where stderr is closed, or its disk is full, nothing is said.
+    """
+    from vidstyle.report import printable
+
+    try:
+        _write(sys.stderr, printable(text))
+    except BrokenPipeError:
+        raise
+    except OSError:
+        sys.stderr = None
 
 
 def result(text: str) -> None:
-    """A line of a command's result, on stdout."""
-    _write(sys.stdout, text)
+    """A line of a command's result, on stdout.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    try:
+        _write(sys.stdout, text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SinkError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def event(data: dict[str, Any]) -> None:
-    """One JSON object on a line of stdout, for programs (--json)."""
-    _write(sys.stdout, json.dumps(data, ensure_ascii=True, default=str))
+    """One JSON object on a line of stdout, for programs (--json). Raises as `result`."""
+    result(json.dumps(data, ensure_ascii=True, default=str))
 
 
 def _write(stream: Any, text: str) -> None:
+    if stream is None:  # it is closed
+        return
     # A file name may hold anything, and the terminal may speak ASCII only (locale C).
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import av
 
+from vidstyle.account import describe_run
 from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
 from vidstyle.errors import DeviceLostError, VidstyleError
-from vidstyle.job import FileJob, describe_run, open_source
+from vidstyle.job import FileJob, open_source
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink

@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from vidstyle import orientation
+from vidstyle.containers import best_video
 from vidstyle.convert import Converter
 from vidstyle.describe import aspect_of, rate_of
 from vidstyle.errors import SourceError
@@ -19,7 +20,6 @@ from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
-from vidstyle.reading import best_video
 from vidstyle.remote import NOT_VALID, reason
 from vidstyle.tags import colour_of
 

@@ -133,8 +133,8 @@ def test_a_link_to_nothing_is_not_replaced_unasked(styled_home: Path, clip: Clip
 def test_a_report_never_replaces_its_video(styled_home: Path, clip: Clip, tmp_path: Path) -> None:
     given = ("--style", "tiny", "-o", "out", "--report", "out.mp4")  # out gets the source's extension
     done = run(styled_home, "file", clip.path, *given, cwd=tmp_path)
-    assert done.returncode == 5 and "out.mp4 exists and is no report" in done.stderr
-    assert len(video_times(tmp_path / "out.mp4")) == len(clip.times)
+    assert done.returncode == 2 and "--report out.mp4 has a video's name" in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_pipe_format_of_the_config_is_no_mistake_of_a_file(styled_home: Path, clip: Clip, tmp_path: Path) -> None:

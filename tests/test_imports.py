@@ -76,7 +76,7 @@ def test_an_engine_imports_its_one_runtime_and_no_other_engine(path: Path) -> No
     others = tops(path) - set(sys.stdlib_module_names) - runtime - {"engines"}
     assert others <= {"vidstyle", "numpy"}, "an engine needs the tool and its runtime alone"
     neighbours = {full.split(".")[1] for full in imported(path) if full.startswith("engines.")}
-    allowed = {engine.removesuffix("_parts")} | (SHARED if runtime != {"openvino"} else set())
+    allowed = {engine} | (SHARED if runtime != {"openvino"} else set())
     assert neighbours <= allowed, "an engine can be deleted without another, but the reference"
 
 

@@ -155,6 +155,8 @@ ENGINES = {
     "cuda": "engines.cuda",
     "tensorrt": "engines.tensorrt",
 }
+#: of those that compute parts of a picture, the module that has `load_part` (see `vidstyle.live.partial`)
+PARTS = {"openvino": "engines.openvino.parts"}
 REMEDY = {
     "openvino": "pip install openvino",
     "torch": "pip install 'vidstyle[torch]'",

@@ -6,12 +6,11 @@ import importlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from vidstyle.engine import ENGINES, EngineSpec, Recipe
+from vidstyle.engine import PARTS, EngineSpec, Recipe
 from vidstyle.live.change import Rect
 from vidstyle.live.parts import PICTURE, Part, Tensor, margin, student_parts, work_share
 from vidstyle.network import Architecture
@@ -28,8 +27,7 @@ Networks = tuple[Sizes, list[Any]]  # and each part compiled for its own
 
 def can_be_partial(recipe: Recipe, runtime: str) -> bool:
     """Whether there are parts for this look and runtime: one student at full strength."""
-    known = find_spec(f"{ENGINES[runtime]}_parts") is not None
-    return known and recipe.is_plain and recipe.parts[0][0].card.architecture.name == "student"
+    return runtime in PARTS and recipe.is_plain and recipe.parts[0][0].card.architecture.name == "student"
 
 
 class Partial:
@@ -50,7 +48,7 @@ class Partial:
 
     def __init__(self, style: Style, spec: EngineSpec, runtime: str) -> None:
         arch = style.card.architecture
-        self._load_part: Callable[..., Any] = importlib.import_module(f"{ENGINES[runtime]}_parts").load_part
+        self._load_part: Callable[..., Any] = importlib.import_module(PARTS[runtime]).load_part
         self._style, self._spec, self._block = style, spec, arch.multiple
         self._rows, self._columns = spec.height // self._block, spec.width // self._block
         self.all = Rect(0, 0, self._rows, self._columns)

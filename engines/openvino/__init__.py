@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from engines import openvino_ops
-from engines.openvino_ops import from_pixels, op, operations, ov, to_pixels
+from engines.openvino import ops
+from engines.openvino.ops import from_pixels, op, operations, ov, to_pixels
 from vidstyle import compiled, int8, network
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
@@ -29,7 +29,7 @@ from vidstyle.network import run
 log = logging.getLogger(__name__)
 
 #: what a compiled model depends on besides its weights: how the graph is built
-_SOURCES = (__file__, openvino_ops.__file__, network.__file__, int8.__file__)
+_SOURCES = (__file__, ops.__file__, network.__file__, int8.__file__)
 _CODE = hashlib.sha256(b"".join(Path(source).read_bytes() for source in _SOURCES)).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from engines.openvino import _device, _options, _reason
-from engines.openvino_ops import Node, from_pixels, op, operations, ov, to_pixels
+from engines.openvino.ops import Node, from_pixels, op, operations, ov, to_pixels
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import EngineError
 from vidstyle.live.parts import PICTURE, Part, Tensor, run_part

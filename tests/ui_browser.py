@@ -61,7 +61,7 @@ def asked_outside(browser: Any) -> list[str]:
         message = json.loads(line["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
             asked.append(message["params"]["request"]["url"])
-    local = ("http://127.0.0.1", "blob:http://127.0.0.1", "data:", "about:", "chrome:")
+    local = ("http://127.0.0.1", "blob:http://127.0.0.1", "data:", "about:", "chrome:", "chrome-untrusted:")
     return [address for address in asked if not address.startswith(local)]
 
 

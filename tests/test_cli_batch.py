@@ -151,6 +151,7 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in", "--dry-run", "--cluster", "local", "--work", "journal"], 2, "--work is of --cluster and URLs"),
         (["in", "--dry-run", "--every", "5"], 2, "--every is of --watch"),
         (["in", "--dry-run", "--watch"], 2, "--watch"),
+        (["in", "--dry-run", "--report", "r.json"], 2, "--report is of a run"),
         (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
         (["in", "-o", "in/a.mp4"], 5, "in/a.mp4 is a file"),
         (["in", "-o", ""], 2, "a name is empty"),
@@ -171,7 +172,7 @@ def test_mistakes_are_one_line_and_a_code(
 def test_a_config_file_may_say_what_this_run_does_not_use(
     shop: Shop, home: Path, main: Callable[..., tuple[int, str]]
 ) -> None:
-    (home / "config.toml").write_text("[batch]\ncache = 5\nevery = 1\nwork = 'journal'")
+    (home / "config.toml").write_text("[batch]\ncache = 5\nevery = 1\nwork = 'journal'\nreport = 'r.json'")
     (shop.folder / "in" / "a.mp4").write_bytes(b"never opened")
     code, error = main("in", "--dry-run")
     assert (code, error) == (0, "")

@@ -108,7 +108,9 @@ def batch(
     if not all((*inputs, output)):
         raise UsageError("a name is empty: give videos or folders, and the results' folder with -o")
     remote = [text for text in (*inputs, output) if "://" in text]
-    _check(cluster, gpus, device, dry_run and watch)
+    _check(cluster, gpus, device)
+    if dry_run:
+        _check_dry(context, watch)
     _check_use(context, watch, far=cluster is not None and bool(remote))
     asked = Asked(template, Wishes(jobs or 1, overwrite, retry), every if watch else None, dry_run, report, json)
     machines = Cluster(cluster, jobs or 0, threads, gpus) if cluster is not None else None
@@ -130,7 +132,7 @@ def batch(
     return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
 
 
-def _check(cluster: str | None, gpus: float, device: str, dry_watch: bool) -> None:
+def _check(cluster: str | None, gpus: float, device: str) -> None:
     """Refuse options that do not go together."""
     if gpus and cluster is None:
         raise UsageError("--gpus is of --cluster: this machine's GPUs are --device cuda, or cuda:0,cuda:1")
@@ -138,8 +140,13 @@ def _check(cluster: str | None, gpus: float, device: str, dry_watch: bool) -> No
         raise UsageError(
             "with --cluster and --device cuda add --gpus 1: Ray hides GPUs from workers that asked for none"
         )
-    if dry_watch:
+
+
+def _check_dry(context: typer.Context, watch: bool) -> None:
+    if watch:
         raise UsageError("--dry-run looks once: leave out --watch")
+    if opt.was_given(context, "report"):
+        raise UsageError("--report is of a run: with --dry-run leave it out; --json tells the plan")
 
 
 def _check_use(context: typer.Context, watch: bool, far: bool) -> None:

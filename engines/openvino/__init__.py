@@ -181,7 +181,7 @@ def _precision(core: ov.Core, device: str, wanted: str) -> str:
 
 def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> Any:
     """The compiled model, from the user's cache where the same was compiled before."""
-    options = _options(core, spec)
+    options = _options(spec)
     shape = spec.max_batch, spec.height, spec.width
     ranges = [style.ranges for style, _ in recipe.parts] if spec.precision == "int8" else None
     name = core.get_property(device, "FULL_DEVICE_NAME")
@@ -199,12 +199,10 @@ def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> An
     return model
 
 
-def _options(core: ov.Core, spec: EngineSpec) -> dict[str, Any]:
-    rest = spec.precision
-    if rest == "int8":  # of what is not in eight bits
-        rest = "bf16" if "BF16" in core.get_property(spec.device.upper(), "OPTIMIZATION_CAPABILITIES") else "f32"
+def _options(spec: EngineSpec) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": rest,  # explicit: OpenVINO's own choice differs by machine
+        # Explicit: OpenVINO's own choice differs by machine. What is not in eight bits is then exact.
+        "INFERENCE_PRECISION_HINT": "f32" if spec.precision == "int8" else spec.precision,
         "PERFORMANCE_HINT": "THROUGHPUT" if spec.in_flight > 1 else "LATENCY",
     }
     if spec.device == "cpu":

@@ -35,7 +35,7 @@ class OpenVINOPart:
         device = _device(core, spec.device)
         self._type, self.dtype = FORMATS.get(spec.precision, FORMATS["f32"])
         try:
-            compiled = core.compile_model(build_part(style, part, spec, self._type), device, _options(core, spec))
+            compiled = core.compile_model(build_part(style, part, spec, self._type), device, _options(spec))
             self._request = compiled.create_infer_request()
         except (RuntimeError, MemoryError) as error:
             raise EngineError(f"OpenVINO cannot build a part of {style.name}: {_reason(error)}") from error

@@ -35,7 +35,7 @@ def page(controls: Controls) -> Iterator[PageOutput]:
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> PageOutput:
     """A page that takes itself to be open to the network."""
-    monkeypatch.setattr(page_module, "_is_local", lambda _: False)
+    monkeypatch.setattr(page_module, "is_local", lambda _: False)
     output: PageOutput = request.getfixturevalue("fresh")
     return output
 

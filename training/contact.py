@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data import SIDE
+from training.data import SIDE, evenly
 from training.measures import turned
 from training.sheets import write_picture
 from training.sweeps import Look, at_scale
@@ -24,7 +24,7 @@ def people(student: Look, teacher: Look, canvases: Sequence[np.ndarray], path: P
     """
     halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
     order = sorted(range(len(canvases)), key=lambda i: float(halves[i][120:264, 120:264].mean()))
-    chosen = [order[round(i)] for i in np.linspace(0, len(order) - 1, min(most, len(order)))]
+    chosen = [order[index] for index in evenly(len(order), most)]
     columns = []
     for i in chosen:
         half, canvas = halves[i], canvases[i]

@@ -56,6 +56,11 @@ class Canvases:
     coloured: Coloured | None = None
 
 
+def evenly(total: int, most: int) -> np.ndarray:
+    """int [at most ``most``]: indices of ``total`` things, spread over all of them."""
+    return np.linspace(0, total - 1, min(most, total)).round().astype(int)
+
+
 def held_out(name: str, share: float = 0.06) -> bool:
     """Whether the picture of this file name is kept for measuring; the same in every run."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32
@@ -198,7 +203,7 @@ def build(
         _save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
     if limit and limit < len(source):
-        even = np.linspace(0, len(source) - 1, limit).round().astype(int)
+        even = evenly(len(source), limit)
         chosen = np.concatenate([even, np.setdiff1d(np.flatnonzero(kind == MOVING), even)])
         source, kind = source[chosen], kind[chosen]
     outputs = f"{teacher.card.sha256[:16]}-{len(source)}"

@@ -31,7 +31,7 @@ FACE = slice(SIDE // 2 - 96, SIDE // 2 + 96)  # the face of a canvas
 def held_out_canvases(folder: Path, limit: int) -> list[np.ndarray]:
     """uint8 [2*SIDE, 2*SIDE, 3] of ``limit`` photos of people no training has seen, evenly from all of them."""
     found = people.strangers(folder)
-    chosen = found if limit >= len(found) else [found[round(i)] for i in np.linspace(0, len(found) - 1, limit)]
+    chosen = (found[index] for index in data.evenly(len(found), limit))
     return [data.face_canvas(image, points) for image, points in chosen]
 
 

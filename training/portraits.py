@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data import held_out
+from training.data import evenly, held_out
 from training.options import run_command
 from training.pictures import Read, count, read_all
 from training.sheets import write_picture
@@ -276,7 +276,7 @@ def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str],
 
 def sheet(pictures: list[np.ndarray], path: Path, columns: int = 12, most: int = 96, side: int = 128) -> None:
     """A contact sheet of at most ``most`` pictures, spread evenly over all of them."""
-    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(most, len(pictures))).round().astype(int)]
+    chosen = [pictures[index] for index in evenly(len(pictures), most)]
     small = [cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in chosen]
     small += [np.full((side, side, 3), 255, np.uint8)] * (-len(small) % min(columns, len(small)))
     rows = [np.concatenate(small[i : i + columns], 1) for i in range(0, len(small), columns)]

@@ -58,8 +58,7 @@ def of_pictures(network: Network, pictures: Iterable[np.ndarray]) -> Ranges:
 
 def of_canvases(network: Network, sources: np.ndarray) -> Ranges:
     """`of_pictures` over `PICTURES` of uint8 [N, 2*SIDE, 2*SIDE, 3], see `training.data.Canvases`, spread evenly."""
-    chosen = np.unique(np.linspace(0, len(sources) - 1, PICTURES).round().astype(int))
-    return of_pictures(network, _sized(sources[index] for index in chosen))
+    return of_pictures(network, _sized(sources[index] for index in data.evenly(len(sources), PICTURES)))
 
 
 def _sized(sources: Iterable[np.ndarray]) -> Iterable[np.ndarray]:

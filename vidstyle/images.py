@@ -16,9 +16,8 @@ import numpy as np
 
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.frame import check_size, working_size
-from vidstyle.outputs import output_folder
+from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
-from vidstyle.refusal import as_sink_error
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import write_whole
 
@@ -99,11 +98,7 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
         SinkError: it exists, its name is too long, or its folder is missing or not writable.
     """
     _check_extension(path)
-    try:
-        exists = path.exists() or path.is_symlink()
-    except OSError as error:
-        raise as_sink_error(error, path) from error
-    if exists:
+    if is_taken(path):
         there = path.exists()  # a link may lead nowhere, and a source's name may be too long to exist
         if there and any(os.path.exists(source) and path.samefile(source) for source in sources):  # noqa: PTH110
             raise UsageError(f"the output {path} is a source itself: give another name with -o")

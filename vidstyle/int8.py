@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def to_text(ranges: Ranges) -> str:
     return json.dumps({name: list(ends) for name, ends in ranges.items()})
 
 
-def from_text(text: str, names: Any) -> Ranges:
+def from_text(text: str, names: Collection[str]) -> Ranges:
     """The way back, for the convolutions ``names``; "": none.
 
     Raises:

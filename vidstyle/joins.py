@@ -100,7 +100,8 @@ class Joins:
 
     def __call__(self, packets: Iterable[Any]) -> Iterator[Any]:
         for packet in packets:
-            yield from self._waited(packet)
+            if self._ahead:
+                yield from self._waited(packet)
             if self._is_far_ahead(packet):
                 self._ahead[packet.stream_index] = packet
                 continue

@@ -65,6 +65,18 @@ def _is_report(path: Path) -> bool:
     return False
 
 
+def is_taken(path: Path) -> bool:
+    """Whether something has this name: also a link to what is not there now, as on a disk that is out.
+
+    Raises:
+        SinkError: it cannot be told, as of a name that is too long.
+    """
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError as error:
+        raise as_sink_error(error, path) from error
+
+
 def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
     """Refuse an output before any work is done. ``source``: None where it is no file.
 
@@ -74,10 +86,7 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
     """
     container_format(path)
     folder = path.parent
-    try:
-        exists = path.exists() or path.is_symlink()  # a link to what is not there now, as on a disk that is out
-    except OSError as error:
-        raise as_sink_error(error, path) from error
+    exists = is_taken(path)
     if not folder.is_dir():
         raise SinkError(f"no folder {folder} to write {path.name} to: make it first")
     if exists:

@@ -43,9 +43,7 @@ class OpenVINOOps:
         return op.slice(x, [0, 0], [height, width], [1, 1], [2, 3])
 
     def conv(self, x: Node, name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> Node:
-        top, left, bottom, right = pad
-        y = op.convolution(x, self._weights[f"{name}.weight"], [stride] * 2, [top, left], [bottom, right], [1, 1])
-        return op.add(y, self._weights[f"{name}.bias"].reshape(1, -1, 1, 1))
+        return _convolution(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], stride, pad)
 
     def leaky_relu(self, x: Node) -> Node:
         return op.prelu(x, self._slope)
@@ -103,11 +101,15 @@ class Int8Ops(OpenVINOOps):
             x, bias = op.subtract(x, _node(int8.HALF_LEVEL)), bias + weight.sum((1, 2, 3)) * int8.HALF_LEVEL
             (low, high), together = int8.PIXELS, 16
         whole, step = int8.rounded(weight, together)
-        top, left, bottom, right = pad
         x = _quantised(x, np.full((1, 1, 1, 1), low), np.full((1, 1, 1, 1), high), 256)
         kernel = _quantised(op.constant(whole * step), -127 * step, 127 * step, 255)
-        y = op.convolution(x, kernel, [stride] * 2, [top, left], [bottom, right], [1, 1])
-        return op.add(y, bias.astype(np.float32).reshape(1, -1, 1, 1))
+        return _convolution(x, kernel, bias.astype(np.float32), stride, pad)
+
+
+def _convolution(x: Node, kernel: Node | np.ndarray, bias: np.ndarray, stride: int, pad: Pad) -> Node:
+    top, left, bottom, right = pad
+    y = op.convolution(x, kernel, [stride] * 2, [top, left], [bottom, right], [1, 1])
+    return op.add(y, bias.reshape(1, -1, 1, 1))
 
 
 def _quantised(x: Node, low: np.ndarray, high: np.ndarray, levels: int) -> Node:

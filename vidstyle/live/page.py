@@ -7,12 +7,12 @@ import secrets
 import socket
 import threading
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import Any, Protocol
 
 import numpy as np
 
 from vidstyle.errors import SinkError, UsageError
+from vidstyle.hosts import LOCAL, check_host, is_local
 from vidstyle.live.page_http import Handler
 from vidstyle.live.page_server import Server
 from vidstyle.opencv import opencv
@@ -56,9 +56,9 @@ class PageOutput:
         opencv()
         host = host.strip("[]")  # as an address has IPv6
         self.token = secrets.token_urlsafe(24)
-        self.is_local = _is_local(host)
+        self.is_local = is_local(host)
         own = () if self.is_local else (socket.gethostname().lower(),)
-        self.names = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *own})
+        self.names = LOCAL | {host.lower(), *own}
         self.files = {f"/{name}": _file(name) for name in FILES}
         self._controls, self._status = controls, dict[str, Any]()
         self._newest = _Newest(quality)
@@ -155,16 +155,8 @@ def _file(name: str) -> tuple[str, bytes]:
     return KINDS[name.rpartition(".")[2]], (files("vidstyle.live") / "page_files" / name).read_bytes()
 
 
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def _listen(host: str, port: int | None, page: PageOutput) -> Server:
-    if not host:  # the system would take it for every address
-        raise UsageError("--host is empty: 127.0.0.1 is for this machine alone, 0.0.0.0 for the network")
+    check_host(host)
     if port is not None and not 0 <= port <= 65535:
         raise UsageError(f"port {port} does not exist: they go from 1 to 65535")
     for candidate in range(PORT, PORT + TRIES) if port is None else [port]:

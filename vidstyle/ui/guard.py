@@ -13,8 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from vidstyle.hosts import LOCAL, is_local
 
 COOKIE = "vidstyle-ui"
 OURS = re.compile(r"/(?:files/[A-Za-z0-9._-]+|api/[A-Za-z0-9._/%-]*)?")
@@ -44,7 +45,7 @@ class Guard:
     """
 
     token: str = ""
-    names: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
+    names: frozenset[str] = LOCAL
     launching: bool = field(default=True, compare=False)
 
     def refusal(self, path: str, headers: Mapping[str, str], client: str, given: str = "") -> tuple[int, str] | None:
@@ -91,11 +92,3 @@ def cookie(headers: Mapping[str, str]) -> str:
     except CookieError:
         return ""
     return found.value if found else ""
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches that address."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

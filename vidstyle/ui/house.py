@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from vidstyle.errors import EngineError, SinkError, UsageError
+from vidstyle.hosts import LOCAL, check_host, is_local
 from vidstyle.job import EngineOptions
-from vidstyle.ui.guard import COOKIE, HEADERS, Guard, is_local
+from vidstyle.ui.guard import COOKIE, HEADERS, Guard
 from vidstyle.ui.loops import unused_loops_closed
 
 GIB = 1 << 30
@@ -66,16 +67,13 @@ class House:
 
     def __init__(self, options: HouseOptions = HouseOptions()) -> None:
         host = options.host
-        if not host:  # the system would take it for every address
-            raise UsageError("--host is empty: 127.0.0.1 is for this machine alone, 0.0.0.0 for the network")
+        check_host(host)
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"  # as IPv6 stands in a URL
         self.options, self.url, self.notes = replace(options, host=host), "", list[str]()
         self.is_open = options.share or not is_local(options.host)
         own = frozenset({options.host.lower().strip("[]")})
-        self.guard = Guard(
-            secrets.token_urlsafe(24) if self.is_open else "", frozenset({"localhost", "127.0.0.1", "::1"}) | own
-        )
+        self.guard = Guard(secrets.token_urlsafe(24) if self.is_open else "", LOCAL | own)
         self._close: list[Callable[[], None]] = []
 
     def __enter__(self) -> House:

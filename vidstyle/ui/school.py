@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.errors import UsageError
-from vidstyle.locking import passed_on
+from vidstyle.locking import LOCK, passed_on
 from vidstyle.style import check_name
 
 TAIL = 6000  # bytes of the log that the page shows
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 KINDS = ("photos", "exemplars")
-LOCK = "lock"
 
 
 def is_there() -> bool:

@@ -147,17 +147,23 @@ def test_a_style_has_the_ranges_of_its_pictures(tmp_path: Path) -> None:
     assert load_style(tmp_path / "other.safetensors").ranges == {}
 
 
-def test_a_style_written_from_a_checkpoint_has_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(distill.SHAPES, "default", TINY)
+@pytest.mark.parametrize(("shape", "name"), [("default", "anime"), ("fast", "anime-fast")])
+def test_a_style_written_from_a_checkpoint_has_them_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, name: str
+) -> None:
+    monkeypatch.setitem(distill.SHAPES, shape, TINY)
     folder, sources = tmp_path / "run", canvases().source
-    (folder / "mine").mkdir(parents=True)
+    (folder / name).mkdir(parents=True)
     (folder / "canvases").mkdir()
     np.save(folder / "canvases/sources.npy", sources)
     run = Run(TINY, replace(OPTIONS, crops=CropOptions()), CPU)
-    run.save(folder / "mine/checkpoint.pt")
-    monkeypatch.setattr("sys.argv", ["distill", "mine", "--run", str(folder), "--finish"])
+    run.save(folder / name / "checkpoint.pt")
+    monkeypatch.setattr("sys.argv", ["distill", "anime", "--shape", shape, "--run", str(folder), "--finish"])
     distill.main()
-    assert load_style(folder / "mine/mine.safetensors").ranges == of_canvases(run.average, sources)
+    style = load_style(folder / name / f"{name}.safetensors")
+    assert style.ranges == of_canvases(run.average, sources) and style.name == name
+    assert style.card.provenance.startswith("Distilled from the anime network of DCT-Net")
+    assert style.card.look.endswith("softer)") == (shape == "fast")
 
 
 def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:

@@ -112,16 +112,21 @@ class Run:
             mean.lerp_(value, 1 - decay)
 
 
+def called(look: str, shape: str) -> str:
+    """Name of the style of a look in a shape of `SHAPES`."""
+    return look if shape == Options.shape else f"{look}-{shape}"
+
+
 def finish(
     run: Run, options: Options, name: str, look: str, sources: str, path: Path, pictures: np.ndarray | None = None
 ) -> Card:
-    """Write the averaged student as the style ``name``, weights in half precision.
+    """Write the averaged student as the style of the look ``name``, weights in half precision.
 
     ``pictures``: of `training.data.Canvases`, for the ranges that eight bits need; without, the style has none.
     """
     started = {"started_from": run.started_from} if run.started_from else {}
     card = Card(
-        name=name,
+        name=called(name, options.shape),
         look=look,
         architecture=run.average.arch,
         licence="Apache-2.0",

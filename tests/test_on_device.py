@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cuda_fakes
 import numpy as np
 import pytest
 import torch
@@ -309,6 +311,26 @@ def test_what_is_uploaded_and_fetched_is_the_same() -> None:
     assert torch.equal(there, torch.from_numpy(image)) and there.data_ptr() != image.ctypes.data
     assert np.array_equal(memory.fetch(there), image)
     assert (memory.uploaded, memory.downloaded) == (image.nbytes, image.nbytes)
+
+
+def test_ffmpeg_finds_the_devices_context_on_a_thread_that_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, fake, done = DeviceMemory("cpu"), cuda_fakes.Torch(), list[str]()
+
+    @contextmanager
+    def device(which: torch.device) -> Iterator[None]:
+        done.append(f"on {which}")
+        yield
+        done.append("off it")
+
+    fake.cuda.device = device  # type: ignore[method-assign]
+    monkeypatch.setattr(fake, "zeros", lambda *_, device: done.append(f"launched on {device}"))
+    monkeypatch.setattr("engines.device.memory.torch", fake)
+    with memory.current():
+        done.append("nothing of it on the CPU")
+    memory._device, memory._is_cuda = cuda_fakes.DEVICE, True
+    with memory.current():
+        done.append("opened")
+    assert done == ["nothing of it on the CPU", "on cuda:0", "launched on cuda:0", "opened", "off it"]
 
 
 def test_times_of_a_source_are_those_of_the_cpus(job: FileJob) -> None:

@@ -99,6 +99,17 @@ class DeviceMemory:
         return image
 
     @contextmanager
+    def current(self) -> Iterator[None]:
+        """The device's CUDA context as the calling thread's own, for FFmpeg, which joins the one that it finds."""
+        if not self._is_cuda:
+            yield
+            return
+        with torch.cuda.device(self._device):
+            with device_errors(self._device):
+                torch.zeros(1, device=self._device)  # a new thread has no context before its first launch
+            yield
+
+    @contextmanager
     def styling(self) -> Iterator[None]:
         """For the thread that runs the engine: its current stream."""
         if self._is_cuda:

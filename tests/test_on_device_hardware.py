@@ -295,3 +295,20 @@ def test_nvenc_without_a_gpu_is_fed_from_the_machines_memory() -> None:
     assert not _encodes(device, EncoderChoice("libx264", "yuv420p", {}), info)
     if not Path("/dev/nvidiactl").exists():
         assert not _encodes(device, EncoderChoice("h264_nvenc", "yuv420p", {}), info)
+
+
+def test_nvenc_gets_rows_that_it_can_read_in_the_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `pitch` must be a multiple of 4 (nvEncodeAPI.h); others are copied up by PyAV."""
+    from types import SimpleNamespace
+
+    from vidstyle.codecs import EncoderChoice
+    from vidstyle.frame import VideoInfo
+    from vidstyle.leaving import _encodes
+
+    opened = SimpleNamespace(create=lambda *_, **__: SimpleNamespace(open=lambda: None))
+    monkeypatch.setattr("vidstyle.leaving.av.CodecContext", opened)
+    monkeypatch.setattr(Device, "is_gpu", True)
+    device, choice = Device("cpu"), EncoderChoice("h264_nvenc", "yuv420p", {})
+    for width, height, taken in ((1364, 768, True), (1366, 768, False), (1364, 767, False)):
+        info = VideoInfo(width, height, (height, width), Fraction(1, 1000), Fraction(25))
+        assert _encodes(device, choice, info) is taken

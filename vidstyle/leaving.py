@@ -37,6 +37,8 @@ def _encodes(device: Device, choice: EncoderChoice, info: VideoInfo) -> bool:
     """Whether the encoder takes pictures that are in this GPU's memory."""
     if not device.is_gpu or not choice.encoder.endswith("_nvenc") or choice.pix_fmt not in KEPT:
         return False
+    if info.width % 4 or info.height % 2:  # NVENC reads rows of whole fours of bytes
+        return False
     try:
         with device.hardware() as hardware:
             context: Any = av.CodecContext.create(choice.encoder, "w", hwaccel=hardware)

@@ -27,7 +27,6 @@ import torch
 import triton
 
 from vidstyle.engine import Recipe
-from vidstyle.errors import EngineError
 from vidstyle.style import Style
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vidstyle" / "styles"
@@ -94,7 +93,7 @@ class Run:
         for step in steps:
             try:
                 step()
-            except (EngineError, RuntimeError, AssertionError) as error:
+            except Exception as error:  # Triton's own are no RuntimeError
                 self.report.failed(what, error)
         print(f"---- {what}: {time.monotonic() - begin:.1f} s", flush=True)
         self.save()

@@ -21,7 +21,7 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.convert import Converter
 from vidstyle.encoder import Encoder
-from vidstyle.errors import DeviceLostError, EngineError, UsageError
+from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError, UsageError
 from vidstyle.job import EngineOptions, FileJob, Progress, stylize_file
 from vidstyle.on_device import Device
 from vidstyle.report import Report
@@ -293,6 +293,26 @@ def test_a_lost_device_ends_the_run_and_what_was_finished_stays(
             stylize_file(job)
     assert any("--resume" in note for note in caught.value.__notes__)
     assert stylize_file(replace(job, resume=True)).frames_out == 30
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("CUDA error: unspecified launch failure", DeviceLostError),
+        ("CUDA error: out of memory", OutOfMemoryError),
+    ],
+)
+def test_what_a_device_raises_between_two_calls_is_named_too(
+    job: FileJob, monkeypatch: pytest.MonkeyPatch, said: str, named: type[Exception]
+) -> None:
+    """Where two pictures are compared the host waits for the device: what went wrong on it before comes up there."""
+
+    def equal(*_: Any) -> bool:
+        raise torch.AcceleratorError(said)
+
+    monkeypatch.setattr(torch.Tensor, "equal", equal)
+    with pytest.raises(named, match=r"cpu .*CUDA error"):
+        stylize_file(job)
 
 
 def test_steadying_works_on_the_cpu_and_says_so(job: FileJob) -> None:

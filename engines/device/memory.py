@@ -111,12 +111,13 @@ class DeviceMemory:
 
     @contextmanager
     def styling(self) -> Iterator[None]:
-        """For the thread that runs the engine: its current stream."""
-        if self._is_cuda:
-            with torch.cuda.stream(self._styling):
+        """For the thread that runs the engine: its current stream, and what comes up between the engine's calls."""
+        with device_errors(self._device):
+            if self._is_cuda:
+                with torch.cuda.stream(self._styling):
+                    yield
+            else:
                 yield
-        else:
-            yield
 
     def planes(self, image: Tensor, pix_fmt: str, colours: Colours, target: Size) -> Callable[[], list[np.ndarray]]:
         """Start to make an encoder's planes of a styled picture; the function waits for them, in the machine's memory.

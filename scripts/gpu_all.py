@@ -36,11 +36,11 @@ class Step:
 
 #: (parts of gpu_bench, share of the time left that they may take), in order of value
 BENCHES = (
-    (("machine", "network", "latency"), 0.4),
-    (("copies", "file"), 0.5),
-    (("compile",), 0.7),
-    (("shapes", "sizes"), 0.6),
-    (("memory",), 0.9),
+    (("machine", "network", "latency"), 0.35),
+    (("file", "copies"), 0.4),
+    (("compile",), 0.8),
+    (("memory",), 0.6),
+    (("shapes", "sizes"), 0.9),
 )
 
 
@@ -49,7 +49,7 @@ def steps(out: Path, cpu: bool, train: bool) -> list[Step]:
     trial = ("--cpu",) if cpu else ()
     teachers = ("--teachers", str(PACK / "teachers")) if (PACK / "teachers").is_dir() else ()
     check = ("scripts/gpu_check", "--json", str(out / "check.json"), *teachers, *trial)
-    found = [Step("check", check, 0.35, "check.txt")]
+    found = [Step("check", check, 0.28, "check.txt")]
     for parts, share in BENCHES:
         command = ("scripts/gpu_bench", *parts, "--json", str(out / "bench.json"), *trial)
         found.append(Step(f"bench {' '.join(parts)}", command, share, "bench.txt"))

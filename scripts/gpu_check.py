@@ -27,7 +27,6 @@ import torch
 import triton
 
 from vidstyle.engine import Recipe
-from vidstyle.errors import EngineError
 from vidstyle.style import Style
 
 BUNDLED = Path(__file__).resolve().parents[1] / "vidstyle" / "styles"
@@ -76,10 +75,12 @@ class Run:
         first = (*teachers[:1], *students[:1])
         self._each("kernels", self._kernels("f16"))
         for style in first:
-            self._each(f"cuda {style.name}", self._thoroughly(style))
+            self._each(f"cuda {style.name}", self._usual(style))
             self._each(f"costs {style.name}", self._costs(style))
         self._each("planes", self._planes())
         self._each("mixtures", self._mixed([*students[:1], *(teachers or students[1:])[:1]]))
+        for style in first:
+            self._each(f"cuda {style.name}, other sizes", self._of_other_sizes(style))
         if not self._args.cpu and find_spec("tensorrt") is not None:
             self._each("tensorrt", self._tensorrt(first))
         for style in (*students[1:], *teachers[1:]):
@@ -94,10 +95,10 @@ class Run:
         for step in steps:
             try:
                 step()
-            except (EngineError, RuntimeError, AssertionError) as error:
+            except Exception as error:  # Triton's own are no RuntimeError
                 self.report.failed(what, error)
+            self.save()
         print(f"---- {what}: {time.monotonic() - begin:.1f} s", flush=True)
-        self.save()
 
     def save(self) -> None:
         """All that was found so far."""
@@ -125,15 +126,21 @@ class Run:
     def _engine(self, *args: Any, **options: Any) -> Callable[[], None]:
         return lambda: [self.report.engine(r) for r in self._checks.engine(*args, **options)] and None
 
-    def _thoroughly(self, style: Style) -> Iterator[Callable[[], None]]:
-        recipe = gpu_engines.plain(style)
-        for size in self._sizes:
-            yield self._engine("cuda", "f16", recipe, size)
-        middle = self._sizes[-1] if self._args.cpu else (719, 1279)
+    def _usual(self, style: Style) -> Iterator[Callable[[], None]]:
+        """Every precision, and several calls under way."""
+        recipe, largest = gpu_engines.plain(style), self._sizes[-1]
+        middle = largest if self._args.cpu else (719, 1279)
+        yield self._engine("cuda", "f16", recipe, largest)
         yield self._engine("cuda", "f32", recipe, middle)
         if not self._args.cpu:
             yield self._engine("cuda", "bf16", recipe, middle)
-            yield self._engine("cuda", "f16", recipe, (1080, 1920), n=2, in_flight=3)
+            yield self._engine("cuda", "f16", recipe, largest, n=2, in_flight=3)
+
+    def _of_other_sizes(self, style: Style) -> Iterator[Callable[[], None]]:
+        """cuDNN and each form of a convolution are tried anew for every one, which takes seconds."""
+        recipe = gpu_engines.plain(style)
+        for size in self._sizes[:-1]:
+            yield self._engine("cuda", "f16", recipe, size)
         yield self._engine("cuda", "f16", recipe, self._sizes[1], n=3, in_flight=2)
 
     def _briefly(self, style: Style) -> Iterator[Callable[[], None]]:

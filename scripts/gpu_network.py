@@ -18,7 +18,7 @@ from vidstyle.network import flops_per_pixel
 
 BATCHES, IN_FLIGHT = (1, 2, 4, 8), (1, 2, 3, 4)
 MAIN = "1080p"  # the size that the targets are for
-COMPILE_SECONDS = 240.0  # that a compilation may take: none is begun with less left
+COMPILE_SECONDS = 90.0  # that a compilation may take: none is begun with less left
 STEP_SECONDS = 20.0  # the same of anything else
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import gpu_all
 import gpu_bench
+import gpu_file
 import gpu_loop
 import gpu_memory
+import gpu_network
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,7 @@ from vidstyle.engine import EngineSpec, load_engine
 from vidstyle.errors import OutOfMemoryError
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTING = 15.0  # seconds: Python, torch and CUDA, styles
 
 
 pytestmark = pytest.mark.usefixtures("kept_threads")  # the trial on the CPU sets them
@@ -166,6 +169,15 @@ def test_all_checks_first_and_measures_every_part_once(tmp_path: Path) -> None:
     parts = [word for step in planned[1:] for word in step.command if word in gpu_bench.PARTS]
     assert sorted(parts) == sorted(gpu_bench.PARTS)
     assert all("--cpu" in step.command for step in planned)
+
+
+def test_what_has_a_target_is_begun_even_if_all_before_takes_its_whole_share(tmp_path: Path) -> None:
+    left, given = 9 * 60 - gpu_all.KEPT_BACK, dict[str, float]()
+    for step in gpu_all.steps(tmp_path, cpu=False, train=False):
+        given |= dict.fromkeys(step.command, left * step.share - gpu_all.GRACE)
+        left *= 1 - step.share
+    assert given["compile"] > gpu_network.COMPILE_SECONDS + STARTING
+    assert given["file"] > gpu_file.SECONDS + STARTING
 
 
 def test_a_step_of_measuring_knows_its_time(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from interpreted import by_torch, launches
 from test_engines import plain, style
+from triton.runtime.errors import OutOfResources
 
 import gpu_check_costs  # isort: skip
 import gpu_check_engines  # isort: skip
@@ -95,16 +96,19 @@ def test_a_machine_without_a_gpu_is_told_so(monkeypatch: pytest.MonkeyPatch, cap
     assert "--cpu" in capsys.readouterr().err
 
 
-def test_a_step_that_fails_is_a_miss_and_the_next_is_run(capsys: Any) -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no such kernel"), OutOfResources(300_000, 232_448, "shared memory")], ids=str
+)
+def test_a_step_that_fails_is_a_miss_and_the_next_is_run(capsys: Any, error: Exception) -> None:
     import gpu_check
 
     def fail() -> None:
-        raise RuntimeError("no such kernel")
+        raise error
 
     ran: list[int] = []
     run = gpu_check.Run(gpu_check.argparse.Namespace(cpu=True, seed=0, teachers=None, json=None))
     run._each("kernels", iter([fail, lambda: ran.append(1)]))
-    assert ran == [1] and run.report.misses == ["kernels: RuntimeError: no such kernel"]
+    assert ran == [1] and run.report.misses == [f"kernels: {type(error).__name__}: {error}"]
     assert "MISS" in capsys.readouterr().out
 
 

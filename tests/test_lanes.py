@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from subprocess import CalledProcessError
 from typing import Any
 
 import cuda_fakes
@@ -181,6 +183,8 @@ ERRORS = [
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), OutOfMemoryError),
     (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors"), OutOfMemoryError),
     (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), OutOfMemoryError),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), OutOfMemoryError),
+    (RuntimeError("FIND was unable to find an engine to execute this computation"), OutOfMemoryError),
     (torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore"), DeviceLostError),
     (RuntimeError("Triton Error [CUDA]: unspecified launch failure"), DeviceLostError),
     (torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"), DeviceLostError),
@@ -202,6 +206,34 @@ def test_errors_are_named_where_they_are_met(cuda: cuda_fakes.Cuda, raised: Exce
         with pytest.raises(EngineError) as caught:
             waiting()
         assert type(caught.value) is expected and "cuda:0" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        CalledProcessError(1, ["/usr/bin/gcc", "/tmp/main.c", "-O3"]),  # fatal error: Python.h: No such file
+        RuntimeError("Failed to find C compiler. Please specify via CC environment variable or set triton.knobs"),
+    ],
+)
+def test_what_triton_compiles_with_is_named_where_it_lacks(raised: Exception) -> None:
+    with pytest.raises(EngineError, match="a C compiler and Python's headers: apt install"), device_errors(CPU):
+        raise raised
+
+
+def test_a_graph_that_does_not_fit_is_known_by_what_ended_it() -> None:
+    """What torch raises at the end of the capture hides what was raised inside of it."""
+
+    @contextmanager
+    def capture() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")
+
+    with pytest.raises(OutOfMemoryError, match="Tried to allocate"), device_errors(CPU), capture():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    with pytest.raises(EngineError, match="previous error during capture"), device_errors(CPU), capture():
+        pass
 
 
 def test_a_failed_start_gives_its_lane_back(cuda: cuda_fakes.Cuda) -> None:

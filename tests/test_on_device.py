@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cuda_fakes
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.convert import Converter
 from vidstyle.encoder import Encoder
-from vidstyle.errors import DeviceLostError, EngineError, UsageError
+from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError, UsageError
 from vidstyle.job import EngineOptions, FileJob, Progress, stylize_file
 from vidstyle.on_device import Device
 from vidstyle.report import Report
@@ -293,6 +295,26 @@ def test_a_lost_device_ends_the_run_and_what_was_finished_stays(
     assert stylize_file(replace(job, resume=True)).frames_out == 30
 
 
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("CUDA error: unspecified launch failure", DeviceLostError),
+        ("CUDA error: out of memory", OutOfMemoryError),
+    ],
+)
+def test_what_a_device_raises_between_two_calls_is_named_too(
+    job: FileJob, monkeypatch: pytest.MonkeyPatch, said: str, named: type[Exception]
+) -> None:
+    """Where two pictures are compared the host waits for the device: what went wrong on it before comes up there."""
+
+    def equal(*_: Any) -> bool:
+        raise torch.AcceleratorError(said)
+
+    monkeypatch.setattr(torch.Tensor, "equal", equal)
+    with pytest.raises(named, match=r"cpu .*CUDA error"):
+        stylize_file(job)
+
+
 def test_steadying_works_on_the_cpu_and_says_so(job: FileJob) -> None:
     pytest.importorskip("cv2")
     report = stylize_file(replace(job, steady=0.4))
@@ -309,6 +331,26 @@ def test_what_is_uploaded_and_fetched_is_the_same() -> None:
     assert torch.equal(there, torch.from_numpy(image)) and there.data_ptr() != image.ctypes.data
     assert np.array_equal(memory.fetch(there), image)
     assert (memory.uploaded, memory.downloaded) == (image.nbytes, image.nbytes)
+
+
+def test_ffmpeg_finds_the_devices_context_on_a_thread_that_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, fake, done = DeviceMemory("cpu"), cuda_fakes.Torch(), list[str]()
+
+    @contextmanager
+    def device(which: torch.device) -> Iterator[None]:
+        done.append(f"on {which}")
+        yield
+        done.append("off it")
+
+    fake.cuda.device = device  # type: ignore[method-assign]
+    monkeypatch.setattr(fake, "zeros", lambda *_, device: done.append(f"launched on {device}"))
+    monkeypatch.setattr("engines.device.memory.torch", fake)
+    with memory.current():
+        done.append("nothing of it on the CPU")
+    memory._device, memory._is_cuda = cuda_fakes.DEVICE, True
+    with memory.current():
+        done.append("opened")
+    assert done == ["nothing of it on the CPU", "on cuda:0", "launched on cuda:0", "opened", "off it"]
 
 
 def test_times_of_a_source_are_those_of_the_cpus(job: FileJob) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -198,6 +204,38 @@ def test_pyav_without_a_gpu_is_heard(
     assert job.target.read_bytes() == in_software()
 
 
+#: what FFmpeg asks of NVIDIA's driver where torch has begun: its context is there, with flags of its own
+DRIVER = """
+int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) { *flags = 0; *active = 1; return 0; }
+int cuCtxGetCurrent(void **context) { static int torch; *context = &torch; return 0; }
+int cuCtxCreate_v2(void **context, unsigned flags, int device) { return 2; }
+"""
+OPENING = """
+import sys
+import av
+from vidstyle.on_device import Device
+with Device("cpu").hardware() as hardware, av.open(sys.argv[1], hwaccel=hardware) as container:
+    print(container.streams.video[0].codec_context.is_hwaccel)
+print(av.CodecContext.create("h264_nvenc", "w", hwaccel=hardware).name)
+"""
+
+
+@pytest.mark.skipif(not (sys.platform == "linux" and shutil.which("cc")), reason="needs a C compiler")
+def test_ffmpeg_joins_the_context_that_torch_has_made(tmp_path: Path) -> None:
+    """FFmpeg itself with a stand-in for NVIDIA's driver: what each other function does is not looked at."""
+    libraries = Path(av.__file__).parent.with_name("av.libs").glob("libavutil*")
+    names = {name.decode() for path in libraries for name in re.findall(rb"\b(cu[A-Z]\w+)\0", path.read_bytes())}
+    rest = "".join(f"int {name}(void) {{ return 0; }}\n" for name in names if f" {name}(" not in DRIVER)
+    (tmp_path / "driver.c").write_text(DRIVER + rest)
+    command = ["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "libcuda.so.1", tmp_path / "driver.c"]
+    subprocess.run(command, check=True)
+    clip = make_clip(tmp_path / "in.mp4", 1).path
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    opening = [sys.executable, "-c", OPENING, str(clip)]
+    done = subprocess.run(opening, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == ["True", "h264_nvenc"], done.stderr
+
+
 def test_a_picture_of_another_size_is_copied_down_to_be_fitted(
     job: FileJob, tmp_path: Path, opened: list[Any], in_software: Callable[[], bytes]
 ) -> None:
@@ -233,13 +271,14 @@ def test_an_encoder_on_the_gpu_gets_the_planes_there(
 
     monkeypatch.setattr("vidstyle.leaving.from_dlpack", from_dlpack)
     monkeypatch.setattr("vidstyle.leaving._encodes", lambda *_: True)
-    monkeypatch.setattr("vidstyle.encoder.hardware_of", lambda _: None)
+    monkeypatch.setattr("vidstyle.encoder.hardware_of", lambda _: nullcontext())
     report = stylize_file(job)
     [device] = devices
     assert report.places.endswith("encoded by libx264 on the GPU")
     assert device.memory.downloaded == 0
     assert {given["format"] for given in asked} == {"nv12"}
-    assert all(given["primary_ctx"] and given["cuda_context"].device_id == 0 for given in asked)
+    assert all(given["cuda_context"].device_id == 0 for given in asked)
+    assert all(given["cuda_context"].current_ctx and not given["cuda_context"].primary_ctx for given in asked)
     assert video_times(job.target) == video_times(job.input.path) and opened  # type: ignore[arg-type]
 
 
@@ -256,3 +295,20 @@ def test_nvenc_without_a_gpu_is_fed_from_the_machines_memory() -> None:
     assert not _encodes(device, EncoderChoice("libx264", "yuv420p", {}), info)
     if not Path("/dev/nvidiactl").exists():
         assert not _encodes(device, EncoderChoice("h264_nvenc", "yuv420p", {}), info)
+
+
+def test_nvenc_gets_rows_that_it_can_read_in_the_gpus_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `pitch` must be a multiple of 4 (nvEncodeAPI.h); others are copied up by PyAV."""
+    from types import SimpleNamespace
+
+    from vidstyle.codecs import EncoderChoice
+    from vidstyle.frame import VideoInfo
+    from vidstyle.leaving import _encodes
+
+    opened = SimpleNamespace(create=lambda *_, **__: SimpleNamespace(open=lambda: None))
+    monkeypatch.setattr("vidstyle.leaving.av.CodecContext", opened)
+    monkeypatch.setattr(Device, "is_gpu", True)
+    device, choice = Device("cpu"), EncoderChoice("h264_nvenc", "yuv420p", {})
+    for width, height, taken in ((1364, 768, True), (1366, 768, False), (1364, 767, False)):
+        info = VideoInfo(width, height, (height, width), Fraction(1, 1000), Fraction(25))
+        assert _encodes(device, choice, info) is taken

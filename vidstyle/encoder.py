@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -63,9 +64,10 @@ class Encoder:
         choice, info = encoding.choice, encoding.info
         device = encoding.device
         self._leaving = Leaving(device, choice, info) if device is not None and encoding.planes_there else None
-        self.stream: Any = container.add_stream(
-            choice.encoder, rate=encoder_rate(info), options=_repeatable(choice), hwaccel=hardware_of(device)
-        )
+        with hardware_of(device) as hardware:
+            self.stream: Any = container.add_stream(
+                choice.encoder, rate=encoder_rate(info), options=_repeatable(choice), hwaccel=hardware
+            )
         self.stream.width, self.stream.height = encoding.size
         self.stream.pix_fmt = choice.pix_fmt
         self.stream.metadata.update(metadata)
@@ -191,8 +193,8 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
 
 
 def hardware_of(device: Device | None) -> Any:
-    """PyAV's `HWAccel` of an encoder that reads pictures in a GPU's memory; None for all others."""
-    return device.hardware() if device is not None and device.encodes else None
+    """Around opening an encoder: PyAV's `HWAccel` of one that reads pictures in a GPU's memory; None for all others."""
+    return device.hardware() if device is not None and device.encodes else nullcontext()
 
 
 def _repeatable(choice: EncoderChoice) -> dict[str, str]:

@@ -37,8 +37,11 @@ def _encodes(device: Device, choice: EncoderChoice, info: VideoInfo) -> bool:
     """Whether the encoder takes pictures that are in this GPU's memory."""
     if not device.is_gpu or not choice.encoder.endswith("_nvenc") or choice.pix_fmt not in KEPT:
         return False
+    if info.width % 4 or info.height % 2:  # NVENC reads rows of whole fours of bytes
+        return False
     try:
-        context: Any = av.CodecContext.create(choice.encoder, "w", hwaccel=device.hardware())
+        with device.hardware() as hardware:
+            context: Any = av.CodecContext.create(choice.encoder, "w", hwaccel=hardware)
         context.width, context.height, context.pix_fmt = info.width, info.height, KEPT[choice.pix_fmt]
         context.time_base, context.framerate = info.time_base, encoder_rate(info)
         context.options = dict(choice.options)
@@ -69,8 +72,10 @@ class Leaving:
         """Begin with a styled frame; the function waits for it, as `av.VideoFrame`."""
         wanted = frame.image, self._pix_fmt, self._colours, self._size
         if self._context is not None:
-            kept = self._device.memory.kept_planes(*wanted)
-            return lambda: self._tagged(kept, cuda_context=self._context, primary_ctx=True)
+            memory = self._device.memory
+            with memory.current():
+                picture = self._tagged(memory.kept_planes(*wanted), cuda_context=self._context)
+            return lambda: picture
         wait = self._device.memory.planes(*wanted)
         return lambda: _owned(self._tagged(wait())) if self._frees else self._tagged(wait())
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +78,19 @@ class Device:
     def _index(self) -> str:
         return self.name.partition(":")[2] or "0"
 
-    def hardware(self) -> Any:
-        """PyAV's way to decode or encode on this GPU, in the CUDA context that torch uses."""
-        return HWAccel("cuda", device=self._index, is_hw_owned=True, allow_software_fallback=True)
+    @contextmanager
+    def hardware(self) -> Iterator[Any]:
+        """PyAV's way to decode or encode on this GPU, for what is opened in the block: in the context that torch uses.
+
+        That is the device's primary one; asked for it by this name, FFmpeg refuses it where torch was there first.
+        """
+        context: dict[str, object] = {"primary_ctx": "0", "current_ctx": "1"}
+        with self.memory.current():
+            yield HWAccel("cuda", device=self._index, is_hw_owned=True, options=context)
 
     def cuda_context(self) -> Any:
-        return CudaContext(device_id=int(self._index), primary_ctx=True)
+        """The same for pictures made on this GPU; it is found when it is first used, inside of ``memory.current``."""
+        return CudaContext(device_id=int(self._index), primary_ctx=False, current_ctx=True)
 
     def styled(self, stylizer: Any, frames: Iterable[Frame]) -> Iterator[Frame]:
         """`vidstyle.stylizer.Stylizer.frames`, on the thread that iterates."""

@@ -45,7 +45,7 @@ class Pictures:
 
     def decode_on(self, device: Device) -> None:
         """Let the GPU's decoder go on, if its first picture is the same; the device's `Route` says what came of it."""
-        self._hardware, self._route = device.hardware(), device.route
+        self._hardware, self._route = device.hardware, device.route
         try:
             reading = self._read()
         except SourceError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -84,7 +85,7 @@ class Reading:
         """
         Args:
             deinterlaced: as an earlier reading found it; None to find out.
-            hardware: PyAV's `HWAccel` of a GPU that decodes; its pictures come as `vidstyle.on_device.Surface`.
+            hardware: `vidstyle.on_device.Device.hardware` of a GPU that decodes; its pictures come as `Surface`.
         """
         self._input, self._options, self._stopped, self._hardware = source, options, stopped, hardware
         self.faults: list[str] = []
@@ -108,7 +109,8 @@ class Reading:
         return bool(self._deinterlaced)
 
     def _open(self) -> None:
-        self.container = open_input(self._input, self._options.timeout, self._stopped, self._hardware)
+        with self._hardware() if self._hardware is not None else nullcontext() as hardware:
+            self.container = open_input(self._input, self._options.timeout, self._stopped, hardware)
         # A time made up for a packet is wrong where pictures are stored in another order than they are shown (AVI).
         self.container.flags &= ~GENERATE_TIMES
         try:

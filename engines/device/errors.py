@@ -5,13 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import CalledProcessError
 
 import torch
 
 from engines.torch import reason
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 
-_FULL = ("out of memory", "alloc_failed")
+#: the last is torch's word where cuDNN's ways want more memory, each of them
+_FULL = ("out of memory", "alloc_failed", "device_allocation_failed", "unable to find an engine")
+_COMPILER = "Triton needs a C compiler and Python's headers: apt install gcc python3-dev (--device cpu needs neither)"
 _LOST = (
     "illegal memory access",
     "illegal address",
@@ -42,16 +45,24 @@ def device_errors(device: torch.device) -> Iterator[None]:
     """
     try:
         yield
+    except CalledProcessError as error:  # Triton has its launcher compiled, once; the compiler's words are on stderr
+        raise EngineError(_COMPILER) from error
     except Exception as error:
         if not isinstance(error, RuntimeError) and type(error).__module__.partition(".")[0] != "triton":
             raise
         # The frames that failed hold tensors, and an error holds its frames: less would not fit beside them.
         traceback.clear_frames(error.__traceback__)
+        inner = error.__context__
+        if inner is not None and "during capture" in str(error):  # a graph's end says only that it failed before
+            traceback.clear_frames(inner.__traceback__)
+            raise _named(inner, device) from None
         raise _named(error, device) from None
 
 
-def _named(error: Exception, device: torch.device) -> EngineError:
+def _named(error: BaseException, device: torch.device) -> EngineError:
     text, said = str(error).lower(), reason(error)
+    if "failed to find c compiler" in text:
+        return EngineError(_COMPILER)
     if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _FULL):
         return OutOfMemoryError(f"{device} has too little memory: {said}")
     if any(words in text for words in _LOST):

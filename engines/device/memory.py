@@ -99,13 +99,25 @@ class DeviceMemory:
         return image
 
     @contextmanager
-    def styling(self) -> Iterator[None]:
-        """For the thread that runs the engine: its current stream."""
-        if self._is_cuda:
-            with torch.cuda.stream(self._styling):
-                yield
-        else:
+    def current(self) -> Iterator[None]:
+        """The device's CUDA context as the calling thread's own, for FFmpeg, which joins the one that it finds."""
+        if not self._is_cuda:
             yield
+            return
+        with torch.cuda.device(self._device):
+            with device_errors(self._device):
+                torch.zeros(1, device=self._device)  # a new thread has no context before its first launch
+            yield
+
+    @contextmanager
+    def styling(self) -> Iterator[None]:
+        """For the thread that runs the engine: its current stream, and what comes up between the engine's calls."""
+        with device_errors(self._device):
+            if self._is_cuda:
+                with torch.cuda.stream(self._styling):
+                    yield
+            else:
+                yield
 
     def planes(self, image: Tensor, pix_fmt: str, colours: Colours, target: Size) -> Callable[[], list[np.ndarray]]:
         """Start to make an encoder's planes of a styled picture; the function waits for them, in the machine's memory.

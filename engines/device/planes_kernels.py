@@ -17,7 +17,7 @@ def sampled(
 ):  # fmt: skip
     """float32 values of a plane at row ``y`` and columns ``x`` of a grid of ``height`` x ``width``."""
     total = tl.full((BLOCK,), 0.0, tl.float32)
-    for j in tl.static_range(DOWN):
+    for j in range(DOWN):
         row = tl.load(down_places + j * height + y) * row_stride
         part = tl.full((BLOCK,), 0.0, tl.float32)
         for i in tl.static_range(ACROSS):

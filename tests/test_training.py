@@ -16,7 +16,7 @@ from style_files import TINY, published_pb, random_weights
 from engines.torch import Network
 from training import distill, losses, pack, steps
 from training.crops import CropOptions, Cropper, Crops
-from training.data import SIDE
+from training.data import EMPTY, FACE, MOVING, SIDE, spread
 from training.distill import train
 from training.options import set_options
 from training.ranges import of_canvases
@@ -178,6 +178,13 @@ def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
     assert np.abs(source.astype(int) - soft).mean() < 6
     teacher = load_style(tmp_path / "pack" / "look.safetensors")
     assert teacher.card.architecture == TTN
+
+
+def test_fewer_canvases_are_spread_over_all_with_every_moving_face() -> None:
+    kind = np.array([FACE] * 20 + [MOVING] * 5 + [EMPTY] * 15)
+    some = spread(kind, 8)
+    assert len(set(some.tolist())) == len(some) and set(range(20, 25)) <= set(some.tolist())
+    assert len(some) <= 13 and min(some) < 3 and sum(kind[some] == FACE) >= 3 and sum(kind[some] == EMPTY) >= 2
 
 
 def test_options_are_set_by_name() -> None:

@@ -191,9 +191,8 @@ def build(
 ) -> Canvases:
     """Canvases of all training photos and ``clips`` with ``teacher``'s results, kept in ``cache``.
 
-    ``limit``: take only so many, spread evenly, which saves the time of a slow teacher, and the other faces of clips:
-    people in photos smile, and in clips they talk. Sources stay on disk (memory-mapped): all of them together are
-    larger than many machines' memory.
+    ``limit``: see `spread`; fewer save the time of a slow teacher. Sources stay on disk (memory-mapped): all of them
+    together are larger than many machines' memory.
     """
     cache.mkdir(parents=True, exist_ok=True)
     inputs, kinds = cache / "sources.npy", cache / "kinds.npy"
@@ -203,14 +202,22 @@ def build(
         _save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
     if limit and limit < len(source):
-        even = evenly(len(source), limit)
-        chosen = np.concatenate([even, np.setdiff1d(np.flatnonzero(kind == MOVING), even)])
-        source, kind = source[chosen], kind[chosen]
+        some = spread(kind, limit)
+        source, kind = source[some], kind[some]
     outputs = f"{teacher.card.sha256[:16]}-{len(source)}"
     matrices = colours.draw(kind == EMPTY)
     target = _kept(cache / f"{outputs}.npy", lambda: teach(source, teacher, engine))
     coloured = _kept(cache / f"{outputs}-coloured.npy", lambda: teach(source, teacher, engine, matrices=matrices))
     return Canvases(source, target, kind, Coloured(matrices, coloured))
+
+
+def spread(kind: np.ndarray, limit: int) -> np.ndarray:
+    """Which of the canvases of these kinds to take: ``limit``, evenly, and the other faces of clips.
+
+    People in photos smile, and in clips they talk.
+    """
+    even = evenly(len(kind), limit)
+    return np.concatenate([even, np.setdiff1d(np.flatnonzero(kind == MOVING), even)])
 
 
 def kept_sources(cache: Path) -> np.ndarray | None:

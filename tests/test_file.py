@@ -260,7 +260,10 @@ def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error
         (EncoderOptions("aac"), "audio encoder"),
         (EncoderOptions(extra=(("no-such", "1"),)), "no option 'no-such'"),
         (EncoderOptions(preset="warp9"), "preset"),
-        (EncoderOptions("mjpeg"), r"mjpeg refuses these settings: yuv420p 64x48: [^{}]*Non full-range YUV[^{}]*$"),
+        (
+            EncoderOptions("mjpeg", extra=(("qmin", "40"), ("qmax", "2"))),
+            r"mjpeg refuses these settings: yuv420p 64x48 qmin=40 qmax=2: [^{}]*qmin[^{}]*$",
+        ),
         (EncoderOptions("mpeg2video"), r"mpeg2video refuses [^{}]*does not support [^{}]*fps$"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.errors import SinkError, UsageError
+from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.frame import check_size, working_size
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
@@ -90,6 +90,18 @@ def _check_sources(sources: Sequence[Path]) -> None:
             raise UsageError(f"this command reads files, got {what}: save it first, and give its path")
 
 
+def check_source(path: Path) -> None:
+    """Refuse what is not there: else a mistyped folder is told as one that the result cannot be written to.
+
+    Raises:
+        SourceError: there is nothing of that name.
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:
     """Refuse an output before any work is done; ``folder`` may be missing, since it is made when written to.
 
@@ -133,6 +145,8 @@ def stylize_image(
         notes.append(f"{target.suffix} keeps no transparency: put on white")
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
+    if picture.more:
+        notes.append("of its pages the first alone was styled")
     for tags, name in ((picture.profile, "the colour profile"), (picture.exif, "EXIF")):
         if tags and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             notes.append(f"{name} is not kept in {target.suffix}")

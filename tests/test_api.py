@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,3 +178,45 @@ def test_a_folder_gets_the_default_name(tmp_path: Path) -> None:
     (tmp_path / "out.d").mkdir()
     report = vidstyle.stylize_file(clip.path, tmp_path / "out.d")
     assert Path(report.output) == tmp_path / "out.d" / "in.anime.mp4"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (np.zeros((8, 8, 3), np.float32), "255"),
+        (np.zeros((8, 8, 4), np.uint8), "alpha"),
+        (np.zeros((8, 8), np.uint8), "stack"),
+        (np.zeros((1, 8, 8, 3), np.uint8), "expected one picture"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_stylizer_says_what_pictures_it_takes(anime: Path, wrong: Any, words: str) -> None:
+    with vidstyle.open_stylizer(anime) as stylizer, pytest.raises(UsageError, match=words):
+        stylizer(wrong)
+
+
+def test_threads_below_none_are_told_as_that(anime: Path, image: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="threads is -1: expected 0"):
+        vidstyle.open_stylizer(anime, threads=-1)(image)
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np, vidstyle
+image = np.full((24, 32, 3), 99, np.uint8)
+stylizer = vidstyle.open_stylizer(sys.argv[1], precision="f32")
+def styled(_):
+    return stylizer(image)
+expected = stylizer(image)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(np.array_equal(pool.map_async(styled, [0]).get(60)[0], expected))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_loads_a_network_of_its_own(anime: Path) -> None:
+    """It waited for ever for the threads of the one that was loaded before."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", FORKED, str(anime)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.strip() == "True"

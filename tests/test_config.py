@@ -161,3 +161,10 @@ def test_threads_are_no_fewer_than_none(command: str) -> None:
     option = next(one for one in found.params if one.name == "threads")
     with pytest.raises(typer.BadParameter):
         option.process_value(typer.Context(found), "-1")
+
+
+def test_a_home_is_one_in_the_file_too(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell reads it: a folder of the name ~ was made."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(home, "[image]\noutput = '~/drawn/'\nstyle = 'a~/b'\n")
+    assert check_config(app)["image"] == {"output": f"{tmp_path}/drawn/", "style": "a~/b"}

@@ -198,6 +198,16 @@ def test_a_picture_is_no_video(job: FileJob, tmp_path: Path, extension: str) -> 
     assert left_behind(tmp_path, "in.mp4", path.name) == []
 
 
+def test_a_photo_is_no_video(job: FileJob, tmp_path: Path) -> None:
+    """FFmpeg knows a JPEG larger than a few kB by its name alone."""
+    path = tmp_path / "photo.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    path.write_bytes(encode_picture(Picture(noise), ".jpg"))
+    assert path.stat().st_size > 4096
+    with pytest.raises(SourceError, match=r"is a picture, not a video: use vidstyle image .*photo\.jpg$"):
+        stylize_file(replace(job, source=path))
+
+
 def test_sound_with_a_cover_is_no_video(job: FileJob, tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     with av.open(str(path), "w", format="mp4") as out:
@@ -260,7 +270,10 @@ def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error
         (EncoderOptions("aac"), "audio encoder"),
         (EncoderOptions(extra=(("no-such", "1"),)), "no option 'no-such'"),
         (EncoderOptions(preset="warp9"), "preset"),
-        (EncoderOptions("mjpeg"), r"mjpeg refuses these settings: yuv420p 64x48: [^{}]*Non full-range YUV[^{}]*$"),
+        (
+            EncoderOptions("mjpeg", extra=(("qmin", "40"), ("qmax", "2"))),
+            r"mjpeg refuses these settings: yuv420p 64x48 qmin=40 qmax=2: [^{}]*qmin[^{}]*$",
+        ),
         (EncoderOptions("mpeg2video"), r"mpeg2video refuses [^{}]*does not support [^{}]*fps$"),
     ],
 )

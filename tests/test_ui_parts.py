@@ -143,6 +143,8 @@ def test_options_have_the_names_of_the_pages_fields() -> None:
 
 
 def test_temporary_places_are_not_shown() -> None:
+    full = "the disk is full; a.mp4 was not written: free some space or choose another folder with -o"
+    assert plain_text(full) == "The disk is full; a.mp4 was not written: free some space"
     assert plain_text("cannot read /tmp/vidstyle-ui-x1_/a-b/file-1/my clip.mp4: no") == "Cannot read my clip.mp4: no"
 
 

@@ -105,3 +105,13 @@ def test_a_file_cut_short_on_its_way_is_not_kept(house: House, visitor: Visitor,
     assert session is not None
     until(lambda: not [path for path in session.folder.rglob("*") if path.is_file()])
     assert visitor.state()["file"] is None
+
+
+def test_a_file_that_something_else_removed_is_gone(house: House, visitor: Visitor, clip: Clip) -> None:
+    """As by whoever tidies up temporary folders: it wrote a traceback."""
+    visitor.drop(clip.path)
+    session = house.sessions.get(visitor.id)
+    assert session is not None and session.source is not None
+    session.source.path.unlink()
+    answer = visitor.http.get(visitor.url("/file"))
+    assert answer.status_code == 404 and "not there any more" in answer.json()["error"]

@@ -70,7 +70,8 @@ def stylize(
         StyleError: there is no such style, or its file is bad.
         EngineError: the device or the precision is not to be had.
     """
-    from vidstyle.images import check_array, style_image
+    from vidstyle.frame import check_array
+    from vidstyle.images import style_image
 
     pictures = check_array(image, size)
     with open_stylizer(style, strength=strength, device=device, precision=precision) as stylizer:
@@ -99,7 +100,7 @@ def open_stylizer(
     The network is loaded at the first picture, and again where the size of the pictures changes.
 
     Raises:
-        StyleError, UsageError: as `stylize` does; EngineError comes with the first picture.
+        StyleError, UsageError: as `stylize` does, of pictures at the call; EngineError comes with the first one.
     """
     import os
 

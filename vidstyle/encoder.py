@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle.codecs import EncoderChoice, encoder_rate
 from vidstyle.errors import UsageError
-from vidstyle.frame import RANGE_LIMITED, Frame, VideoInfo, working_size
+from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
 from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
@@ -81,7 +81,8 @@ class Encoder:
         context.thread_count = encoding.threads
         # PyAV asks for slices, which cost bits and are not what an encoder does by itself.
         context.thread_type = "AUTO"
-        context.colorspace = colour.matrix if colour.matrix not in (0, 3) else colour.matrix_used
+        none = (MATRIX_RESERVED,) if av.VideoFormat(choice.pix_fmt).is_rgb else (MATRIX_RGB, MATRIX_RESERVED)
+        context.colorspace = colour.matrix if colour.matrix not in none else colour.matrix_used
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer
         context.color_range = colour.range_used
 
@@ -180,6 +181,7 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
     context.width, context.height = encoding.size
     context.pix_fmt, context.options = choice.pix_fmt, _repeatable(choice)
     context.time_base, context.framerate = encoding.info.time_base, encoder_rate(encoding.info)
+    context.color_range = encoding.info.colour.range_used
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:

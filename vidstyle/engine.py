@@ -40,7 +40,9 @@ class EngineSpec:
     in_flight: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width, self.max_batch) < 1 or min(self.in_flight, self.threads) < 0:
+        if self.threads < 0:
+            raise UsageError(f"threads is {self.threads}: expected 0 for all cores, or how many")
+        if min(self.height, self.width, self.max_batch) < 1 or self.in_flight < 0:
             raise UsageError(f"an engine needs positive sizes, got {self}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown precision {self.precision!r}: one of {', '.join(PRECISIONS)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,8 @@ class FittingEngine:
         self._ways: Iterator[_Way] = iter(())
         self.notes: list[str] = []
         self.count = 0
+        self._process = os.getpid()
+        self._before: Engine | None = None  # of the process this one was forked from; to free it might wait, too
 
     def of_size(self, height: int, width: int) -> Engine:
         """The engine for pictures of this size; loads it when the size is new.
@@ -71,6 +74,8 @@ class FittingEngine:
         Raises:
             EngineError: see `vidstyle.engine.load_engine`.
         """
+        if self._process != os.getpid():  # a fork copies no threads: an engine that was loaded before waits for ever
+            self._process, self._before, self._engine = os.getpid(), self._engine, None
         if self._engine is None or (self._engine.spec.height, self._engine.spec.width) != (height, width):
             self.close()
             batch = self._batch or batch_for(*choose(self._runtime, self._spec.device), height, width)

@@ -147,3 +147,29 @@ def working_size(width: int, height: int, aspect: Fraction, short_side: int | No
     short = min(square)
     scale = min(Fraction(1), Fraction(short_side) / short) if short_side else Fraction(1)
     return max(1, round(square[1] * scale)), max(1, round(square[0] * scale))
+
+
+def check_array(image: np.ndarray, size: int | None = None) -> np.ndarray:
+    """uint8 [N, H, W, 3] of one RGB picture or of a batch; ``size`` is the working short side.
+
+    Raises:
+        UsageError: another type or shape, with what to do about it.
+    """
+    wanted = "expected uint8 [H, W, 3] or [N, H, W, 3] in RGB"
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"the picture is a {type(image).__name__}; {wanted}: use numpy.asarray(picture)")
+    if image.dtype != np.uint8:
+        how = "(picture * 255).round().astype('uint8') if its values are 0..1" if image.dtype.kind == "f" else "astype"
+        raise UsageError(f"the picture is {image.dtype}; {wanted}: use {how}")
+    if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
+        raise UsageError(f"the picture is {list(image.shape)}; {wanted}{_shape_remedy(image.shape)}")
+    check_size(size)
+    return image if image.ndim == 4 else image[None]
+
+
+def _shape_remedy(shape: tuple[int, ...]) -> str:
+    if len(shape) in (3, 4) and shape[-1] == 4:
+        return ": drop the alpha with picture[..., :3], or with picture[..., 2::-1] where it is BGRA"
+    if len(shape) in (3, 4) and shape[-3] == 3:
+        return f": move the channels last with numpy.moveaxis(picture, {len(shape) - 3}, -1)"
+    return ": use numpy.stack([picture] * 3, -1) for a grey one" if len(shape) == 2 else ""

@@ -14,8 +14,8 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.errors import SinkError, UsageError
-from vidstyle.frame import check_size, working_size
+from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.frame import working_size
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
@@ -90,6 +90,18 @@ def _check_sources(sources: Sequence[Path]) -> None:
             raise UsageError(f"this command reads files, got {what}: save it first, and give its path")
 
 
+def check_source(path: Path) -> None:
+    """Refuse what is not there: else a mistyped folder is told as one that the result cannot be written to.
+
+    Raises:
+        SourceError: there is nothing of that name.
+    """
+    try:
+        path.lstat()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:
     """Refuse an output before any work is done; ``folder`` may be missing, since it is made when written to.
 
@@ -133,34 +145,10 @@ def stylize_image(
         notes.append(f"{target.suffix} keeps no transparency: put on white")
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
+    if picture.more:
+        notes.append("of its pages the first alone was styled")
     for tags, name in ((picture.profile, "the colour profile"), (picture.exif, "EXIF")):
         if tags and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             notes.append(f"{name} is not kept in {target.suffix}")
     height, width = picture.rgb.shape[:2]
     return PictureReport(str(source), str(target), width, height, time.perf_counter() - started, tuple(notes))
-
-
-def check_array(image: np.ndarray, size: int | None = None) -> np.ndarray:
-    """uint8 [N, H, W, 3] of one RGB picture or of a batch; ``size`` is the working short side.
-
-    Raises:
-        UsageError: another type or shape, with what to do about it.
-    """
-    wanted = "expected uint8 [H, W, 3] or [N, H, W, 3] in RGB"
-    if not isinstance(image, np.ndarray):
-        raise UsageError(f"the picture is a {type(image).__name__}; {wanted}: use numpy.asarray(picture)")
-    if image.dtype != np.uint8:
-        how = "(picture * 255).round().astype('uint8') if its values are 0..1" if image.dtype.kind == "f" else "astype"
-        raise UsageError(f"the picture is {image.dtype}; {wanted}: use {how}")
-    if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
-        raise UsageError(f"the picture is {list(image.shape)}; {wanted}{_shape_remedy(image.shape)}")
-    check_size(size)
-    return image if image.ndim == 4 else image[None]
-
-
-def _shape_remedy(shape: tuple[int, ...]) -> str:
-    if len(shape) in (3, 4) and shape[-1] == 4:
-        return ": drop the alpha with picture[..., :3], or with picture[..., 2::-1] where it is BGRA"
-    if len(shape) in (3, 4) and shape[-3] == 3:
-        return f": move the channels last with numpy.moveaxis(picture, {len(shape) - 3}, -1)"
-    return ": use numpy.stack([picture] * 3, -1) for a grey one" if len(shape) == 2 else ""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import av
 
 from vidstyle.errors import SourceError, UsageError
+from vidstyle.picture_tags import is_animated_webp
 
 FILE, URL, PIPE = "file", "url", "pipe"
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps")
@@ -128,8 +129,10 @@ def _open_file(path: Path, hardware: Any) -> Any:
         if path.is_dir():
             raise SourceError(f"{path} is a folder: name a video file in it")
         with open(path, "rb") as file:
-            if not file.read(1):
+            if not (head := file.read(64)):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
+        if is_animated_webp(head):
+            raise SourceError(f"{path} is an animated WebP, which FFmpeg cannot read: convert it to a video first")
         # "file:" keeps names such as "concat:x" or "-x.mp4" names.
         local = {"protocol_whitelist": _LOCAL}
         return av.open(f"file:{path}", metadata_errors="replace", container_options=local, hwaccel=hardware)

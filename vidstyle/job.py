@@ -28,7 +28,7 @@ from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder
 
 #: FFmpeg's formats of single pictures, as `vidstyle image` reads them
-STILLS = ("bmp_pipe", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")
+STILLS = ("bmp_pipe", "image2", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")  # image2: by the name, as most .jpg
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 

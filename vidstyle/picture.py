@@ -18,10 +18,13 @@ from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
 from vidstyle.picture_tags import (
     claimed_size,
+    has_more_pages,
+    is_animated_webp,
     read_exif,
     read_orientation,
     read_profile,
     still_format,
+    unread_compression,
     with_exif,
     with_profile,
 )
@@ -55,12 +58,14 @@ class Picture:
         alpha: uint8 [H, W], 255 is opaque; None where all of it is.
         profile: ICC profile that says what ``rgb`` means; None for sRGB.
         exif: how it was taken, see `vidstyle.picture_tags.read_exif`.
+        more: its file has further pages, which were not read.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     profile: bytes | None = None
     exif: bytes | None = None
+    more: bool = False
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
@@ -90,16 +95,23 @@ def read_picture(path: Path) -> Picture:
             if not (head := file.read(64)):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
             file.seek(0)
+            if head[4:12] == b"ftypavis":
+                raise NotAPictureError(f"{path} is an animated AVIF: use vidstyle file, or vidstyle preview")
             if (kind := still_format(head)) is None:
-                frame = _first_frame(path, _Nameless(file), None)
-                return _picture(frame, orientation.of_frame(frame))
+                by_name = path.suffix.lower() == ".tga"  # its bytes say nothing
+                opened = (f"file:{path}", "image2") if by_name else (_Nameless(file), None)
+                frame, alpha = _first_frame(path, *opened)
+                return _picture(frame, orientation.of_frame(frame), alpha)
             data = file.read()
         if kind == "png_pipe" and _is_animated(data):
             raise NotAPictureError(f"{path} is an animated PNG: use vidstyle file, or vidstyle preview")
         if (size := claimed_size(data)) and size[0] * size[1] > MAX_PIXELS:
             raise _too_large(path, *size)
-        picture = _picture(_first_frame(path, io.BytesIO(data), kind), read_orientation(data))
-        return replace(picture, profile=read_profile(data), exif=read_exif(data))
+        if (compression := unread_compression(data)) is not None:
+            what = "by JPEG" if compression in (6, 7) else f"in a way that cannot be read (number {compression})"
+            raise SourceError(f"{path} is a TIFF compressed {what}: save it with LZW, or as .png")
+        picture = _picture(_first_frame(path, io.BytesIO(data), kind)[0], read_orientation(data))
+        return replace(picture, profile=read_profile(data), exif=read_exif(data), more=has_more_pages(data))
     except av.error.FFmpegError as error:
         raise _refusal(error, path, head) from error
     except OSError as error:
@@ -117,7 +129,7 @@ def _refusal(error: av.error.FFmpegError, path: Path, head: bytes) -> SourceErro
         return SourceError(
             f"{path} is damaged, or has more than {MAX_PIXELS // 10**6} megapixels: make it smaller first"
         )
-    if b"ANIM" in head:
+    if is_animated_webp(head):
         return NotAPictureError(f"{path} is an animated WebP, which FFmpeg cannot read: convert it to a video first")
     return SourceError(
         f"{path} is not a picture that can be read (damaged, cut short, or another kind of file: {_reason(error)})"
@@ -134,10 +146,15 @@ def _too_large(path: Path, width: int, height: int) -> SourceError:
     return SourceError(f"{path}: {pixels}, at most {MAX_PIXELS // 10**6} can be read: make it smaller first")
 
 
-def _first_frame(path: Path, file: Any, kind: str | None) -> Any:
-    """Decode the one picture of a file; ``kind`` is its demuxer, None where FFmpeg is to find out."""
+def _first_frame(path: Path, file: Any, kind: str | None) -> tuple[Any, Any]:
+    """Decode the one picture of a file, and its alpha where that is a picture of its own (AVIF), else None.
+
+    ``kind`` is its demuxer, None where FFmpeg is to find out.
+    """
     limit = {"max_pixels": str(MAX_PIXELS)}  # decoders check it before they allocate
     known: Any = {"format": kind, "stream_options": [limit]} if kind else {}
+    if kind == "image2":
+        known["container_options"] = {"pattern_type": "none"}  # a name with %d is a name
     with av.open(file, metadata_errors="replace", **known) as container:
         stream = _still_stream(container, path)
         if stream.width * stream.height > MAX_PIXELS:
@@ -148,8 +165,18 @@ def _first_frame(path: Path, file: Any, kind: str | None) -> Any:
         if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
             raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")
         for frame in (frame for packet in packets for frame in packet.decode()):
-            return frame
+            return frame, _alpha_frame(container, stream)
     raise SourceError(f"{path}: no picture in it can be decoded (damaged or cut short)")
+
+
+def _alpha_frame(container: Any, stream: Any) -> Any:
+    """AVIF's alpha: a grey picture of the same size beside it."""
+    for other in container.streams.video if "avif" in container.metadata.get("major_brand", "") else ():
+        known = other.codec_context
+        if other is not stream and known and known.pix_fmt.startswith("gray") and other.width == stream.width:
+            container.seek(0)
+            return next(iter(container.decode(other)), None)
+    return None
 
 
 def _still_stream(container: Any, path: Path) -> Any:
@@ -159,10 +186,10 @@ def _still_stream(container: Any, path: Path) -> Any:
         raise SourceError(f"{path} is not a picture (found: {kinds})")
     if any(stream.disposition & DEPENDENT for stream in streams):
         raise SourceError(f"{path} is stored as tiles, as phones write HEIC: convert it to .jpg or .png first")
-    return streams[0]
+    return max(streams, key=lambda stream: stream.width * stream.height)  # an icon has one of every size
 
 
-def _picture(frame: Any, turn: int) -> Picture:
+def _picture(frame: Any, turn: int, alpha_frame: Any = None) -> Picture:
     name = frame.format.name
     has_alpha = name == "pal8" or any(component.is_alpha for component in frame.format.components)
     planar = name.startswith("yuv") and not name.startswith("yuvj")
@@ -176,6 +203,9 @@ def _picture(frame: Any, turn: int) -> Picture:
         threads=1,
     )
     image = orientation.apply(pixels.to_ndarray(), turn)
+    if alpha_frame is not None:
+        alpha = alpha_frame.reformat(format="gray", threads=1).to_ndarray()
+        image, has_alpha = np.dstack([image[..., :3], orientation.apply(alpha, turn)]), True
     if not has_alpha or image[..., 3].min() == 255:
         return Picture(np.ascontiguousarray(image[..., :3]))
     return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy())

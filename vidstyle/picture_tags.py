@@ -13,7 +13,10 @@ from contextlib import suppress
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
-WIDTH, HEIGHT, ORIENTATION = 0x100, 0x101, 0x112
+WIDTH, HEIGHT, COMPRESSION, ORIENTATION = 0x100, 0x101, 0x103, 0x112
+SUBFILE, TIFF_PROFILE, DNG = 0xFE, 0x8773, 0xC612
+#: ways to compress a TIFF that FFmpeg reads: of any other it gives black pictures, and no error
+_READ = (1, 2, 3, 4, 5, 8, 32773, 32946, 34925)
 SHORT, LONG = 3, 4  # TIFF's numbers of 16 and 32 bits
 _NO_FRAME = (b"\xc4", b"\xc8", b"\xcc")  # JPEG's tables and extensions among the frame headers
 #: EXIF's 1..8 -> the orientation of `vidstyle.orientation`
@@ -29,6 +32,30 @@ def still_format(data: bytes) -> str | None:
         return "webp_pipe"
     starts = {PNG: "png_pipe", JPEG: "jpeg_pipe", b"BM": "bmp_pipe"} | dict.fromkeys(TIFF, "tiff_pipe")
     return next((name for start, name in starts.items() if data.startswith(start)), None)
+
+
+def is_animated_webp(head: bytes) -> bool:
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP" and b"ANIM" in head[:64]
+
+
+def unread_compression(data: bytes) -> int | None:
+    """TIFF's number of a compression that FFmpeg cannot read; None for all that it can."""
+    if data[:4] not in TIFF or _tag(memoryview(data), DNG) is not None:
+        return None
+    found = _tag(memoryview(data), COMPRESSION) or 1
+    return None if found in _READ else found
+
+
+def has_more_pages(data: bytes) -> bool:
+    """Whether a TIFF has further pictures that are not the first one made smaller."""
+    if data[:4] not in TIFF:
+        return False
+    tiff = memoryview(data)
+    with suppress(struct.error):
+        at, count, order = _directory(tiff)
+        (following,) = struct.unpack_from(f"{order}I", tiff, at + 12 * count)
+        return following > 0 and not (_tag(tiff, SUBFILE, following) or 0) & 1
+    return False
 
 
 def read_orientation(data: bytes) -> int:
@@ -90,8 +117,8 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
 
 
 def read_profile(data: bytes) -> bytes | None:
-    """The ICC profile of a JPEG, PNG or WebP file if it is for RGB; None without, or where it is damaged."""
-    profile = b""
+    """The ICC profile of a JPEG, PNG, WebP or TIFF file if it is for RGB; None without, or where it is damaged."""
+    profile = _tiff_profile(memoryview(data)) if data[:4] in TIFF else b""
     for kind, payload in _parts(data):
         if kind == b"\xe2" and bytes(payload[:12]) == _ICC_MARK:
             profile += bytes(payload[14:])  # after its number and their count; writers keep them in order
@@ -173,14 +200,37 @@ def _chunks(view: memoryview, at: int, header: str, trailer: int, even: int) -> 
         at += 8 + length + length % even + trailer
 
 
-def _tag(tiff: memoryview, wanted: int) -> int | None:
-    """A number in the first directory of a TIFF structure; None where it is not there."""
+def _directory(tiff: memoryview, start: int | None = None) -> tuple[int, int, str]:
+    """(where its entries begin, how many, byte order) of the directory at ``start``, else the first; struct.error."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(tiff[:2]), "")
-    with suppress(struct.error):
-        (at,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, at)
-        for entry in range(at + 2, at + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
-            if tag == wanted:
-                return struct.unpack_from(f"{order}{'I' if kind == LONG else 'H'}", tiff, entry + 8)[0]
+    at = struct.unpack_from(f"{order}I", tiff, 4)[0] if start is None else start
+    (count,) = struct.unpack_from(f"{order}H", tiff, at)
+    return at + 2, count, order
+
+
+def _entry(tiff: memoryview, wanted: int, start: int | None = None) -> tuple[int, int, str] | None:
+    """(position, kind of number, byte order) of an entry in a directory of a TIFF structure; struct.error."""
+    at, count, order = _directory(tiff, start)
+    for entry in range(at, at + 12 * count, 12):
+        tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
+        if tag == wanted:
+            return entry, kind, order
     return None
+
+
+def _tag(tiff: memoryview, wanted: int, start: int | None = None) -> int | None:
+    """A number in a directory of a TIFF structure; None where it is not there."""
+    with suppress(struct.error):
+        if (found := _entry(tiff, wanted, start)) is not None:
+            entry, kind, order = found
+            return struct.unpack_from(f"{order}{'I' if kind == LONG else 'H'}", tiff, entry + 8)[0]
+    return None
+
+
+def _tiff_profile(tiff: memoryview) -> bytes:
+    with suppress(struct.error):
+        if (found := _entry(tiff, TIFF_PROFILE)) is not None:
+            entry, _, order = found
+            count, at = struct.unpack_from(f"{order}II", tiff, entry + 4)
+            return bytes(tiff[at : at + count])
+    return b""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
 
 from vidstyle.errors import UsageError
-from vidstyle.frame import VideoInfo
+from vidstyle.frame import MATRIX_601, MATRIX_RGB, RANGE_FULL, RANGE_LIMITED, Colour, VideoInfo
 
 _PREFERRED = ("yuv420p", "yuvj420p", "nv12", "yuv422p", "yuv444p", "rgb24", "bgr0")
 _PREFERRED_DEEP = ("yuv420p10le", "p010le", "yuv422p10le", "yuv444p10le")
@@ -17,6 +18,9 @@ _ALPHA = {"ffv1": "yuva444p", "prores_ks": "yuva444p10le", "qtrle": "argb", "png
 _ALPHA_IN = {"libvpx-vp9": ("webm", "matroska")}  # the others hold it in any container
 #: encoders that share colours also where the last column or row is alone
 _ANY_SIZE = ("libvpx", "libvpx-vp9", "libsvtav1", "libaom-av1")
+#: codecs that can say that their numbers are of full range; of all others players expect limited range
+_SAY_RANGE = ("h264", "hevc", "av1", "vp9", "ffv1", "rawvideo")
+_ONE_MATRIX = ("mjpeg", "vp8")  # BT.601, whatever the container says
 _GREY = (64, 64)
 _NAMES = {_GREY: "grey", (1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0"}
 HDR_BITS = 10
@@ -86,6 +90,18 @@ def _checked(codec: Any, wanted: str, formats: list[str], info: VideoInfo) -> st
             f"HDR needs {HDR_BITS} bits, and {codec.name} with {wanted} does not carry it: use hevc or av1"
         )
     return wanted
+
+
+def written_colour(encoder: str, pix_fmt: str, colour: Colour) -> Colour:
+    """How the numbers that are written mean colours: as the source's, unless the codec knows but one way."""
+    name, is_rgb = av.Codec(encoder, "w").canonical_name, av.VideoFormat(pix_fmt).is_rgb
+    if is_rgb:
+        return replace(colour, matrix=MATRIX_RGB, range=RANGE_FULL)
+    if name in _ONE_MATRIX:
+        colour = replace(colour, matrix=MATRIX_601)
+    if name == "mjpeg":
+        return replace(colour, range=RANGE_FULL)
+    return colour if colour.range != RANGE_FULL or name in _SAY_RANGE else replace(colour, range=RANGE_LIMITED)
 
 
 def unusual(codec: Any, info: VideoInfo, pix_fmt: str) -> Iterator[str]:

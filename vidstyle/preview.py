@@ -31,12 +31,14 @@ def sample_picture(path: Path, at: Fraction | None = None, size: int | None = 72
 
     Raises:
         SourceError: it cannot be read.
-        UsageError: ``at`` is beyond the end.
+        UsageError: ``at`` is beyond the end, or of a still.
     """
     try:
         image = on_white(read_picture(path)).rgb
     except NotAPictureError:
         return _video_picture(path, at, size)
+    if at is not None:
+        raise UsageError(f"--at is of videos, and {path} is a picture: leave it out")
     height, width = image.shape[:2]
     return resize(image, *working_size(width, height, Fraction(1), size))
 

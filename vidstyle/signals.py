@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from typing import NoReturn
 
 from vidstyle.errors import INTERRUPTED, TERMINATED
 
@@ -17,6 +18,13 @@ if HANGUP is not None:
 def heard() -> list[int]:
     """The signals to handle; without SIGHUP where it is ignored already, as under nohup."""
     return [number for number in CODES if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
+def end_here(code: int) -> NoReturn:
+    """End the process where it stands. Progress bars hide the terminal's cursor: nothing else would show it again."""
+    if os.isatty(2):
+        os.write(2, b"\x1b[?25h\n")
+    os._exit(code)
 
 
 def leave_terminal() -> None:

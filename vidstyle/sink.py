@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vidstyle.encoder import Encoding, doubled, squared
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.leaving import planes_on
 from vidstyle.outputs import standard_output
+from vidstyle.pixel_formats import written_colour
 from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
@@ -43,6 +44,9 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
     report.reductions += choice.reductions
     report.notes += choice.notes
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
+    info = replace(info, colour=written_colour(choice.encoder, choice.pix_fmt, info.colour))
+    if info.colour.range_used < source.info.colour.range_used:
+        report.notes.append(f"written in limited range (the source's is full), since {choice.encoder} cannot say which")
     there = planes_on(source.device, choice, info) if source.device is not None else None
     settled = there or choice, options.compare, options.encoder.threads
     return Encoding(info, *settled, source.device, planes_there=there is not None)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vidstyle.engine import Engine, EngineSpec, Recipe
-from vidstyle.errors import OutOfMemoryError
+from vidstyle.errors import OutOfMemoryError, UsageError
 from vidstyle.fitting import FittingEngine
-from vidstyle.frame import Frame
+from vidstyle.frame import Frame, check_array
 
 
 class Stylizer:
@@ -59,7 +59,13 @@ class Stylizer:
         return self._engines.of_size(height, width)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Style one picture, uint8 [H, W, 3] RGB; a new array of the same shape. Threads take turns."""
+        """Style one picture, uint8 [H, W, 3] RGB; a new array of the same shape. Threads take turns.
+
+        Raises:
+            UsageError: it is of another type or shape.
+        """
+        if check_array(image) is image:  # it has four dimensions already
+            raise UsageError(f"got a batch {list(image.shape)}, expected one picture: vidstyle.stylize takes batches")
         with self._calling:
             return _Call(self._engines, image)[0]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import Any
 
-from vidstyle.signals import CODES, HANGUP, heard, leave_terminal
+from vidstyle.signals import CODES, HANGUP, end_here, heard, leave_terminal
 
 
 class Stop:
@@ -29,7 +28,7 @@ class Stop:
             return leave_terminal()
         self.asked += 1
         if self.asked > 2:
-            os._exit(self.code)  # the workers see their pipes closed
+            end_here(self.code)  # the workers see their pipes closed
 
     def __enter__(self) -> Stop:
         self._before = {number: signal.signal(number, self._hear) for number in heard()}

@@ -83,7 +83,8 @@ def _value(command: Any, option: Any, value: Any, where: str) -> Any:
     items = value if isinstance(value, list) else [value]
     if any(not isinstance(item, (str, int, float)) for item in items):
         raise UsageError(f"{where} is {value!r}: expected a text or a number")
-    texts = [str(item) for item in items]
+    # A shell would do this with ~; a slash at the end, which says "a folder", stays.
+    texts = [os.path.expanduser(item) if str(item).startswith("~/") else str(item) for item in items]  # noqa: PTH111
     given = value if option.is_flag else texts if option.multiple else texts[0]
     try:
         option.process_value(typer.Context(command), given)

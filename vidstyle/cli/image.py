@@ -44,7 +44,7 @@ def image(
     """
     from vidstyle.catalog import parse_recipe
     from vidstyle.choice import choose
-    from vidstyle.images import check_target, stylize_image, targets
+    from vidstyle.images import check_source, check_target, stylize_image, targets
     from vidstyle.outputs import output_folder
     from vidstyle.stylizer import Stylizer
 
@@ -57,6 +57,7 @@ def image(
     with Stylizer(recipe, engine, device, precision, threads) as stylizer:
 
         def run(source: Path, target: Path) -> PictureReport:
+            check_source(source)
             try:
                 check_target(target, sources, overwrite, folder)
             except UsageError as error:
@@ -115,7 +116,7 @@ def preview(
     """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
     from vidstyle.choice import choose
     from vidstyle.cli.console import event, human
-    from vidstyle.images import check_target, targets, write_picture
+    from vidstyle.images import check_source, check_target, targets, write_picture
     from vidstyle.job import EngineOptions
     from vidstyle.outputs import output_folder
     from vidstyle.picture import Picture, encode_picture
@@ -123,6 +124,7 @@ def preview(
 
     short_side, time = opt.parse_size(size), opt.parse_time(at, "--at")
     target = targets([source], output, "preview", ".png")[0]
+    check_source(source)
     check_target(target, [source], overwrite, output_folder(output, False))
     styles, left_out = usable_styles()
     engine, device = choose(engine, device, builds=False)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vidstyle.job import Progress
 
 PLAIN_SECONDS, JSON_SECONDS = 10.0, 0.5  # between two lines
+FIGURES = 50  # columns that the bar and the figures behind the name want
 
 
 @contextmanager
@@ -51,12 +52,25 @@ def _plain(progress: Progress) -> None:
     human(f"{progress.frames}{total} frames, {progress.fps:.1f} fps{left}")
 
 
+def shortened(text: str, columns: int) -> str:
+    """The end of a name that is too long, where names differ; a long one would push the figures off the line."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= columns:
+        return text
+    while cell_len(text) >= columns:
+        text = text[1:]
+    return f"…{text}"
+
+
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+
+    from vidstyle.report import printable
 
     columns = (
         TextColumn("{task.description}"),
@@ -65,7 +79,9 @@ def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[fps]:.1f} fps"),
         TimeRemainingColumn(compact=True),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    name = shortened(printable(name), max(12, console.width - FIGURES))
+    with Bars(*columns, console=console, transient=True) as bars:
         task = bars.add_task(escape(name), total=None, shown="?", fps=0.0)
 
         def update(progress: Progress) -> None:

@@ -17,6 +17,7 @@ from vidstyle.errors import SourceError, VidstyleError
 from vidstyle.frame import working_size
 from vidstyle.inputs import open_input
 from vidstyle.picture import NotAPictureError, on_white, read_picture, resize
+from vidstyle.picture_tags import still_format
 from vidstyle.source import SourceOptions, VideoSource
 
 SAMPLE = 360  # short side in pixels of the picture that thumbnails are made from
@@ -68,12 +69,19 @@ def look_into(path: Path) -> tuple[Media, np.ndarray]:
     except NotAPictureError:
         return _look_into_video(path, size)
     except SourceError as error:
+        if _is_still(path):
+            raise
         try:
             return _look_into_video(path, size)
         except SourceError as second:
             raise second from error
     height, width = image.shape[:2]
     return Media(path.name, "picture", width, height, size), fitted(image, SAMPLE)
+
+
+def _is_still(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return still_format(file.read(64)) is not None
 
 
 def fitted(image: np.ndarray, short: int) -> np.ndarray:

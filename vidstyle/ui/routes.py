@@ -121,9 +121,7 @@ class _Own:
 
     async def source(self, request: Request) -> Response:
         session = self._session(request)
-        if session.source is None:
-            raise GoneError
-        return FileResponse(session.source.path)
+        return _file(session.source.path if session.source else None)
 
     async def still(self, request: Request) -> Response:
         """The picture, or one of the video."""
@@ -194,4 +192,10 @@ def _work_file(work: Any, download: bool = False) -> Response:
     if work is None or work.status != "done":
         raise GoneError
     path = Path(work.result.output)
-    return FileResponse(path, filename=path.name if download else None)
+    return _file(path, path.name if download else None)
+
+
+def _file(path: Path | None, name: str | None = None) -> Response:
+    if path is None or not path.is_file():  # whoever tidies up temporary folders may have taken it
+        raise GoneError
+    return FileResponse(path, filename=name)

@@ -269,6 +269,7 @@ def plain_text(text: str) -> str:
     """Without the places of temporary files, which say nothing to anybody, and with the page's names of options."""
     for option, key in (("--start", "trim_start"), ("--end", "trim_end")):
         text = text.replace(option, f"“{TEXTS[key]}”")
+    text = text.replace(" or choose another folder with -o", "")
     text = re.sub(r"[^\s'\"]*[/\\\\]vidstyle-ui-[^/\\\\]+[/\\\\](?:[\w.-]+[/\\\\])*", "", text)
     return capital(text)
 

@@ -1,5 +1,7 @@
 // Pictures to the server and back, in order; the newest wins, and no more than a few are on their way.
 
+import { say } from "./common.js";
+
 const WORKERS = 2; // one is coded while another is styled
 
 export class Pump {
@@ -22,6 +24,7 @@ export class Pump {
     if (this.workers.length < WORKERS) {
       const worker = new Worker("/files/stylist.js");
       worker.onmessage = ({ data }) => this.#answer(worker, data);
+      worker.onerror = () => this.#gone(worker);
       this.workers.push(worker);
       worker.load = 0;
     }
@@ -29,16 +32,22 @@ export class Pump {
     const id = ++this.count;
     worker.load += 1;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject, began: performance.now() });
+      this.waiting.set(id, { worker, resolve, reject, began: performance.now() });
       worker.postMessage({ id, bitmap, query, quality }, [bitmap]);
     });
+  }
+
+  /** The server did not give a worker its script. */
+  #gone(worker) {
+    this.workers = this.workers.filter((one) => one !== worker);
+    for (const [id, one] of this.waiting) if (one.worker === worker) this.#answer(worker, { id, error: "" });
   }
 
   #answer(worker, { id, error, ...result }) {
     const { resolve, reject, began } = this.waiting.get(id);
     this.waiting.delete(id);
     worker.load -= 1;
-    error ? reject(new Error(error)) : resolve({ ...result, id, ms: performance.now() - began });
+    error !== undefined ? reject(new Error(error || say("lost"))) : resolve({ ...result, id, ms: performance.now() - began });
   }
 }
 

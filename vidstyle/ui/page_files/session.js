@@ -1,6 +1,6 @@
 // The visitor's session on the server: begun at the first visit, taken up again after a reload.
 
-import { ask, kept, wait } from "./common.js";
+import { ask, kept, Refused, toast, wait } from "./common.js";
 
 let id = kept.get("session");
 const listeners = [];
@@ -18,7 +18,18 @@ export async function bitmapOf(rest) {
   return answer && createImageBitmap(await answer.blob());
 }
 
+/** Whether this session is this tab's from now on: a tab that was duplicated begins with a copy of the other's. */
+function mine(name) {
+  if (!navigator.locks) return true; // browsers have them for pages of this machine, and encrypted ones
+  const held = (resolve) => () => new Promise(() => resolve(true));
+  return new Promise((resolve) => {
+    // A reload asks before the page that goes has let go.
+    navigator.locks.request(`vidstyle ${name}`, { signal: AbortSignal.timeout(1000) }, held(resolve)).catch(() => resolve(false));
+  });
+}
+
 export async function begin() {
+  if (id && !(await mine(id))) id = null;
   if (id) {
     try {
       take(await ask(path()));
@@ -32,7 +43,9 @@ export async function begin() {
 
 async function renew() {
   id = (await ask("session", { method: "POST" })).id;
+  mine(id);
   kept.set("session", id);
+  for (const key of ["trim", "left"]) kept.set(key, null); // of another session's files, which have the same keys
   take({ file: null, run: null });
 }
 
@@ -45,6 +58,7 @@ export function take(next) {
 const moves = (work) => work?.status === "running" || work?.status === "paused";
 
 async function watch() {
+  let lost = 0;
   for (;;) {
     const { file, run } = state;
     const quick = file?.status === "reading" || moves(run) || moves(file?.proxy) || moves(run?.proxy);
@@ -54,10 +68,15 @@ async function watch() {
     try {
       const next = await ask(path());
       state = next;
+      lost = 0;
       listeners.forEach((listener) => listener(state));
     } catch (error) {
-      if (error.status === 404) await renew();
-      else await wait(1000);
+      if (error.status === 404) {
+        await renew().catch(() => wait(1000));
+        continue;
+      }
+      if (error instanceof Refused && ++lost > 1) toast(error.message);
+      await wait(1000);
     }
   }
 }

@@ -9,8 +9,9 @@ onmessage = async ({ data: { id, bitmap, query, quality } }) => {
     canvas.height = bitmap.height;
     context.drawImage(bitmap, 0, 0);
     const body = await canvas.convertToBlob({ type: "image/jpeg", quality });
-    const answer = await fetch(`/api/look?${query}`, { method: "POST", body });
-    if (!answer.ok) throw new Error((await answer.json()).error);
+    const answer = await fetch(`/api/look?${query}`, { method: "POST", body }).catch(() => null);
+    if (!answer) throw new Error(""); // the server is gone: the page has the words for it
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({ error: answer.statusText }))).error);
     const styled = await createImageBitmap(await answer.blob());
     postMessage({ id, bitmap, styled }, [bitmap, styled]);
   } catch (error) {

@@ -1,0 +1,100 @@
+"""Kinds of pictures that other programs write: what is in them is kept, or it is said that it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from picture_files import PROFILE, smooth, vidstyle
+
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.picture import NotAPictureError, read_picture
+from vidstyle.preview import sample_picture
+
+Image: Any = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def image() -> Any:
+    return Image.fromarray(smooth(40, 56))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_alpha_of_an_avif_is_kept(tmp_path: Path, image: Any, orientation: int) -> None:
+    exif, alpha = Image.Exif(), smooth(40, 56)[..., 0]
+    exif[0x112] = orientation
+    image.putalpha(Image.fromarray(alpha))
+    image.save(tmp_path / "a.avif", exif=exif, quality=100)
+    picture = read_picture(tmp_path / "a.avif")
+    want = np.rot90(alpha, -1) if orientation == 6 else alpha
+    assert picture.alpha is not None and picture.alpha.shape == want.shape == picture.rgb.shape[:2]
+    assert np.abs(picture.alpha.astype(int) - want).max() <= 3
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "zstd"])
+def test_a_tiff_that_would_come_out_black_is_refused(tmp_path: Path, image: Any, compression: str) -> None:
+    image.save(tmp_path / "a.tif", compression=compression)
+    with pytest.raises(SourceError, match=r"is a TIFF compressed .*: save it with LZW, or as \.png"):
+        read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits"])
+def test_other_tiffs_are_read_with_their_profile(tmp_path: Path, image: Any, compression: str | None) -> None:
+    image.save(tmp_path / "a.tif", compression=compression, icc_profile=PROFILE)
+    picture = read_picture(tmp_path / "a.tif")
+    assert np.array_equal(picture.rgb, smooth(40, 56)) and picture.profile == PROFILE and not picture.more
+
+
+@pytest.mark.usefixtures("home")
+def test_pages_that_are_left_out_are_told(tmp_path: Path, image: Any) -> None:
+    image.save(tmp_path / "a.tif", save_all=True, append_images=[image])
+    assert "of its pages the first alone was styled" in vidstyle("image", "a.tif", "-o", "b.png", cwd=tmp_path).stderr
+
+
+def test_animations_are_not_styled_by_their_first_picture(tmp_path: Path, image: Any) -> None:
+    for extension, error, words in (
+        ("avif", NotAPictureError, "AVIF: use vidstyle file"),
+        ("webp", SourceError, "WebP"),
+    ):
+        path = tmp_path / f"a.{extension}"
+        image.save(path, save_all=True, append_images=[image.rotate(90)])
+        with pytest.raises(error, match=f"is an animated {words}"):
+            read_picture(path)
+    for command in ("preview", "file"):
+        done = vidstyle(command, "a.webp", cwd=tmp_path)
+        assert done.returncode == 4 and "is an animated WebP, which FFmpeg cannot read" in done.stderr
+
+
+def test_the_largest_picture_of_an_icon_is_taken(tmp_path: Path, image: Any) -> None:
+    image.resize((128, 128)).save(tmp_path / "a.ico", sizes=[(16, 16), (128, 128), (32, 32)])
+    assert read_picture(tmp_path / "a.ico").rgb.shape == (128, 128, 3)
+
+
+def test_a_targa_is_known_by_its_name(tmp_path: Path, image: Any) -> None:
+    image.save(tmp_path / "a%d.tga")
+    assert np.array_equal(read_picture(tmp_path / "a%d.tga").rgb, smooth(40, 56))
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["image", "preview"])
+def test_a_folder_that_is_not_there_is_told_of_the_source(tmp_path: Path, command: str) -> None:
+    done = vidstyle(command, "nowhere/a.jpg", cwd=tmp_path)
+    assert (
+        done.returncode == 4 and done.stderr.strip() == "vidstyle: cannot read nowhere/a.jpg: No such file or directory"
+    )
+
+
+def test_a_picture_has_no_time(tmp_path: Path, image: Any) -> None:
+    image.save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=r"--at is of videos, and .* is a picture: leave it out"):
+        sample_picture(tmp_path / "a.png", at=3)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_cannot_be_read_is_no_video_on_the_page(tmp_path: Path, image: Any) -> None:
+    from vidstyle.ui.media import look_into
+
+    image.save(tmp_path / "a.tif", compression="jpeg")
+    with pytest.raises(SourceError, match="is a TIFF compressed by JPEG"):
+        look_into(tmp_path / "a.tif")

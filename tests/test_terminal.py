@@ -1,0 +1,88 @@
+"""What a person at a terminal sees of a run: the bar's line, and the cursor afterwards."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+pty = pytest.importorskip("pty")
+HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
+
+BAR = """
+import sys, time
+from types import SimpleNamespace
+from vidstyle.cli.progress import watch
+with watch(sys.argv[1], False) as update:
+    update(SimpleNamespace(frames=7, total=10, fps=2.5))
+    time.sleep(0.3)
+"""
+#: hears Ctrl-C while a bar is shown, and once more while it tidies up
+TWICE = """
+import os, signal, time
+from vidstyle import cli
+from vidstyle.cli.progress import watch
+def run(args):
+    with watch("a.mp4", False):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+cli._run = run
+cli.main([])
+"""
+
+
+def shown(*args: str, columns: int = 80) -> tuple[int, bytes]:
+    """(exit code, what a terminal gets) of Python with these arguments."""
+    import fcntl
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    found: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while data := os.read(ours, 4096):
+                found.append(data)
+        except OSError:  # the other end is closed
+            pass
+
+    reader = threading.Thread(target=read)
+    with subprocess.Popen([sys.executable, *args], env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as one:
+        reader.start()
+        os.close(theirs)
+        code = one.wait(30)
+    reader.join(10)
+    os.close(ours)
+    return code, b"".join(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.mp4", "/home/me/Videos/" + "a long name " * 12 + "and its end.mp4", "長い名前" * 30]
+)
+def test_the_figures_stay_on_the_line(name: str) -> None:
+    _, data = shown("-c", BAR, name)
+    assert b"7/10 frames" in data and b"2.5 fps" in data
+    assert name[-8:].encode() in data
+
+
+def test_a_name_in_the_bar_cannot_command_the_terminal() -> None:
+    _, data = shown("-c", BAR, "a\x1b]0;gone\x07\x1b[31mred.mp4")
+    assert b"\x1b]0;" not in data and b"\x1b[31mred" not in data and b"\\x1b[31mred.mp4" in data
+
+
+def test_the_cursor_is_there_after_two_ctrl_c() -> None:
+    code, data = shown("-c", TWICE)
+    assert code == 130
+    assert HIDE in data and data.rfind(SHOW) > data.rfind(HIDE)

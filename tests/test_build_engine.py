@@ -79,6 +79,19 @@ def test_a_mix_builds_each_style_at_each_size(styled: Behaviour, capsys: pytest.
     assert len(styled.builds) == 4
 
 
+def test_all_are_those_that_come_with_the_package(
+    styled: Behaviour, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    for seed, name in enumerate(("drawn", "tiny", "painted")):  # the user's tiny comes before the package's
+        write_style(package / f"{name}.safetensors", seed=seed)
+    monkeypatch.setattr("vidstyle.catalog.bundled_dir", lambda: package)
+    code, out, _ = run(capsys, "--all", *SIZE, "--json")
+    assert code == 0 and len(styled.builds) == 2
+    assert [e["style"] for e in events(out) if e["event"] == "built"] == ["drawn", "painted"]
+
+
 @pytest.mark.usefixtures("styled")
 def test_the_levels_are_the_key_s(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "--style", "tiny", *SIZE)

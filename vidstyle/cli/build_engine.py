@@ -113,11 +113,11 @@ def _gpu_engine(engine: str, device: str) -> tuple[str, str]:
 
 
 def _styles(style: str, every: bool) -> list[Style]:
-    from vidstyle.catalog import list_styles, load_found, parse_recipe
+    from vidstyle.catalog import PACKAGE, list_styles, load_found, parse_recipe
 
     if not every:
         return [part for part, _ in parse_recipe(style).parts]
-    return [load_found(found) for found in list_styles() if found.origin == "bundled"]
+    return [load_found(found) for found in list_styles() if found.origin == PACKAGE and not found.shadowed]
 
 
 def _parse_size(text: str) -> tuple[int, int]:

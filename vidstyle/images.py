@@ -61,10 +61,10 @@ def write_picture(path: Path, data: bytes) -> None:
 def targets(sources: Sequence[Path], output: str | None, style: str, extension: str | None = None) -> list[Path]:
     """Where each picture's result goes: ``output`` is a file for one source, or a folder (`output_folder`).
 
-    Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written.
+    Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written. Two may have one.
 
     Raises:
-        UsageError: two results would have one name, or a source is a URL or standard input.
+        UsageError: a source is a URL or standard input.
         SinkError: several pictures are to go to one file.
     """
     _check_sources(sources)
@@ -73,14 +73,11 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
         raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
     if output is not None and folder is None:
         return [Path(output)]
-    found: dict[Path, Path] = {}
-    for source in sources:
-        ending = extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png")
-        target = (folder or source.parent) / f"{source.stem}.{style}{ending}"
-        if target in found:
-            raise UsageError(f"{found[target]} and {source} would both become {target}: style them one by one")
-        found[target] = source
-    return list(found)
+    endings = [extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png") for source in sources]
+    return [
+        (folder or source.parent) / f"{source.stem}.{style}{ending}"
+        for source, ending in zip(sources, endings, strict=True)
+    ]
 
 
 def _check_sources(sources: Sequence[Path]) -> None:

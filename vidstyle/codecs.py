@@ -100,7 +100,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     name = wanted.codec or _usual(muxer, usual, info)
     codec = _codec(name)
     if not can_hold(muxer, codec.canonical_name):
-        raise UsageError(f"{path.suffix} cannot hold {name} video: use .mkv, or another --codec")
+        other = "" if muxer == "matroska" else ".mkv, or "
+        raise UsageError(f"{path.suffix} cannot hold {name} video: use {other}another --codec")
     _check_size(codec.name, info)
     pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
@@ -233,6 +234,21 @@ def _check_device(codec: Any, choice: EncoderChoice, info: VideoInfo) -> None:
         ) from error
 
 
-def encoder_rate(info: VideoInfo) -> Fraction:
-    """Frames a second for rate control only; times come from pts."""
-    return info.rate or Fraction(30)
+def encoder_rate(info: VideoInfo, encoder: str = "") -> Fraction:
+    """Frames a second for rate control only; times come from pts. Of an encoder of fixed rates the one that is meant."""
+    rate = info.rate or Fraction(30)
+    nearest = min(_rates_of(encoder), key=lambda known: abs(known - rate), default=rate)
+    return nearest if abs(nearest - rate) < rate / 100 else rate  # an average may be off by its clock's rounding
+
+
+def encoder_clock(info: VideoInfo, encoder: str) -> Fraction:
+    """Seconds a tick: the source's, or a picture's where the encoder takes its clock for a rate, or none so fine."""
+    too_fine = encoder == "mpeg4" and info.time_base.denominator > 0xFFFF
+    if too_fine or _rates_of(encoder):
+        return 1 / encoder_rate(info, encoder)
+    return info.time_base
+
+
+def _rates_of(encoder: str) -> list[Fraction]:
+    codec: Any = av.Codec(encoder, "w") if encoder else None
+    return list(codec.frame_rates or ()) if codec else []

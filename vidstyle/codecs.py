@@ -235,7 +235,7 @@ def _check_device(codec: Any, choice: EncoderChoice, info: VideoInfo) -> None:
 
 
 def encoder_rate(info: VideoInfo, encoder: str = "") -> Fraction:
-    """Frames a second for rate control only; times come from pts. Of an encoder of fixed rates the one that is meant."""
+    """Frames a second for rate control only; times come from pts. Of an encoder of fixed rates: the one meant."""
     rate = info.rate or Fraction(30)
     nearest = min(_rates_of(encoder), key=lambda known: abs(known - rate), default=rate)
     return nearest if abs(nearest - rate) < rate / 100 else rate  # an average may be off by its clock's rounding

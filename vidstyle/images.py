@@ -19,7 +19,7 @@ from vidstyle.frame import working_size
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
-from vidstyle.whole import write_whole
+from vidstyle.whole import led_to, write_whole
 
 _NO_FILE = re.compile(r"-$|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash of a URL
 
@@ -115,10 +115,11 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
             raise SinkError(f"{path} is a folder: give a file's name")
         if not overwrite:
             raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
-    if not path.parent.is_dir() and path.parent != folder:
-        raise SinkError(f"no folder {path.parent} to write {path.name} to: make it first")
-    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
-        raise SinkError(f"not allowed to write to {path.parent}: choose another folder with -o")
+    place = led_to(path).parent
+    if not place.is_dir() and place != folder:
+        raise SinkError(f"no folder {place} to write {path.name} to: make it first")
+    if place.is_dir() and not os.access(place, os.W_OK):
+        raise SinkError(f"not allowed to write to {place}: choose another folder with -o")
 
 
 def _check_extension(path: Path) -> None:

@@ -22,6 +22,7 @@ from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
 from vidstyle.segment import Segment, SegmentWriter
 from vidstyle.source import VideoSource
+from vidstyle.whole import led_to
 from vidstyle.workfolder import WorkFolder
 
 
@@ -183,7 +184,7 @@ class FileSink:
             assembly.join(self._work.path, self._work.segments)
             self.reached = max(assembly.finish(), self._pictures_end())
             assembly.verify(file)
-            file.replace(self.path)
+            file.replace(led_to(self.path))
             self._work.done = True
         except BaseException as error:
             if assembly is not None:
@@ -254,7 +255,7 @@ class StreamSink:
             self.reached = self._assembly.finish()
             if self._work is not None:
                 self._assembly.verify(self._file)
-                self._file.replace(self.path)
+                self._file.replace(led_to(self.path))
                 self._work.done = True
         except BaseException as error:
             self._discard()

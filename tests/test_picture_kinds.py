@@ -78,6 +78,16 @@ def test_a_targa_is_known_by_its_name(tmp_path: Path, image: Any) -> None:
 
 
 @pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("extension", ["avif", "ico", "jp2", "ppm", "tga"])
+def test_a_picture_of_any_kind_is_no_video(tmp_path: Path, image: Any, extension: str) -> None:
+    image.save(tmp_path / f"a.{extension}")
+    done = vidstyle("file", f"a.{extension}", cwd=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr.endswith(f"is a picture, not a video: use vidstyle image a.{extension}\n")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [f"a.{extension}"]
+
+
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("command", ["image", "preview"])
 def test_a_folder_that_is_not_there_is_told_of_the_source(tmp_path: Path, command: str) -> None:
     done = vidstyle(command, "nowhere/a.jpg", cwd=tmp_path)

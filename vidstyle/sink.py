@@ -43,6 +43,8 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
         what = f"pixels {source.info.aspect} times as wide as high were scaled"
         report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones: use .mp4 or h264")
     report.reductions += choice.reductions
+    if options.compare and source.info.alpha:
+        report.reductions.append("the source is transparent; --compare shows its pictures on black")
     report.notes += choice.notes
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
     info = replace(info, colour=written_colour(choice.encoder, choice.pix_fmt, info.colour))

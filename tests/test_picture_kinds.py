@@ -67,6 +67,21 @@ def test_animations_are_not_styled_by_their_first_picture(tmp_path: Path, image:
         assert done.returncode == 4 and "is an animated WebP, which FFmpeg cannot read" in done.stderr
 
 
+@pytest.mark.parametrize("extension", ["gif", "qoi"])
+def test_a_picture_cut_short_is_refused(tmp_path: Path, image: Any, extension: str) -> None:
+    path = tmp_path / f"a.{extension}"
+    image.save(path)
+    whole = path.read_bytes()
+    assert read_picture(path).rgb.shape == (40, 56, 3)
+    if extension == "gif":
+        path.write_bytes(whole + b"\n")  # as some programs write them
+        assert read_picture(path).rgb.shape == (40, 56, 3)
+    for share in (0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(SourceError, match="is cut short: copy or download it again"):
+            read_picture(path)
+
+
 def test_the_largest_picture_of_an_icon_is_taken(tmp_path: Path, image: Any) -> None:
     image.resize((128, 128)).save(tmp_path / "a.ico", sizes=[(16, 16), (128, 128), (32, 32)])
     assert read_picture(tmp_path / "a.ico").rgb.shape == (128, 128, 3)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from media import left_behind, make_clip, save_tiny, video_times
 
@@ -12,6 +13,7 @@ from vidstyle.codecs import EncoderOptions
 from vidstyle.errors import UsageError
 from vidstyle.job import FileJob, stylize_file
 from vidstyle.sink import SinkOptions
+from vidstyle.source import SourceOptions, VideoSource
 
 UNEVEN = [3600 * i + (900 if i % 3 else 0) for i in range(20)]
 
@@ -33,6 +35,26 @@ def test_every_picture_keeps_its_time(job: FileJob, tmp_path: Path, codec: str, 
     assert report.frames_out == len(UNEVEN) and report.pts_equal and report.losses == []
     times = video_times(tmp_path / file)
     assert [time - times[0] for time in times] == [Fraction(pts - UNEVEN[0], 90000) for pts in UNEVEN]
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "libvpx"])
+def test_large_pictures_are_as_good_as_small_ones(job: FileJob, tmp_path: Path, codec: str) -> None:
+    clip = make_clip(tmp_path / "large.mp4", frames=6, size=(640, 480), audio=0)
+    look = parse_recipe(str(next(tmp_path.rglob("tiny.safetensors"))), 0.0)
+    job = replace(job, source=clip.path, recipe=look, reading=SourceOptions(None))
+    found = {}
+    for name, options in {
+        "exact": EncoderOptions("ffv1"),
+        "usual": EncoderOptions(codec),
+        "small": EncoderOptions(codec, extra=(("b", "5k"),)),
+    }.items():
+        output = tmp_path / f"{name}.mkv"
+        stylize_file(replace(job, output=output, writing=SinkOptions(options)))
+        with VideoSource(output, SourceOptions(None)) as source:
+            found[name] = list(source)[-1].image.mean(-1)
+    error = {name: np.square(image - found["exact"]).mean() for name, image in found.items()}
+    assert error["usual"] < 6.5  # 40 dB
+    assert error["small"] > 2 * error["usual"]  # who gives a bit rate gets it
 
 
 def test_a_rate_that_is_none_of_them_is_refused(job: FileJob, tmp_path: Path) -> None:

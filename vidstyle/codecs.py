@@ -27,6 +27,10 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "26", "preset": "9"},
     "libvpx-vp9": {"crf": "26", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
+#: those that know no constant quality get one quantiser: by themselves they write 200 kbit/s, whatever the size
+_OLD = ("mpeg1video", "mpeg2video", "mpeg4", "mjpeg")
+_DEFAULTS |= {"libvpx": {"crf": "10", "b": "100M"}} | {name: {"qmin": "2", "qmax": "2"} for name in _OLD}
+_RATES = {"b", "qmin", "qmax"}  # who gives one of these for such an encoder gives all
 _MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
 _PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
 #: options that are lists of their own: what a user gives is added to ours
@@ -159,7 +163,8 @@ def _usual(muxer: str, usual: str, info: VideoInfo) -> str:
 def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, str]:
     device = _DEVICES.get(codec.name.rpartition("_")[2])
     quality = device[1] if device else "crf"
-    options = dict(_DEFAULTS.get(codec.name, {}))
+    own = codec.name in _OLD and any(name in _RATES for name, _ in wanted.extra)
+    options = {} if own else dict(_DEFAULTS.get(codec.name, {}))
     if device and quality:
         options[quality] = device[2]
     if wanted.crf is not None:

@@ -11,17 +11,17 @@ from vidstyle.stylizer import Stylizer
 
 def work(*args: Any) -> None:
     """As `vidstyle.batch.worker.work`, in a process of its own."""
-    whole, close = worker.stylize_file, Stylizer.close
+    whole, close, unload = worker.stylize_file, Stylizer.close, Stylizer.unload
 
     def stylize_file(job: Any, report: Any, stylizer: Any) -> Any:
         if job.input.path.name == "lost.mp4":
-            Stylizer.close = _hang  # type: ignore[method-assign]
+            Stylizer.close = Stylizer.unload = _hang  # type: ignore[method-assign]
             raise DeviceLostError("cuda:1 stopped answering (unspecified launch failure): start again")
         return whole(job, report, stylizer)
 
     worker.stylize_file = stylize_file  # type: ignore[attr-defined]
     worker.work(*args)
-    Stylizer.close = close  # type: ignore[method-assign]
+    Stylizer.close, Stylizer.unload = close, unload  # type: ignore[method-assign]
 
 
 def _hang(_: Stylizer) -> None:

@@ -1,5 +1,6 @@
 """Transparent videos: the alpha comes along, and the picture lies on black."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,7 +8,12 @@ import av
 import numpy as np
 import pytest
 from lossless import write_lossless
+from media import save_tiny
 
+from vidstyle.catalog import parse_recipe
+from vidstyle.codecs import EncoderOptions
+from vidstyle.job import FileJob, stylize_file
+from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 
 HEIGHT, WIDTH = 48, 64
@@ -109,3 +115,15 @@ def test_alpha_is_turned_with_the_picture(tmp_path: Path) -> None:
     turned = np.rot90(picture(0), source.info.orientation >> 1)
     np.testing.assert_array_equal(frame.alpha, turned[..., 3])
     assert np.abs(frame.image - composite(turned)).max() <= 1
+
+
+def test_comparing_tells_that_it_puts_pictures_on_black(home: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "in.mov", "qtrle", "argb")
+    look, reading = parse_recipe(str(save_tiny(home, "tiny")), 0.0), SourceOptions(None, originals=True)
+    job = FileJob(path, look, tmp_path / "out.mkv", reading)
+    report = stylize_file(replace(job, writing=SinkOptions(EncoderOptions("ffv1", pix_fmt="bgr0"), compare=True)))
+    assert "the source is transparent; --compare shows its pictures on black" in report.reductions
+    with VideoSource(tmp_path / "out.mkv", SourceOptions(None)) as source:
+        both = next(iter(source)).image
+    for half in (both[:, :WIDTH], both[:, WIDTH:]):
+        assert np.abs(half - composite(picture(0))).max() <= 2

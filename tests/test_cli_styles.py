@@ -116,6 +116,9 @@ def test_files_that_are_refused(run: Run, tmp_path: Path) -> None:
     assert "torch archive" in one_line(run("import", "x.pt", code=7))
     assert "cannot read" in one_line(run("import", "nothing.pb", code=7))
     assert "cannot be named" in one_line(run("import", "x.pt", "--name", "../x", code=7))
+    for folder in (".", str(tmp_path)):
+        assert f"cannot read {folder}: it is a folder" in one_line(run("import", folder, code=7))
+    assert "File name too long" in one_line(run("import", "x" * 300, code=7))
 
 
 @pytest.mark.skipif(not list(bundled_dir().glob("*.safetensors")), reason="this checkout holds no bundled style")

@@ -274,7 +274,6 @@ def test_outputs_that_cannot_be(job: FileJob, tmp_path: Path, output: str, error
             EncoderOptions("mjpeg", extra=(("qmin", "40"), ("qmax", "2"))),
             r"mjpeg refuses these settings: yuv420p 64x48 qmin=40 qmax=2: [^{}]*qmin[^{}]*$",
         ),
-        (EncoderOptions("mpeg2video"), r"mpeg2video refuses [^{}]*does not support [^{}]*fps$"),
     ],
 )
 def test_wrong_encoder_options(job: FileJob, tmp_path: Path, encoder: EncoderOptions, says: str) -> None:

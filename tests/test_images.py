@@ -100,8 +100,7 @@ def test_names_of_results(tmp_path: Path) -> None:
     (tmp_path / "file.jpg").touch()
     with pytest.raises(SinkError, match=r"file.jpg is a file, and 2 pictures go to a folder"):
         targets(sources, str(tmp_path / "file.jpg"), "anime")
-    with pytest.raises(UsageError, match="both become"):
-        targets([Path("a/x.jpg"), Path("b/x.jpg")], "out", "anime")
+    assert targets([Path("a/x.jpg"), Path("b/x.jpg")], "out", "anime") == [Path("out/x.anime.jpg")] * 2
 
 
 def test_an_output_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -171,6 +170,20 @@ def test_awkward_names_come_out_as_they_went_in(home: Path, tmp_path: Path) -> N
     assert done.stdout == "" and done.stderr.count("\n") == len(names) + 1
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(f"{name}.tiny.png" for name in names)
     assert read_picture(tmp_path / "out" / "a%d.tiny.png").rgb.shape == (20, 30, 3)
+
+
+def test_of_two_that_would_become_one_file_the_first_has_it(home: Path, tmp_path: Path) -> None:
+    save_tiny(home / "styles", "tiny")
+    for name, size in (("a.tif", 20), ("a.bmp", 30), ("b.png", 40)):
+        save(tmp_path / name, smooth(size, size))
+    (tmp_path / "a.tif").rename(tmp_path / "a.qoi")  # neither keeps its ending
+    (tmp_path / "a.bmp").rename(tmp_path / "a.gif")
+    done = vidstyle("image", "a.qoi", "a.gif", "b.png", "-s", "tiny", "-o", "out", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    both = str(Path("out", "a.tiny.png"))
+    assert f"vidstyle: a.qoi and a.gif would both become {both}: rename one\n" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.tiny.png", "b.tiny.png"]
+    assert read_picture(tmp_path / both).rgb.shape == (20, 20, 3)
 
 
 def test_one_bad_picture_does_not_stop_the_others(home: Path, tmp_path: Path) -> None:

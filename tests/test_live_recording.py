@@ -223,6 +223,20 @@ def test_a_folder_is_no_recording(tmp_path: Path, clock: SimulatedClock) -> None
             Recorder(tmp_path / name.removesuffix(".part"), 64, 48, 30.0, clock, overwrite=True)
 
 
+def test_what_a_link_leads_to_is_written(tmp_path: Path, clock: SimulatedClock) -> None:
+    for name in ("here", "kept"):
+        (tmp_path / name).mkdir()
+    link, target = tmp_path / "here" / "out.mp4", tmp_path / "kept" / "film"
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    recorder = Recorder(link, 64, 48, 30.0, clock, overwrite=True)
+    record(recorder, clock, [0.0])
+    assert target.read_bytes() == b"before"
+    recorder.close()
+    assert link.is_symlink() and len(read(target)[0]) == 1
+    assert left_behind(link.parent, "out.mp4") == left_behind(target.parent, "film") == []
+
+
 def test_without_pictures_nothing_is_left(tmp_path: Path, clock: SimulatedClock) -> None:
     Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock).close()
     assert list(tmp_path.iterdir()) == []

@@ -67,6 +67,21 @@ def test_animations_are_not_styled_by_their_first_picture(tmp_path: Path, image:
         assert done.returncode == 4 and "is an animated WebP, which FFmpeg cannot read" in done.stderr
 
 
+@pytest.mark.parametrize("extension", ["gif", "qoi"])
+def test_a_picture_cut_short_is_refused(tmp_path: Path, image: Any, extension: str) -> None:
+    path = tmp_path / f"a.{extension}"
+    image.save(path)
+    whole = path.read_bytes()
+    assert read_picture(path).rgb.shape == (40, 56, 3)
+    if extension == "gif":
+        path.write_bytes(whole + b"\n")  # as some programs write them
+        assert read_picture(path).rgb.shape == (40, 56, 3)
+    for share in (0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(SourceError, match="is cut short: copy or download it again"):
+            read_picture(path)
+
+
 def test_the_largest_picture_of_an_icon_is_taken(tmp_path: Path, image: Any) -> None:
     image.resize((128, 128)).save(tmp_path / "a.ico", sizes=[(16, 16), (128, 128), (32, 32)])
     assert read_picture(tmp_path / "a.ico").rgb.shape == (128, 128, 3)
@@ -75,6 +90,16 @@ def test_the_largest_picture_of_an_icon_is_taken(tmp_path: Path, image: Any) -> 
 def test_a_targa_is_known_by_its_name(tmp_path: Path, image: Any) -> None:
     image.save(tmp_path / "a%d.tga")
     assert np.array_equal(read_picture(tmp_path / "a%d.tga").rgb, smooth(40, 56))
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("extension", ["avif", "ico", "jp2", "ppm", "tga"])
+def test_a_picture_of_any_kind_is_no_video(tmp_path: Path, image: Any, extension: str) -> None:
+    image.save(tmp_path / f"a.{extension}")
+    done = vidstyle("file", f"a.{extension}", cwd=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr.endswith(f"is a picture, not a video: use vidstyle image a.{extension}\n")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [f"a.{extension}"]
 
 
 @pytest.mark.usefixtures("home")

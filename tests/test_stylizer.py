@@ -81,6 +81,21 @@ def test_strength_and_mixing(home: Path) -> None:
     assert np.abs(run("one:1+two:3") - mixed)[inside].max() <= 1.1
 
 
+def test_a_closed_stylizer_says_so(home: Path) -> None:
+    recipe = parse_recipe(str(save_tiny(home, "t")))
+    for used in (True, False):
+        with Stylizer(recipe) as stylizer:
+            if used:
+                stylizer(picture(0, 16, 16))
+                stylizer.unload()
+                stylizer(picture(0, 16, 16))
+        stylizer.close()
+        with pytest.raises(EngineError, match=r"^the stylizer is closed: open it again$"):
+            stylizer(picture(0, 16, 16))
+        with pytest.raises(EngineError, match="closed"):
+            next(stylizer.frames(make_frames([0])))
+
+
 def test_an_unknown_device_is_never_replaced(home: Path) -> None:
     recipe = parse_recipe(str(save_tiny(home, "t")))
     with Stylizer(recipe, device="npu7") as stylizer, pytest.raises(EngineError, match="npu7"):

@@ -86,3 +86,29 @@ def test_the_cursor_is_there_after_two_ctrl_c() -> None:
     code, data = shown("-c", TWICE)
     assert code == 130
     assert HIDE in data and data.rfind(SHOW) > data.rfind(HIDE)
+
+
+def test_looks_are_told_on_a_narrow_terminal_too() -> None:
+    code, found = shown("-m", "vidstyle", "styles", "list", columns=40)
+    lines = found.decode().splitlines()
+    assert code == 0 and max(map(len, lines[1:])) <= 40
+    assert any(line.split() == ["sketch", "a", "pencil", "sketch"] for line in lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to fill")
+@pytest.mark.parametrize("command", ["--version", "styles list", "styles info anime", "doctor", "doctor --json"])
+def test_a_result_that_cannot_be_written_is_told(command: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "vidstyle", *command.split()], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 5
+    assert done.stderr == "vidstyle: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", ["styles list", "styles info anime", "doctor"])
+def test_standard_output_may_be_closed(command: str) -> None:
+    close = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = [sys.executable, "-c", close, "-m", "vidstyle", *command.split()]
+    done = subprocess.run(words, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -193,6 +193,8 @@ def add_style(file: Path, name: str | None = None, overwrite: bool = False) -> t
     Raises:
         StyleError: neither of them, or damaged; the name cannot be a style's, or is taken.
     """
+    if os.path.isdir(file):  # noqa: PTH112 - a name too long for a file is none
+        raise StyleError(f"cannot read {file}: it is a folder, expected a .pb, .tflite or .safetensors file")
     name = check_name(name if name is not None else _name_from(file))
     target = styles_dir() / f"{name}{SUFFIX}"
     if target.exists() and not overwrite:

@@ -27,6 +27,10 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "26", "preset": "9"},
     "libvpx-vp9": {"crf": "26", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
+#: those that know no constant quality get one quantiser: by themselves they write 200 kbit/s, whatever the size
+_OLD = ("mpeg1video", "mpeg2video", "mpeg4", "mjpeg")
+_DEFAULTS |= {"libvpx": {"crf": "10", "b": "100M"}} | {name: {"qmin": "2", "qmax": "2"} for name in _OLD}
+_RATES = {"b", "qmin", "qmax"}  # who gives one of these for such an encoder gives all
 _MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
 _PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
 #: options that are lists of their own: what a user gives is added to ours
@@ -100,7 +104,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     name = wanted.codec or _usual(muxer, usual, info)
     codec = _codec(name)
     if not can_hold(muxer, codec.canonical_name):
-        raise UsageError(f"{path.suffix} cannot hold {name} video: use .mkv, or another --codec")
+        other = "" if muxer == "matroska" else ".mkv, or "
+        raise UsageError(f"{path.suffix} cannot hold {name} video: use {other}another --codec")
     _check_size(codec.name, info)
     pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
@@ -158,7 +163,8 @@ def _usual(muxer: str, usual: str, info: VideoInfo) -> str:
 def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, str]:
     device = _DEVICES.get(codec.name.rpartition("_")[2])
     quality = device[1] if device else "crf"
-    options = dict(_DEFAULTS.get(codec.name, {}))
+    own = codec.name in _OLD and any(name in _RATES for name, _ in wanted.extra)
+    options = {} if own else dict(_DEFAULTS.get(codec.name, {}))
     if device and quality:
         options[quality] = device[2]
     if wanted.crf is not None:
@@ -233,6 +239,21 @@ def _check_device(codec: Any, choice: EncoderChoice, info: VideoInfo) -> None:
         ) from error
 
 
-def encoder_rate(info: VideoInfo) -> Fraction:
-    """Frames a second for rate control only; times come from pts."""
-    return info.rate or Fraction(30)
+def encoder_rate(info: VideoInfo, encoder: str = "") -> Fraction:
+    """Frames a second for rate control only; times come from pts. Of an encoder of fixed rates: the one meant."""
+    rate = info.rate or Fraction(30)
+    nearest = min(_rates_of(encoder), key=lambda known: abs(known - rate), default=rate)
+    return nearest if abs(nearest - rate) < rate / 100 else rate  # an average may be off by its clock's rounding
+
+
+def encoder_clock(info: VideoInfo, encoder: str) -> Fraction:
+    """Seconds a tick: the source's, or a picture's where the encoder takes its clock for a rate, or none so fine."""
+    too_fine = encoder == "mpeg4" and info.time_base.denominator > 0xFFFF
+    if too_fine or _rates_of(encoder):
+        return 1 / encoder_rate(info, encoder)
+    return info.time_base
+
+
+def _rates_of(encoder: str) -> list[Fraction]:
+    codec: Any = av.Codec(encoder, "w") if encoder else None
+    return list(codec.frame_rates or ()) if codec else []

@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
-from vidstyle.codecs import EncoderChoice, encoder_rate
+from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
@@ -66,7 +66,7 @@ class Encoder:
         self._leaving = Leaving(device, choice, info) if device is not None and encoding.planes_there else None
         with hardware_of(device) as hardware:
             self.stream: Any = container.add_stream(
-                choice.encoder, rate=encoder_rate(info), options=_repeatable(choice), hwaccel=hardware
+                choice.encoder, rate=encoder_rate(info, choice.encoder), options=_repeatable(choice), hwaccel=hardware
             )
         self.stream.width, self.stream.height = encoding.size
         self.stream.pix_fmt = choice.pix_fmt
@@ -74,9 +74,11 @@ class Encoder:
         if choice.tag and muxer in ("mp4", "mov"):
             self.stream.codec_context.codec_tag = choice.tag
         context, colour = self.stream.codec_context, info.colour
-        # y4m has a rate in place of times: its clock ticks once a picture.
-        self._counted = count() if muxer == "yuv4mpegpipe" else None
-        context.time_base = info.time_base if self._counted is None else 1 / encoder_rate(info)
+        # y4m has a rate in place of times, as some encoders have: their clock ticks once a picture.
+        y4m = muxer == "yuv4mpegpipe"
+        context.time_base = 1 / encoder_rate(info) if y4m else encoder_clock(info, choice.encoder)
+        self._counted = count() if y4m or context.time_base != info.time_base else None
+        self._times: dict[int, int] | None = None if y4m or self._counted is None else {}  # pts by number
         context.sample_aspect_ratio = info.aspect
         context.thread_count = encoding.threads
         # PyAV asks for slices, which cost bits and are not what an encoder does by itself.
@@ -125,6 +127,8 @@ class Encoder:
         picture.pts, picture.time_base = pts, frame.time_base
         if self._counted is not None:
             picture.pts, picture.time_base = next(self._counted), self.stream.codec_context.time_base
+            if self._times is not None:
+                self._times[picture.pts] = pts
         self._durations[pts] = frame.duration or self._usual_duration(frame.time_base)
         yield from self._finished(self.stream.encode(picture))
 
@@ -140,8 +144,18 @@ class Encoder:
 
     def _finished(self, packets: list[Any]) -> Iterator[Any]:
         for packet in packets:
+            if self._times is not None:
+                self._retime(packet, self._times)
             packet.duration = self._durations.pop(packet.pts, packet.duration)
             yield packet
+
+    def _retime(self, packet: Any, times: dict[int, int]) -> None:
+        """Give a packet of an encoder that counts pictures their times."""
+        number, base = packet.dts, self._encoding.info.time_base
+        packet.pts = times[packet.pts]
+        # What is decoded before the first picture is shown has no picture's time.
+        packet.dts = times.pop(number) if number >= 0 else times[0] + number * self._usual_duration(base)
+        packet.time_base = base
 
     def _picture(self, frame: Frame) -> Any:
         """The frame as the encoder wants it: the source's size, its matrix and its range."""
@@ -180,7 +194,8 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
     context: Any = av.CodecContext.create(choice.encoder, "w")
     context.width, context.height = encoding.size
     context.pix_fmt, context.options = choice.pix_fmt, _repeatable(choice)
-    context.time_base, context.framerate = encoding.info.time_base, encoder_rate(encoding.info)
+    context.time_base = encoder_clock(encoding.info, choice.encoder)
+    context.framerate = encoder_rate(encoding.info, choice.encoder)
     context.color_range = encoding.info.colour.range_used
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)

@@ -62,6 +62,7 @@ class FittingEngine:
         """``spec`` without a size; ``batch``: most pictures a call, 0 for `batch_for`."""
         self._recipe, self._spec, self._runtime, self._batch = recipe, spec, runtime, batch
         self._engine: Engine | None = None
+        self._closed = False
         self._ways: Iterator[_Way] = iter(())
         self.notes: list[str] = []
         self.count = 0
@@ -72,12 +73,14 @@ class FittingEngine:
         """The engine for pictures of this size; loads it when the size is new.
 
         Raises:
-            EngineError: see `vidstyle.engine.load_engine`.
+            EngineError: see `vidstyle.engine.load_engine`; or this is closed.
         """
+        if self._closed:
+            raise EngineError("the stylizer is closed: open it again")
         if self._process != os.getpid():  # a fork copies no threads: an engine that was loaded before waits for ever
             self._process, self._before, self._engine = os.getpid(), self._engine, None
         if self._engine is None or (self._engine.spec.height, self._engine.spec.width) != (height, width):
-            self.close()
+            self.unload()
             batch = self._batch or batch_for(*choose(self._runtime, self._spec.device), height, width)
             self._spec = replace(self._spec, height=height, width=width, max_batch=batch)
             self._ways = _ways(self._spec)
@@ -90,7 +93,7 @@ class FittingEngine:
         Raises:
             OutOfMemoryError: there is no less.
         """
-        self.close()
+        self.unload()
         for way in self._ways:
             try:
                 self._engine = self._load(way, may_shrink=False)
@@ -125,6 +128,11 @@ class FittingEngine:
             return self.smaller(error)
 
     def close(self) -> None:
+        self._closed = True
+        self.unload()
+
+    def unload(self) -> None:
+        """Free the engine; the next picture loads it again."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None

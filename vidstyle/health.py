@@ -215,7 +215,7 @@ def _memory() -> Finding:
 
 
 def _terminal() -> Finding:
-    encoding = (sys.stdout.encoding or "unknown").lower().replace("-", "")
+    encoding = (getattr(sys.stdout, "encoding", None) or "unknown").lower().replace("-", "")
     if encoding != "utf8":
         return Finding(WARN, f"{encoding}: other letters in names are shown as codes", "set PYTHONUTF8=1")
     return Finding(OK, "utf-8")

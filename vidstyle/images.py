@@ -19,7 +19,7 @@ from vidstyle.frame import working_size
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
 from vidstyle.stylizer import Stylizer
-from vidstyle.whole import write_whole
+from vidstyle.whole import led_to, write_whole
 
 _NO_FILE = re.compile(r"-$|[A-Za-z][A-Za-z0-9+.-]+:/")  # a path has lost the second slash of a URL
 
@@ -61,10 +61,10 @@ def write_picture(path: Path, data: bytes) -> None:
 def targets(sources: Sequence[Path], output: str | None, style: str, extension: str | None = None) -> list[Path]:
     """Where each picture's result goes: ``output`` is a file for one source, or a folder (`output_folder`).
 
-    Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written.
+    Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written. Two may have one.
 
     Raises:
-        UsageError: two results would have one name, or a source is a URL or standard input.
+        UsageError: a source is a URL or standard input.
         SinkError: several pictures are to go to one file.
     """
     _check_sources(sources)
@@ -73,14 +73,11 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
         raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
     if output is not None and folder is None:
         return [Path(output)]
-    found: dict[Path, Path] = {}
-    for source in sources:
-        ending = extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png")
-        target = (folder or source.parent) / f"{source.stem}.{style}{ending}"
-        if target in found:
-            raise UsageError(f"{found[target]} and {source} would both become {target}: style them one by one")
-        found[target] = source
-    return list(found)
+    endings = [extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png") for source in sources]
+    return [
+        (folder or source.parent) / f"{source.stem}.{style}{ending}"
+        for source, ending in zip(sources, endings, strict=True)
+    ]
 
 
 def _check_sources(sources: Sequence[Path]) -> None:
@@ -118,10 +115,11 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
             raise SinkError(f"{path} is a folder: give a file's name")
         if not overwrite:
             raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
-    if not path.parent.is_dir() and path.parent != folder:
-        raise SinkError(f"no folder {path.parent} to write {path.name} to: make it first")
-    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
-        raise SinkError(f"not allowed to write to {path.parent}: choose another folder with -o")
+    place = led_to(path).parent
+    if not place.is_dir() and place != folder:
+        raise SinkError(f"no folder {place} to write {path.name} to: make it first")
+    if place.is_dir() and not os.access(place, os.W_OK):
+        raise SinkError(f"not allowed to write to {place}: choose another folder with -o")
 
 
 def _check_extension(path: Path) -> None:

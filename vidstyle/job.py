@@ -27,8 +27,7 @@ from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
 from vidstyle.workfolder import WorkFolder
 
-#: FFmpeg's formats of single pictures, as `vidstyle image` reads them
-STILLS = ("bmp_pipe", "image2", "jpeg_pipe", "png_pipe", "tiff_pipe", "webp_pipe")  # image2: by the name, as most .jpg
+_STILL_BRANDS = ("avif", "heic", "heix", "mif1")  # of pictures in MP4's form
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 
@@ -221,12 +220,20 @@ def open_source(job: FileJob) -> VideoSource:
     engine = job.engine.settled()
     name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
     source = VideoSource(job.input, job.reading, Device(name) if engine.on_device and not job.steady else None)
-    if source.path is not None and source.stream.container.format.name in STILLS:
+    if source.path is not None and _is_still(source.stream):
         source.close()
         raise SourceError(f"{source.path} is a picture, not a video: use vidstyle image {source.path}")
     if engine.on_device and job.steady:
         source.route = Route(name, converted="RGB on the CPU (for --steady)")
     return source
+
+
+def _is_still(stream: Any) -> bool:
+    """Whether it is a picture's, as `vidstyle image` reads them: most of FFmpeg's formats of those are called so."""
+    container = stream.container
+    name, brand = container.format.name, container.metadata.get("major_brand")
+    of_one = name.endswith("_pipe") or name in ("image2", "ico")  # image2: by the name, as most .jpg
+    return of_one or (brand in _STILL_BRANDS and stream.frames == 1)
 
 
 def _work_folder(job: FileJob, source: VideoSource, report: Report) -> WorkFolder:

@@ -11,7 +11,7 @@ from typing import Any
 from vidstyle.containers import CONTAINERS, container_format
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.refusal import as_sink_error
-from vidstyle.whole import check_place
+from vidstyle.whole import check_place, led_to
 
 PIPE = Path("-")
 _LINE = b'{"event"'  # begins a journal of `vidstyle batch`
@@ -85,7 +85,7 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
         SinkError: it exists, its folder is missing or not writable.
     """
     container_format(path)
-    folder = path.parent
+    folder = led_to(path).parent
     exists = is_taken(path)
     if not folder.is_dir():
         raise SinkError(f"no folder {folder} to write {path.name} to: make it first")

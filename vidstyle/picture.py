@@ -18,6 +18,7 @@ from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
 from vidstyle.picture_tags import (
     claimed_size,
+    ends_early,
     has_more_pages,
     is_animated_webp,
     read_exif,
@@ -164,6 +165,8 @@ def _first_frame(path: Path, file: Any, kind: str | None) -> tuple[Any, Any]:
         packets = list(islice(container.demux(stream), 2))
         if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
             raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")
+        if kind is None and packets and ends_early(bytes(packets[0])):
+            raise SourceError(f"{path} is cut short: copy or download it again")
         for frame in (frame for packet in packets for frame in packet.decode()):
             return frame, _alpha_frame(container, stream)
     raise SourceError(f"{path}: no picture in it can be decoded (damaged or cut short)")

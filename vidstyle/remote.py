@@ -44,7 +44,10 @@ def open_url(url: str, name: str, timeout: float) -> Any:
             raise SourceError(f"cannot read {name}: {_SILENCE.format(timeout)}") from error
         raise SourceError(f"{name} is not a video that can be read: a page that shows one is none itself") from error
     except (OSError, av.error.FFmpegError) as error:
-        raise SourceError(f"cannot read {name}: {reason(error, timeout, url)}") from error
+        why = reason(error, timeout, url)
+        if why.startswith(NOT_VALID):
+            why += "; if it is the server's own, and you trust it: set SSL_CERT_FILE to its .pem file"
+        raise SourceError(f"cannot read {name}: {why}") from error
     if time.monotonic() - began >= PATIENCE * timeout:
         # FFmpeg was interrupted while it looked for streams, and calls that opened: some formats then seem to end.
         container.close()

@@ -22,6 +22,7 @@ from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
 from vidstyle.segment import Segment, SegmentWriter
 from vidstyle.source import VideoSource
+from vidstyle.whole import led_to
 from vidstyle.workfolder import WorkFolder
 
 
@@ -42,6 +43,8 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
         what = f"pixels {source.info.aspect} times as wide as high were scaled"
         report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones: use .mp4 or h264")
     report.reductions += choice.reductions
+    if options.compare and source.info.alpha:
+        report.reductions.append("the source is transparent; --compare shows its pictures on black")
     report.notes += choice.notes
     report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
     info = replace(info, colour=written_colour(choice.encoder, choice.pix_fmt, info.colour))
@@ -183,7 +186,7 @@ class FileSink:
             assembly.join(self._work.path, self._work.segments)
             self.reached = max(assembly.finish(), self._pictures_end())
             assembly.verify(file)
-            file.replace(self.path)
+            file.replace(led_to(self.path))
             self._work.done = True
         except BaseException as error:
             if assembly is not None:
@@ -254,7 +257,7 @@ class StreamSink:
             self.reached = self._assembly.finish()
             if self._work is not None:
                 self._assembly.verify(self._file)
-                self._file.replace(self.path)
+                self._file.replace(led_to(self.path))
                 self._work.done = True
         except BaseException as error:
             self._discard()

@@ -94,7 +94,12 @@ class Stylizer:
                 yield _styled(*waiting.popleft())
         yield from _drained(waiting)
 
+    def unload(self) -> None:
+        """Give up what is under way, and free the engine; the next picture loads it again."""
+        self._engines.unload()
+
     def close(self) -> None:
+        """Free the engine; every later use is an `EngineError`."""
         self._engines.close()
 
     def __enter__(self) -> Stylizer:

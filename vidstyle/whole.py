@@ -13,6 +13,11 @@ from vidstyle.errors import SinkError
 PARTS = "vidstyle-*.part"  # what a process that is killed leaves
 
 
+def led_to(path: Path) -> Path:
+    """What is written for ``path``: where it is a link, the file that it leads to, as any program would."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114 - one too long is none
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A file to write beside ``path``, whose name it takes at the end; its folder is made.
@@ -22,6 +27,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         OSError: as the system gave it, for the caller to name what could not be written.
     """
+    path = led_to(path)
     # Of this process alone (two may write one file), and short whatever the name's length.
     part = path.with_name(f"vidstyle-{os.getpid()}-{time.monotonic_ns()}.part")
     try:
@@ -57,7 +63,7 @@ def check_place(path: Path) -> None:
         path.exists()
     except OSError as error:
         raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
-    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    above = next(folder for folder in led_to(path).absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
         raise SinkError(f"cannot write {path}: {above} is no folder")
     if not os.access(above, os.W_OK):

@@ -21,7 +21,7 @@ from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.segment import Segment, complete_segments, unbroken
 from vidstyle.source import VideoSource
-from vidstyle.whole import write_whole
+from vidstyle.whole import led_to, write_whole
 
 PLAN, MARK, LOCK = "plan.json", "job.json", "lock"
 #: names of what is written there: at the beginning, and ever
@@ -33,6 +33,7 @@ _OURS = re.compile(
 
 def work_path(target: Path) -> Path:
     """Beside the output, and short enough for every file system."""
+    target = led_to(target)
     name = os.fsencode(target.name)
     if len(name) > 240:
         return target.with_name(f"vidstyle-{hashlib.sha256(name).hexdigest()[:16]}.part")

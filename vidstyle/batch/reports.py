@@ -14,6 +14,7 @@ from vidstyle.batch.run import Event, View
 from vidstyle.batch.totals import Totals
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.outputs import check_report
+from vidstyle.whole import led_to
 
 ENDS = ("done", "incomplete", "failed", "skipped", "stopped")
 
@@ -57,7 +58,7 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
         yield view
         return
     check_report(path)
-    part = path.with_name(path.name + PART)
+    part = led_to(path).with_name(path.name + PART)
     if path.name in (NAME, LOCK):
         raise UsageError(f"--report {path} has the journal's name: give one as report.json")
     with _disk(path):
@@ -70,7 +71,7 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
         finally:
             both.finish()
             with _disk(path):
-                part.replace(path)
+                part.replace(led_to(path))
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def style(task: Task, tools: Tools) -> Ended:
     except DeviceLostError as error:
         return replace(ended_with(error), lost=True)
     except Exception as error:
-        tools.stylizer.close()  # pictures may be under way in it; the next video loads it again
+        tools.stylizer.unload()  # pictures may be under way in it; the next video loads it again
         return ended_with(error)
 
 

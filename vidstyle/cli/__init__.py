@@ -40,7 +40,9 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"vidstyle {version('vidstyle')}")
+        from vidstyle.cli.console import result
+
+        result(f"vidstyle {version('vidstyle')}")
         raise typer.Exit
 
 

@@ -197,11 +197,10 @@ def _named(entry: Entry) -> str:
 
 
 def _table(records: list[Record]) -> None:
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from vidstyle.cli import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("key", "style", "pictures", "MB", "dB", "ms", "fps", "on"):
@@ -209,7 +208,7 @@ def _table(records: list[Record]) -> None:
         table.add_column(head, justify="right" if numeric else "left", no_wrap=head != "on", overflow="fold")
     for record in records:
         table.add_row(*map(Text, _cells(record)))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 2000, highlight=False).print(table)
+    console.table(table)
 
 
 def _cells(record: Record) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import Any
 
@@ -41,6 +42,27 @@ def result(text: str) -> None:
         raise
     except OSError as error:
         raise SinkError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def width() -> int:
+    """Letters on a line of stdout; a pipe has no width: its lines stay whole."""
+    return shutil.get_terminal_size().columns if _on_terminal() else 2000
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def table(drawn: Any) -> None:
+    """A `rich.table.Table` as the result. Raises as `result`."""
+    import io
+
+    from rich.console import Console
+
+    # Drawn to a text first: the terminal may lack letters that a path or a name has.
+    text = io.StringIO()
+    Console(file=text, force_terminal=_on_terminal(), highlight=False, width=width()).print(drawn)
+    result("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def event(data: dict[str, Any]) -> None:

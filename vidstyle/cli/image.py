@@ -53,11 +53,14 @@ def image(
     sources = list({path.absolute(): path for path in sources}.values())  # each once
     outputs = targets(sources, output, recipe.name)
     folder = output_folder(output, len(sources) > 1)
+    owners: dict[Path, Path] = {}
     engine, device = choose(engine, device, builds=False)  # stills come in many sizes
     with Stylizer(recipe, engine, device, precision, threads) as stylizer:
 
         def run(source: Path, target: Path) -> PictureReport:
             check_source(source)
+            if (other := owners.setdefault(target, source)) != source:
+                raise SinkError(f"{other} and {source} would both become {target}: rename one")
             try:
                 check_target(target, sources, overwrite, folder)
             except UsageError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vidstyle.style import Card, Style
 
 app = typer.Typer(help="The looks: list them, see their licence, import or pull more.", no_args_is_help=True)
+
+NARROW = 60  # letters of a terminal that leaves a look's text no room beside the rest, which `info` shows
 
 Json = typer.Option(False, "--json", help="One JSON object a line on stdout, for programs.")
 Overwrite = typer.Option(False, "--overwrite", help="Replace a style of that name.")
@@ -159,15 +161,15 @@ def _verified(name: str, style: Style | None, error: str, as_json: bool) -> None
 
 
 def _table(found: list[FoundStyle]) -> None:
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head, fixed in (("style", True), ("from", True), ("look", False), ("kflop/px", True), ("licence", True)):
-        table.add_column(head, no_wrap=fixed, overflow="fold", justify="right" if head == "kflop/px" else "left")
+    heads = ("style", "from", "look", "kflop/px", "licence")
+    shown = heads if console.width() >= NARROW else ("style", "look")
+    for head in shown:
+        side: Literal["left", "right"] = "right" if head == "kflop/px" else "left"
+        table.add_column(head, no_wrap=head != "look", overflow="fold", justify=side)
     for style in found:
         origin = style.origin + (" (shadowed)" if style.shadowed else "")
         if style.card:
@@ -175,9 +177,9 @@ def _table(found: list[FoundStyle]) -> None:
             cells = [style.name, origin, style.card.look, cost, style.card.licence]
         else:
             cells = [style.name, origin, f"BAD: {style.error}", "", ""]
-        table.add_row(*(Text(_clean(cell)) for cell in cells), style="dim" if style.shadowed else "")
-    # A pipe has no width: its lines stay whole, one a style.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 2000, highlight=False).print(table)
+        row = (Text(_clean(cell)) for head, cell in zip(heads, cells, strict=True) if head in shown)
+        table.add_row(*row, style="dim" if style.shadowed else "")
+    console.table(table)
 
 
 def _show(card: Card) -> None:
@@ -200,11 +202,7 @@ def _row(key: str, value: object) -> None:
 
 def _clean(value: object) -> str:
     """One line without control codes: a card is anybody's text, and a terminal obeys codes."""
-    import sys
-
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class StyleWorker:
         except DeviceLostError:
             os._exit(LOST)  # another worker takes the segment: nothing more can be done in this process
         except Exception as error:
-            self._stylizer.close()  # pictures may be under way in it; the next call loads it again
+            self._stylizer.unload()  # pictures may be under way in it; the next call loads it again
             ended = ended_with(error)
             return Made(error=ended.reason, code=ended.code, seconds=time.perf_counter() - started)
         finally:

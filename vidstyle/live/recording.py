@@ -21,6 +21,7 @@ from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.microphone import RATE, Microphone
 from vidstyle.live.pixels import to_i420
 from vidstyle.locking import hold, let_go
+from vidstyle.whole import led_to
 from vidstyle.workfolder import work_path
 
 TIME_BASE = Fraction(1, 90_000)
@@ -193,7 +194,7 @@ class Recorder:
             return
         with open(self._part, "rb+") as file:
             os.fsync(file.fileno())
-        self._part.replace(self.path)
+        self._part.replace(led_to(self.path))
 
 
 def _refusal(path: Path, error: Exception) -> SinkError:
@@ -203,8 +204,8 @@ def _refusal(path: Path, error: Exception) -> SinkError:
 def _check(path: Path, sources: Sequence[Path]) -> None:
     if path.suffix.lower() not in MUXERS:
         raise UsageError(f"cannot record to {path.name!r}: use one of the extensions {' '.join(MUXERS)}")
-    if not path.parent.is_dir():
-        raise SinkError(f"no folder {path.parent} to record {path.name} to: make it first")
+    if not (folder := led_to(path).parent).is_dir():
+        raise SinkError(f"no folder {folder} to record {path.name} to: make it first")
     for written in (path, work_path(path)):
         if written.exists() and any(written.samefile(source) for source in sources):
             raise UsageError(f"{written} is read in this session: give --record another name")

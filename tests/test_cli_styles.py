@@ -123,7 +123,8 @@ def test_files_that_are_refused(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not list(bundled_dir().glob("*.safetensors")), reason="this checkout holds no bundled style")
 def test_bundled_styles(run: Run) -> None:
-    names = [path.stem for path in sorted(bundled_dir().glob("*.safetensors"))]
+    names = sorted(path.stem for path in bundled_dir().glob("*.safetensors"))
+    assert names.index("anime") < names.index("anime-fast")
     listed = [e for e in events(run("list", "--json")) if e["origin"] == "package"]
     assert [e["name"] for e in listed] == names and not any(e["error"] or e["shadowed"] for e in listed)
     assert "belongs to vidstyle itself" in one_line(run("remove", names[0], code=7))

@@ -51,7 +51,7 @@ class _Place:
 
 
 def _folder(folder: Path, origin: str) -> Iterator[_Place]:
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: path.stem):  # anime before anime-fast
         if not path.name.startswith("."):  # copies of file systems without resource forks: ._anime.safetensors
             yield _Place(path.stem, origin, partial(Path, path))
 

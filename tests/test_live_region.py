@@ -149,7 +149,7 @@ def test_a_mix_and_a_published_network_are_computed_whole() -> None:
 
 
 @pytest.mark.usefixtures("home_of_module")
-@pytest.mark.parametrize("look", ["anime", "sketch", "3d"])
+@pytest.mark.parametrize("look", ["anime", "anime-fast", "sketch", "3d"])
 def test_the_bundled_looks_by_parts(portrait: np.ndarray, look: str) -> None:
     """The real weights and threshold on a face that moves."""
     back = portrait

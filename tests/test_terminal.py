@@ -98,9 +98,14 @@ def test_looks_are_told_on_a_narrow_terminal_too() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to fill")
 @pytest.mark.parametrize("command", ["--version", "styles list", "styles info anime", "doctor", "doctor --json"])
 def test_a_result_that_cannot_be_written_is_told(command: str) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as people have it
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "vidstyle", *command.split()], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "vidstyle", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
         )
     assert done.returncode == 5
     assert done.stderr == "vidstyle: cannot write to standard output: No space left on device\n"

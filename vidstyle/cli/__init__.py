@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Any, NoReturn
@@ -109,7 +108,9 @@ def main(args: list[str] | None = None) -> NoReturn:
         _say("stopped")
         code = INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        from vidstyle.cli.console import forget
+
+        forget(sys.stdout)
         code = 1
     except _CLICK_ERROR as error:
         if message := error.format_message():  # else the help was asked for by giving nothing

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import Any
 
 from vidstyle.errors import SinkError
@@ -41,7 +43,14 @@ def result(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        forget(sys.stdout)
         raise SinkError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def forget(stream: Any) -> None:
+    """Let what a stream holds go nowhere: the interpreter would fail on it at its exit, with a code of its own."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def width() -> int:

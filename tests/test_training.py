@@ -183,6 +183,7 @@ def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
 def test_fewer_canvases_are_spread_over_all_with_every_moving_face() -> None:
     kind = np.array([FACE] * 20 + [MOVING] * 5 + [EMPTY] * 15)
     some = spread(kind, 8)
+    assert isinstance(some, np.ndarray)
     assert len(set(some.tolist())) == len(some) and set(range(20, 25)) <= set(some.tolist())
     assert len(some) <= 13 and min(some) < 3 and sum(kind[some] == FACE) >= 3 and sum(kind[some] == EMPTY) >= 2
 

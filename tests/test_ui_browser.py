@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +17,6 @@ from vidstyle.ui.house import House
 from vidstyle.ui.texts import TEXTS
 
 pytest_plugins = "ui_fixtures"
-
-
-@pytest.fixture
-def page(house: House, tmp_path: Path) -> Iterator[Page]:
-    with chromium(tmp_path) as browser:
-        yield Page(browser, house.url)
 
 
 def preview_is_there(page: Page) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,37 +17,39 @@ from vidstyle.ui.texts import TEXTS
 pytest_plugins = "ui_fixtures"
 
 
-@pytest.fixture
-def page(house: House, tmp_path: Path) -> Iterator[Page]:
-    with chromium(tmp_path) as browser:
-        yield Page(browser, house.url)
-
-
 def ready(page: Page) -> bool:
     return page.seen("start") and page["start"].is_enabled()
 
 
-@pytest.mark.slow
-def test_a_server_that_goes_in_the_middle_is_told(tmp_path: Path, long_clip: Clip) -> None:
+@contextmanager
+def left_by_its_server(folder: Path, clip: Clip, before: Callable[[Page], None]) -> Iterator[Page]:
+    """A page with a dropped clip; the server has gone after ``before``."""
     pytest.importorskip("gradio", reason="no Gradio: pip install 'vidstyle[ui]'", exc_type=ImportError)
-    with chromium(tmp_path) as browser:
+    with chromium(folder) as browser:
         with House(HouseOptions(upload=GIB)) as house:
             page = Page(browser, house.url)
-            page.drop(long_clip.path)
-            until(lambda: ready(page))
-            page.press("start")
-            until(lambda: page.js("return document.getElementById('show').dataset.shown"))
+            page.drop(clip.path)
+            before(page)
+        yield page
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_in_the_middle_is_told(tmp_path: Path, long_clip: Clip) -> None:
+    def started(page: Page) -> None:
+        until(lambda: ready(page))
+        page.press("start")
+        until(lambda: page.js("return document.getElementById('show').dataset.shown"))
+
+    with left_by_its_server(tmp_path, long_clip, started) as page:
         until(lambda: page["toast"].text == TEXTS["lost"])
 
 
 @pytest.mark.slow
 def test_a_server_that_goes_is_told_by_the_preview_in_words(tmp_path: Path, long_clip: Clip) -> None:
-    pytest.importorskip("gradio", reason="no Gradio: pip install 'vidstyle[ui]'", exc_type=ImportError)
-    with chromium(tmp_path) as browser:
-        with House(HouseOptions(upload=GIB)) as house:
-            page = Page(browser, house.url)
-            page.drop(long_clip.path)
-            until(lambda: page.js("return document.getElementById('show').dataset.frames"))
+    def previewed(page: Page) -> None:
+        until(lambda: page.js("return document.getElementById('show').dataset.frames"))
+
+    with left_by_its_server(tmp_path, long_clip, previewed) as page:
         until(lambda: page["problem"].text == TEXTS["lost"])
         page.press("tab-camera")  # whose workers are yet to come from the server
         page.press("camera-first")

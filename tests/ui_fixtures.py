@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from media import Clip, make_clip
+from ui_browser import Page, chromium
 from ui_client import GIB, Visitor
 
 from vidstyle.ui.house import House, HouseOptions
@@ -32,6 +34,12 @@ def visitor(house: House) -> Iterator[Visitor]:
     yield one
     one.http.delete(one.url())
     one.http.close()
+
+
+@pytest.fixture
+def page(house: House, tmp_path: Path) -> Iterator[Page]:
+    with chromium(tmp_path) as browser:
+        yield Page(browser, house.url)
 
 
 @pytest.fixture(scope="session")

@@ -201,9 +201,8 @@ def build(
         _save(inputs, source)
         _save(kinds, kind)
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
-    if limit and limit < len(source):
-        some = spread(kind, limit)
-        source, kind = source[some], kind[some]
+    some = spread(kind, limit)
+    source, kind = source[some], kind[some]
     outputs = f"{teacher.card.sha256[:16]}-{len(source)}"
     matrices = colours.draw(kind == EMPTY)
     target = _kept(cache / f"{outputs}.npy", lambda: teach(source, teacher, engine))
@@ -211,11 +210,13 @@ def build(
     return Canvases(source, target, kind, Coloured(matrices, coloured))
 
 
-def spread(kind: np.ndarray, limit: int) -> np.ndarray:
-    """Which of the canvases of these kinds to take: ``limit``, evenly, and the other faces of clips.
+def spread(kind: np.ndarray, limit: int | None) -> np.ndarray | slice:
+    """Which of the canvases of these kinds to take: ``limit``, evenly, and the other faces of clips; None or 0: all.
 
     People in photos smile, and in clips they talk.
     """
+    if not limit or limit >= len(kind):
+        return slice(None)
     even = evenly(len(kind), limit)
     return np.concatenate([even, np.setdiff1d(np.flatnonzero(kind == MOVING), even)])
 

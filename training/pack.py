@@ -108,12 +108,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="canvases to take, spread evenly (default: all)")
     args = parser.parse_args()
     sources, kinds = data.sources(args.photos, args.clips, args.detector)
-    if args.limit and args.limit < len(sources):
-        some = data.spread(kinds, args.limit)
-        sources, kinds = sources[some], kinds[some]
-    write(args.out, sources, kinds, args.teachers)
+    some = data.spread(kinds, args.limit)
+    write(args.out, sources[some], kinds[some], args.teachers)
     size = sum(path.stat().st_size for path in args.out.iterdir())
-    log.info("%d canvases, %d teachers, %.1f MB in %s", len(sources), len(args.teachers), size / 1e6, args.out)
+    log.info("%d canvases, %d teachers, %.1f MB in %s", len(kinds[some]), len(args.teachers), size / 1e6, args.out)
 
 
 if __name__ == "__main__":

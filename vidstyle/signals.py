@@ -35,4 +35,9 @@ def leave_terminal() -> None:
         except OSError:
             continue
         if gone:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            to_nowhere(stream)
+
+
+def to_nowhere(stream: int) -> None:
+    """Let what is still written to an open file of this number go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

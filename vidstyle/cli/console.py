@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from contextlib import suppress
 from typing import Any
 
 from vidstyle.errors import SinkError
+from vidstyle.signals import to_nowhere
 
 
 def is_terminal() -> bool:
@@ -50,7 +50,7 @@ def result(text: str) -> None:
 def forget(stream: Any) -> None:
     """Let what a stream holds go nowhere: the interpreter would fail on it at its exit, with a code of its own."""
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        to_nowhere(stream.fileno())
 
 
 def width() -> int:

@@ -34,7 +34,11 @@ OPTIONS = Options(
     costly_every=1,
     adversarial_from=0.3,
     adversarial_eyes=(0.1, 1000.0),
-    crops=SMALL,
+    contrast_eyes=(0.1, 1000.0),
+    closeups_from=0.3,
+    crops=replace(
+        SMALL, exact=0.0, empty=0.0, near=(20.0, 40.0), near_share=1.0
+    ),  # faces so small that their eyes and mouths lie in the crops
     lr=1e-2,
     seed=7,
 )
@@ -81,13 +85,14 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(tmp_path: Path) -> None:
     straight, resumed = trained(tmp_path / "a", 6), trained(tmp_path / "b", 3, 6)
     fresh = Run(TINY, OPTIONS, CPU)
     assert straight.step == resumed.step == 6
-    for name in ("student", "average", "critic"):
+    for name in ("student", "average", "critic", "closeup_critic"):
         ours, theirs, first = (getattr(run, name).state_dict() for run in (straight, resumed, fresh))
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
         assert not all(torch.equal(ours[key], first[key]) for key in ours), f"the {name} did not learn"
     rows = [json.loads(line) for line in (tmp_path / "b" / "stats.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
     assert {"l1", "gradient", "features", "shift", "adversarial", "critic"} <= set(rows[-1])
+    assert {"closeups", "closeups_like", "closeup_critic"} <= set(rows[0])  # not every step has one
 
 
 TWO = """
@@ -234,10 +239,11 @@ def test_costly_losses_see_only_a_share_of_the_crops(tmp_path: Path, monkeypatch
 
 def test_lines_are_asked_for_where_the_source_says_where_they_are() -> None:
     eyes, crisp = torch.tensor([0.0, 40.0, 60.0, 60.0, 200.0]), torch.tensor([True, True, True, False, True])
-    paired = Crops(*[torch.zeros(10, 1, 4, 4)] * 3, eyes, crisp, (0, 0))
-    assert steps.certain(paired, OPTIONS).tolist() == [2, 7]  # the same face in both of a pair
+    options = replace(OPTIONS, contrast_eyes=(44.0, 140.0))
+    paired = Crops(*[torch.zeros(10, 1, 4, 4)] * 3, eyes, crisp, eyes, torch.zeros(5, 3, 2), (0, 0))
+    assert steps.certain(paired, options).tolist() == [2, 7]  # the same face in both of a pair
     apart = replace(paired, eyes=eyes.repeat(2), crisp=torch.cat([crisp, ~crisp]))
-    assert steps.certain(apart, OPTIONS).tolist() == [2, 8]
+    assert steps.certain(apart, options).tolist() == [2, 8]
 
 
 def test_a_run_goes_on_from_another_student(tmp_path: Path) -> None:

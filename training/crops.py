@@ -24,8 +24,8 @@ class CropOptions:
     eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
     near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
     near_share: float = 0.78
-    eyes_at: float = -0.57  # below the middle of a canvas, where `training.data` has the nose, in eye distances
-    mouth_at: float = 0.585
+    eyes_at: float = -0.6  # below the middle of a canvas, where `training.data` has the nose, in eye distances
+    mouth_at: float = 0.4
     turn: float = 90.0  # degrees either way
     upright: float = 0.85  # share turned by at most 15 degrees
     coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
@@ -41,7 +41,8 @@ class Crops:
     """The first half, a, and the second, b, show the same pictures when paired, b moved by ``shift``.
 
     ``weight`` [2*pairs, 1, side, side] is higher on faces. ``eyes`` [pairs, or 2*pairs when not paired]: eye
-    distance, 0 without a face. ``crisp``, of as many: in focus.
+    distance, 0 without a face. Of as many, ``crisp``: in focus; ``turn``: degrees; ``places`` [.., 3, 2]: x, y of
+    both eyes and the mouth in a, in pixels.
     ``shift`` (dy, dx): ``b[y, x]`` shows what ``a[y + dy, x + dx]`` shows.
     """
 
@@ -50,6 +51,8 @@ class Crops:
     weight: Tensor
     eyes: Tensor
     crisp: Tensor
+    turn: Tensor
+    places: Tensor
     shift: tuple[int, int]
 
     def rows(self, share: slice) -> Crops:
@@ -57,8 +60,24 @@ class Crops:
         half = len(self.source) // 2
         rows = torch.cat([torch.arange(half)[share], torch.arange(half, 2 * half)[share]])
         parts = (self.source[rows], self.target[rows], self.weight[rows])
-        eyes, crisp = (torch.cat([part[share] for part in x.split(half)]) for x in (self.eyes, self.crisp))
-        return Crops(*parts, eyes, crisp, self.shift)
+        of_faces = (self.eyes, self.crisp, self.turn, self.places)
+        eyes, crisp, turn, places = (torch.cat([part[share] for part in x.split(half)]) for x in of_faces)
+        return Crops(*parts, eyes, crisp, turn, places, self.shift)
+
+
+@dataclass(frozen=True)
+class Face:
+    """Where a face is in a crop: ``at`` (x, y), its canvas's middle from the crop's, in pixels; ``turn`` in degrees."""
+
+    at: tuple[float, float]
+    eyes: float  # pixels apart, 0 without a face
+    turn: float
+
+    def place(self, across: float, down: float) -> tuple[float, float]:
+        """(x, y) from the crop's middle of what is so many eye distances from the canvas's."""
+        cos, sin = math.cos(math.radians(self.turn)), math.sin(math.radians(self.turn))
+        x, y = (cos * across + sin * down) * self.eyes, (cos * down - sin * across) * self.eyes
+        return self.at[0] + x, self.at[1] + y
 
 
 class Cropper:
@@ -88,8 +107,8 @@ class Cropper:
         low, high = options.near if uniform(rng) < options.near_share else options.eyes
         return math.exp(uniform(rng, math.log(low), math.log(high)))
 
-    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float, bool]:
-        """One augmented picture of ``side + offset`` pixels: source, target, weight, eye distance, in focus."""
+    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Face, bool]:
+        """One augmented picture of ``side + offset`` pixels: source, target, its face, in focus."""
         options = self.options
         size = options.side + options.offset
         empty = len(self._empty) > 0 and uniform(rng) < options.empty
@@ -113,23 +132,22 @@ class Cropper:
             target = cameras.clear(target, eyes / EYES)
         if soft := uniform(rng) < options.soft:
             source = cameras.soften(source, rng)
-        eyes = 0.0 if empty else eyes
-        return source, target, self._weight(size, at, eyes, angle), eyes, not soft
+        return source, target, Face(at, 0.0 if empty else eyes, angle), not soft
 
-    def _weight(self, size: int, at: tuple[float, float], eyes: float, angle: float) -> Tensor:
-        """[1, size, size]: 1, and Gaussians on a face, and on its eyes and mouth, which are small and looked at most.
+    def _features(self) -> tuple[tuple[float, float], ...]:
+        """Both eyes and the mouth: eye distances across and down from a canvas's middle."""
+        return (-0.5, self.options.eyes_at), (0.5, self.options.eyes_at), (0.0, self.options.mouth_at)
 
-        ``at`` (x, y): its canvas's middle from the crop's; ``eyes`` apart by so many pixels, 0 without a face.
-        """
+    def _weight(self, size: int, face: Face) -> Tensor:
+        """[1, size, size]: 1, and Gaussians on a face, and on its eyes and mouth: small, and looked at most."""
         weight = torch.ones(1, size, size, device=self.device)
         xy = torch.arange(size, device=self.device, dtype=torch.float32) - size / 2
-        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        eyes_at, mouth_at = self.options.eyes_at, self.options.mouth_at
-        features = ((3, 1.0, 0, 0), (8, 0.22, -0.5, eyes_at), (8, 0.22, 0.5, eyes_at), (4, 0.25, 0, mouth_at))
-        for height, spread, across, down in features if eyes else ():
-            x, y = (cos * across + sin * down) * eyes, (cos * down - sin * across) * eyes
-            d2 = (xy[None, :] - at[0] - x) ** 2 + (xy[:, None] - at[1] - y) ** 2
-            weight += height * torch.exp(-d2 / (2 * (spread * eyes) ** 2))
+        eye, other, mouth = self._features()
+        features = ((3, 1.0, (0.0, 0.0)), (8, 0.22, eye), (8, 0.22, other), (4, 0.25, mouth))
+        for height, spread, where in features if face.eyes else ():
+            x, y = face.place(*where)
+            d2 = (xy[None, :] - x) ** 2 + (xy[:, None] - y) ** 2
+            weight += height * torch.exp(-d2 / (2 * (spread * face.eyes) ** 2))
         return weight
 
     def __call__(self, rng: torch.Generator, paired: bool = True) -> Crops:
@@ -139,9 +157,14 @@ class Cropper:
         """
         options, side = self.options, self.options.side
         pictures = [self._picture(rng) for _ in range(options.pairs * (1 if paired else 2))]
-        sources, targets, weights, distances, focus = zip(*pictures, strict=True)
-        source, target, weight = torch.stack(sources), torch.stack(targets), torch.stack(weights)
-        eyes, crisp = (torch.tensor(x, device=self.device) for x in (distances, focus))
+        sources, targets, faces, focus = zip(*pictures, strict=True)
+        source, target = torch.stack(sources), torch.stack(targets)
+        weight = torch.stack([self._weight(source.shape[-1], face) for face in faces])
+        eyes, turn, crisp = (
+            torch.tensor(x, device=self.device) for x in ([f.eyes for f in faces], [f.turn for f in faces], focus)
+        )
+        places = torch.tensor([[face.place(*where) for where in self._features()] for face in faces])
+        places = (places + source.shape[-1] // 2).to(self.device)
         gain = 1 + options.gain * (torch.rand(len(source), 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
         source, target = ((source + 1) * gain - 1).clamp(-1, 1), ((target + 1) * gain - 1).clamp(-1, 1)
         dy, dx = (int(torch.randint(options.offset + 1, (1,), generator=rng)) for _ in range(2))
@@ -150,7 +173,8 @@ class Cropper:
             here = x[..., :side, :side]
             return torch.cat([here, x[..., dy : dy + side, dx : dx + side]]) if paired else here
 
-        return Crops(self._filmed(crop(source), rng), crop(target), crop(weight), eyes, crisp, (dy, dx))
+        filmed = self._filmed(crop(source), rng)
+        return Crops(filmed, crop(target), crop(weight), eyes, crisp, turn, places, (dy, dx))
 
     def _filmed(self, source: Tensor, rng: torch.Generator) -> Tensor:
         """Half of the crops get sensor noise of a random strength, some a codec's errors; the target stays clean."""

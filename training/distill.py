@@ -26,7 +26,7 @@ from training.losses import TeacherFeatures, draw_mix, psnr
 from training.options import device_name, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
-from training.steps import Terms, critic_step, judged, student_step
+from training.steps import Terms, critics_step, judged, student_step
 from training.world import World, join
 from vidstyle.errors import UsageError
 from vidstyle.importer import import_published
@@ -61,9 +61,9 @@ def train(
             crops = crops.rows(world.rows(options.crops.pairs))
         for group in run.opt_student.param_groups:
             group["lr"] = learning_rate(options, run.step)
-        faces, mix = judged(crops, options, run.step), draw_mix(rng, device)
-        out, terms = student_step(run, crops, faces, mix, features, options, world)
-        terms |= critic_step(run, out, crops, faces, mix, world)
+        seen = judged(crops, draw_mix(rng, device), options, run.step)
+        out, terms = student_step(run, crops, seen, features, options, world)
+        terms |= critics_step(run, out, crops, seen, world)
         run.step += 1
         run.update_average(options.ema)
         if world.rank:

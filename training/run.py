@@ -12,6 +12,7 @@ import torch
 from engines.torch import Network
 from training import checkpoint
 from training.checkpoint import Part
+from training.closeups import CloseUpCritic
 from training.crops import CropOptions
 from training.losses import PatchGAN
 from training.muon import MuonAdam
@@ -46,6 +47,9 @@ class Options:
     adversarial: float = 0.05
     adversarial_from: float = 0.45  # share of the steps
     adversarial_eyes: tuple[float, float] = (36.0, 110.0)
+    closeups: float = 0.06  # what the critic of eyes and mouths says; in faces as those of ``contrast``
+    closeups_like: float = 0.4  # how far its features are from those of the teacher's
+    closeups_from: float = 0.45  # share of the steps
     crops: CropOptions = field(default_factory=CropOptions)
 
 
@@ -71,7 +75,7 @@ def begin_as_source(student: Network) -> None:
 
 
 class Run:
-    """A student, its average, the discriminator and their optimisers: what a checkpoint holds."""
+    """A student, its average, the critics and their optimisers: what a checkpoint holds."""
 
     def __init__(self, arch: Architecture, options: Options, device: torch.device) -> None:
         rng = torch.Generator().manual_seed(options.seed)
@@ -79,22 +83,25 @@ class Run:
         self.student = Network(arch, generator=rng)
         begin_as_source(self.student)
         self.average = Network(arch, self.student.weights())
-        self.critic = PatchGAN()
-        for module in (self.student, self.average, self.critic):
+        self.critic, self.closeup_critic = PatchGAN(), CloseUpCritic()
+        for module in (self.student, self.average, self.critic, self.closeup_critic):
             module.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.opt_student = MuonAdam(self.student.parameters(), options.lr)
-        self.opt_critic = torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
+        self.opt_critic, self.opt_closeup_critic = (
+            torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.5, 0.99))
+            for critic in (self.critic, self.closeup_critic)
+        )
         self.step = 0
         self.started_from = ""  # sha256 of the style whose weights these were at first
 
     def start_from(self, style: Style) -> None:
-        """Take another student's weights; the optimisers and the critic start anew."""
+        """Take another student's weights; the optimisers and the critics start anew."""
         for network in (self.student, self.average):
             network.load(style.weights)
         self.started_from = style.card.sha256
 
     def _parts(self) -> dict[str, Part]:
-        names = ("student", "average", "critic", "opt_student", "opt_critic")
+        names = ("student", "average", "critic", "closeup_critic", "opt_student", "opt_critic", "opt_closeup_critic")
         return {name: getattr(self, name) for name in names}
 
     def save(self, path: Path) -> None:

@@ -1,10 +1,14 @@
-"""One step of distillation: the student by the terms of its loss, then the critic on the same faces."""
+"""One step of distillation: the student by the terms of its loss, then the critics on the same faces."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor, nn
+
+from training import closeups
+from training.closeups import CloseUps
 from training.crops import Crops
 from training.losses import (
     TeacherFeatures,
@@ -30,12 +34,24 @@ def certain(crops: Crops, options: Options) -> Tensor:
     return torch.nonzero(which.repeat(len(crops.source) // len(which))).flatten()
 
 
-def judged(crops: Crops, options: Options, step: int) -> Tensor:
-    """The rows of a that go to the critic: none before its time."""
+@dataclass(frozen=True)
+class Judged:
+    """What of a step's crops goes to the critics: ``faces``, rows of a; ``mix``: see `training.losses.draw_mix`."""
+
+    faces: Tensor
+    mix: Tensor
+    close: CloseUps | None
+
+
+def judged(crops: Crops, mix: Tensor, options: Options, step: int) -> Judged:
+    """Nothing for a critic before its time."""
     low, high = options.adversarial_eyes
     eyes = crops.eyes[: len(crops.source) // 2]
     faces = torch.nonzero((eyes >= low) & (eyes <= high)).flatten()[:: options.costly_every]
-    return faces if step >= options.adversarial_from * options.steps else faces[:0]
+    if step < options.adversarial_from * options.steps:
+        faces = faces[:0]
+    near = step >= options.closeups_from * options.steps and max(options.closeups, options.closeups_like) > 0
+    return Judged(faces, mix, closeups.find(crops, options.contrast_eyes) if near else None)
 
 
 def paired_terms(out: Tensor, crops: Crops, features: TeacherFeatures, options: Options, step: int) -> Terms:
@@ -58,12 +74,23 @@ def paired_terms(out: Tensor, crops: Crops, features: TeacherFeatures, options: 
     return terms
 
 
+def critics_terms(out: Tensor, crops: Crops, seen: Judged, run: Run, options: Options) -> Terms:
+    """What the critics say against the student's results; weighted."""
+    terms = {}
+    with half(out.device):
+        if len(seen.faces):
+            terms["adversarial"] = options.adversarial * generator_loss(run.critic(texture(out[seen.faces], seen.mix)))
+        if seen.close:
+            near = (seen.close.of(x) for x in (crops.source, crops.target, out))
+            against, apart = closeups.student_losses(run.closeup_critic, *near)
+            terms["closeups"], terms["closeups_like"] = options.closeups * against, options.closeups_like * apart
+    return terms
+
+
 def student_step(
-    run: Run, crops: Crops, faces: Tensor, mix: Tensor, features: TeacherFeatures, options: Options, world: World
+    run: Run, crops: Crops, seen: Judged, features: TeacherFeatures, options: Options, world: World
 ) -> tuple[Tensor, Terms]:
     """Step the student; give its results before that, and the terms with the norm of their gradient.
-
-    ``faces``: of `judged`; ``mix``: the channels' weights of what the critic sees, see `training.losses.draw_mix`.
 
     Raises:
         DivergedError: a term is not finite.
@@ -72,9 +99,7 @@ def student_step(
         out = run.student(crops.source.contiguous(memory_format=torch.channels_last))
     out = out.float()
     terms = paired_terms(out, crops, features, options, run.step)
-    if len(faces):
-        with half(out.device):
-            terms["adversarial"] = options.adversarial * generator_loss(run.critic(texture(out[faces], mix)))
+    terms |= critics_terms(out, crops, seen, run, options)
     loss = sum(terms.values(), start=torch.zeros((), device=out.device))
     if not torch.isfinite(loss):
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -87,16 +112,27 @@ def student_step(
     return out.detach(), {"norm": norm, **terms}
 
 
-def critic_step(run: Run, out: Tensor, crops: Crops, faces: Tensor, mix: Tensor, world: World) -> Terms:
-    """Step the critic on the drawn and the student's ``faces``, if any process of ``world`` has some."""
+def critics_step(run: Run, out: Tensor, crops: Crops, seen: Judged, world: World) -> Terms:
+    """Step the critics on the drawn and the student's faces, and close-ups of them."""
     terms = {}
-    run.opt_critic.zero_grad(set_to_none=True)
-    if len(faces):
+    if len(seen.faces):
         with half(out.device):
-            real, fake = (run.critic(texture(x[faces], mix)) for x in (crops.target, out))
+            real, fake = (run.critic(texture(x[seen.faces], seen.mix)) for x in (crops.target, out))
             terms["critic"] = discriminator_loss(real, fake)
-        terms["critic"].backward()
-    if world.mean(torch.tensor(float(len(faces)), device=out.device)):
-        world.average_gradients(run.critic.parameters())
-        run.opt_critic.step()
+    if seen.close:
+        with half(out.device):
+            near = (seen.close.of(x) for x in (crops.source, crops.target, out))
+            terms["closeup_critic"] = closeups.critic_loss(run.closeup_critic, *near)
+    _learn(run.critic, run.opt_critic, terms.get("critic"), world)
+    _learn(run.closeup_critic, run.opt_closeup_critic, terms.get("closeup_critic"), world)
     return terms
+
+
+def _learn(critic: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor | None, world: World) -> None:
+    """Step by ``loss``, if any process of ``world`` has one."""
+    optimizer.zero_grad(set_to_none=True)
+    if loss is not None:
+        loss.backward()
+    if world.mean(torch.tensor(float(loss is not None), device=world.device)):
+        world.average_gradients(critic.parameters())
+        optimizer.step()

@@ -44,6 +44,8 @@ class Options(runs.Options):
     gradient: float = 0.4
     features: float = 0.3
     contrast: float = 0.0  # pairs hold seams, which are no lines
+    closeups: float = 0.0  # and eyes that are the person's own
+    closeups_like: float = 0.0
     costly_every: int = 2
     shift: float = 0.7
     adversarial: float = 0.03
@@ -56,8 +58,8 @@ class Options(runs.Options):
             empty=0.0,
             eyes=(30.0, 140.0),
             near=(44.0, 100.0),
-            eyes_at=-0.11,  # of faces aligned as FFHQ's
-            mouth_at=0.98,
+            eyes_at=-0.1,  # of faces aligned as FFHQ's
+            mouth_at=0.91,
             exact=0.3,
             turn=45.0,
             gain=0.1,

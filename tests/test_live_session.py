@@ -7,6 +7,7 @@ import multiprocessing
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from live_fakes import Bench, Collector, FakeCamera, FakeLook, numbered
 
 from vidstyle.errors import Interrupted, SinkError, SourceError
+from vidstyle.live.clock import Flag
 
 INTERVAL = 1 / 30
 
@@ -117,6 +119,29 @@ def test_an_unplugged_camera_is_waited_for(bench: Bench) -> None:
     assert np.diff(times).max() <= 0.1 + 1e-6, "readers get a picture all the while"
     waiting = {s["state"] for s, entry in zip(out.statuses, out.sent, strict=True) if entry[4]}
     assert waiting == {"waiting for the camera"}
+
+
+def test_a_camera_that_needs_a_moment_for_its_first_picture_is_not_called_silent(bench: Bench) -> None:
+    """At the start, where the look was loaded since it was opened, and when it is back after a while."""
+    opened: list[FakeCamera] = []
+
+    class Slow(FakeCamera):
+        def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:
+            stop.wait(0.5)
+            yield from super().pictures(stop)
+
+    def camera() -> FakeCamera:
+        if len(opened) == 1 and bench.clock.now() - bench.start < 6:
+            raise SourceError("not connected")
+        opened.append(Slow(bench.clock, length=None if opened else 30, fault="No such device"))
+        return opened[-1]
+
+    def load(_: str) -> FakeLook:
+        bench.clock.sleep(5)
+        return FakeLook(bench.clock)
+
+    bench.run(15, load, [("out", Collector(bench.clock))], camera)
+    assert len(opened) == 2 and [line for line in bench.said if "no picture" in line] == []
 
 
 def test_a_fixed_delay_is_kept_to_the_frame(bench: Bench) -> None:

@@ -50,6 +50,13 @@ def test_every_picture_arrives_in_order_where_the_look_keeps_up(bench: Bench) ->
     assert status["fps_in"] == pytest.approx(30, abs=0.3) and status["fps_out"] == pytest.approx(30, abs=0.3)
 
 
+@pytest.mark.parametrize("rate", [50, 120, 240])
+def test_a_quick_cameras_rate_is_told(bench: Bench, rate: int) -> None:
+    camera = FakeCamera(bench.clock, rate)
+    status = bench.run(8, FakeLook(bench.clock), [("out", Collector(bench.clock))], lambda: camera).status()
+    assert [status["fps_in"], status["fps_out"]] == pytest.approx([rate, rate], rel=0.01)
+
+
 def test_three_times_too_slow_is_never_behind(bench: Bench) -> None:
     """The age of what is sent: at most one inference and one interval, at the end as at the beginning."""
     out, inference = Collector(bench.clock), 3.12 * INTERVAL

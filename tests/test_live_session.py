@@ -233,6 +233,24 @@ def test_an_output_that_cannot_be_closed_is_told_after_the_rest_is_closed(bench:
     assert camera.is_closed and look.is_closed and other.closed == 1
 
 
+@pytest.mark.parametrize(
+    ("takes", "says"), [(4.0, []), (60.0, ["the recording does not end within 5 s: it is left as it is"])]
+)
+def test_a_recording_on_a_slow_disk_is_waited_for(bench: Bench, takes: float, says: list[str]) -> None:
+    class Slow(Collector):
+        patience = 5.0
+
+    def interrupt() -> None:
+        raise Interrupted(130)
+
+    out = Slow(bench.clock, seconds=takes)
+    bench.at.append((0.5, interrupt))
+    with pytest.raises(Interrupted):
+        bench.run(100, FakeLook(bench.clock), [("recording", out)])
+    assert out.closed == (not says) and bench.said == says
+    bench.clock.sleep(takes)  # its thread ends
+
+
 def test_an_interrupt_does_not_hide_what_could_not_be_closed(bench: Bench) -> None:
     class Full(Collector):
         def close(self) -> None:

@@ -72,6 +72,31 @@ def test_a_signal_ends_it_and_the_recording_is_whole(styled_home: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.mp4"]
 
 
+#: a session whose pictures take for ever, in a library's code, and Ctrl-C meanwhile
+SLOW = """
+import os, signal, sys, time
+import cv2, numpy
+from vidstyle import cli
+from vidstyle.live import session
+def slow(picture):
+    large = numpy.zeros((1000, 1000, 3), numpy.uint8)
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        cv2.GaussianBlur(large, (31, 31), 9)
+session.mirrored = slow
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_does_not_wait_for_a_picture_and_is_no_crash(styled_home: Path, tmp_path: Path) -> None:
+    """The interpreter would end the thread that styles in the middle of OpenCV, which aborts the process."""
+    args = [sys.executable, "-c", SLOW, "live", *SMALL, "--no-virtual-camera", "--page", "--mirror"]
+    done = subprocess.run(args, env=environment(styled_home), capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("0 sent, 0 dropped"), done.stderr
+
+
 class Terminal:
     """A program on a terminal of its own."""
 

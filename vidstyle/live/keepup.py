@@ -37,7 +37,7 @@ class KeepUp:
         rate: pictures a second to keep up with.
         noise: see `RegionStylizer`.
         steady: see `vidstyle.steady.Steady`.
-        cost: what pictures were found to take before, as `cost` of another look: saves measuring at the first one.
+        cost: what pictures were found to take before, as `cost` of another look of its kind: saves measuring.
         now: seconds.
 
     Attributes:

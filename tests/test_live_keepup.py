@@ -32,11 +32,12 @@ class Machine:
 
     def __init__(self, whole: float) -> None:
         self.now, self.whole = 0.0, whole  # seconds that 1280x720 takes
+        self.base = 0.0  # and a picture of any size
         self.fails: set[int] = set()  # heights that cannot be loaded
         self.open: list[tuple[int, int]] = []
 
     def work(self, height: int, width: int) -> None:
-        self.now += self.whole * height * width / FULL
+        self.now += self.base + self.whole * height * width / FULL
 
 
 class Region:
@@ -129,6 +130,16 @@ def test_the_size_is_the_largest_that_the_machine_keeps_up_with(opened: Any) -> 
         assert shown.shape == (720, 1280, 3)
         assert look.status()["working"][1] == wanted and look.status()["size"] == "auto"
         assert machine.open == [look._region.size]
+
+
+@pytest.mark.parametrize(("base", "wanted"), [(0.0, 360), (0.03, 360), (0.1, 320)])
+def test_a_small_picture_is_measured_at_two_sizes_too(opened: Any, base: float, wanted: int) -> None:
+    """Of which there are no more. One alone does not tell what a picture takes apart from its pixels."""
+    machine, look = opened(0.2)
+    machine.base = base
+    look(cv2.resize(next(scene(1)), (640, 360)))
+    assert look.status()["working"][1] == wanted
+    assert look.cost.base == pytest.approx(base, abs=1e-6)
 
 
 def test_it_follows_the_load_down_and_up(opened: Any) -> None:

@@ -147,7 +147,7 @@ class KeepUp:
         sizes = (fixed,) if fixed else working_sizes(height, width)
         self._adaptive = AdaptiveSize(sizes, self._budget)
         if len(sizes) > 1:
-            probed = sizes[-1], sizes[len(sizes) // 2]
+            probed = sizes[-1], sizes[(len(sizes) - 1) // 2]
             self._adaptive.start(self.cost or [(size, self._measure(size, picture)) for size in probed])
             self.cost = self._adaptive.cost
         if self._region is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,23 @@ def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (143, "vidstyle: stopped; nothing was left behind\n")
     assert (tmp_path / "tidied").exists()
+
+
+@pytest.mark.parametrize("args", [("live", "--no-virtual-camera", "--camera"), ("file",)])
+def test_a_server_that_does_not_answer_holds_no_command_up(tmp_path: Path, args: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.mp4"
+        words = [sys.executable, "-m", "vidstyle", *args, url]
+        with subprocess.Popen(words, env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            server.settimeout(30)
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert process.wait(90) == 130
+            assert time.monotonic() - began < 5
+            assert process.stderr.read() == "vidstyle: stopped; nothing was left behind\n"
+            connection.close()
 
 
 #: a batch that is told by its terminal, and by Ctrl-C; and one under nohup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -155,8 +156,11 @@ def test_a_cameras_own_certificate_is_taken_when_that_is_asked_for(tmp_path: Pat
 
 
 @contextmanager
-def serving(clip: Path) -> Iterator[str]:
-    """The address of a camera as phones have it: a clip's pictures, a part each, once a request."""
+def serving(clip: Path, stalls: float = 0.0) -> Iterator[str]:
+    """The address of a camera as phones have it: a clip's pictures, a part each, once a request.
+
+    It says nothing for ``stalls`` seconds after them.
+    """
     with av.open(str(clip)) as container:
         jpegs = [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
@@ -168,6 +172,7 @@ def serving(clip: Path) -> Iterator[str]:
             for jpeg in jpegs:
                 head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
                 self.wfile.write(head + jpeg + b"\r\n")
+            time.sleep(stalls)
 
         def log_message(self, *args: object) -> None:
             pass
@@ -193,6 +198,16 @@ def test_a_stream_over_http_is_a_camera(tmp_path: Path) -> None:
         stream.close()
     assert len(shown) >= 5
     assert all(np.abs(image.astype(int) - picture(i, 64, 48)).mean() < 6 for i, image in enumerate(shown))
+
+
+def test_a_stream_that_stalls_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidstyle.live.av_camera.PATIENCE", (10.0, 0.3))
+    clip = make_clip(tmp_path / "in.mkv", frames=6, audio=0, codec="mjpeg", pix_fmt="yuvj420p")
+    with serving(clip.path, stalls=1.0) as address:
+        stream = AVCamera(find_camera(address, Wish()), Wish(), SMALL, Clock())
+        with pytest.raises(SourceError, match=r"^no data for 0\.3 s$"):
+            list(stream.pictures(Flag(Clock())))
+        stream.close()
 
 
 def test_a_stream_that_ends_is_opened_again(tmp_path: Path) -> None:

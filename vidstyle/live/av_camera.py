@@ -237,6 +237,8 @@ def timed_packets(
                 return
             pace.begin_again(gap)
             container.seek(container.start_time or 0)
+    except av.error.ExitError as error:  # FFmpeg's word for a wait that was too long
+        raise SourceError(f"no data for {PATIENCE[1]:g} s") from error
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(error.strerror or str(error)) from error
 

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from live_fakes import SimulatedClock
@@ -243,3 +245,27 @@ def test_opencv_reads_what_it_is_given(tmp_path: Path, clock: SimulatedClock) ->
         OpenCVCamera(find_camera("opencv:99", Wish()), Wish(), SMALL, clock)
     with pytest.raises(SourceError, match="cannot give 320x240"):
         OpenCVCamera(opening, Wish((320, 240)), SMALL, clock)
+
+
+@pytest.mark.parametrize(("says", "believed"), [(-1.0, None), (0.0, None), (1000.0, None), (29.97, 29.97)])
+def test_a_rate_that_opencv_does_not_know_is_none(
+    tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch, says: float, believed: float | None
+) -> None:
+    """A driver that does not say makes it -1."""
+    real = cv2.VideoCapture
+
+    class Vague:
+        def __init__(self, *args: Any) -> None:
+            self._device = real(*args)
+
+        def get(self, which: int) -> float:
+            return says if which == cv2.CAP_PROP_FPS else float(self._device.get(which))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._device, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Vague)
+    clip = make_clip(tmp_path / "in.avi", frames=5, audio=0, codec="mjpeg", pix_fmt="yuvj420p")
+    camera = OpenCVCamera(find_camera(f"opencv:{clip.path}", Wish()), Wish(), SMALL, clock)
+    assert camera.info.rate == believed and (" fps" in str(camera.info)) == bool(believed)
+    camera.close()

@@ -278,6 +278,13 @@ def test_a_camera_that_says_nothing_is_named(bench: Bench) -> None:
     assert np.diff([time for time, *_ in out.sent]).max() <= 0.1 + 1e-6
 
 
+def test_a_slow_camera_is_not_silent_between_two_pictures(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    bench.run(38, FakeLook(bench.clock), [("out", out)], lambda: FakeCamera(bench.clock, rate=0.2))
+    assert bench.said == [] and len(out.fresh) == 8
+    assert {status["state"] for status in out.statuses} == {"running"}
+
+
 def test_an_interrupt_ends_at_once_and_frees_everything(bench: Bench) -> None:
     camera, look, out = FakeCamera(bench.clock), FakeLook(bench.clock, 0.3), Collector(bench.clock)
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import av
 import pytest
 from media import make_clip, save_tiny
+from terminals import Terminal
 
 from vidstyle.cli import app
 from vidstyle.cli.live import status_line, summary
@@ -72,66 +72,29 @@ def test_a_signal_ends_it_and_the_recording_is_whole(styled_home: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.mp4"]
 
 
-class Terminal:
-    """A program on a terminal of its own."""
+#: a session whose pictures take for ever, in a library's code, and Ctrl-C meanwhile
+SLOW = """
+import os, signal, sys, time
+import cv2, numpy
+from vidstyle import cli
+from vidstyle.live import session
+def slow(picture):
+    large = numpy.zeros((1000, 1000, 3), numpy.uint8)
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        cv2.GaussianBlur(large, (31, 31), 9)
+session.mirrored = slow
+cli.main(sys.argv[1:])
+"""
 
-    def __init__(self, args: list[str], env: dict[str, str], folder: Path) -> None:
-        import fcntl
-        import pty
-        import termios
 
-        self._termios = termios
-        self.main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, b"\x28\x00\xa0\x00\x00\x00\x00\x00")  # 40 rows of 160
-        self.before = termios.tcgetattr(self.main)
-        self.process = subprocess.Popen(
-            args,
-            env=env,
-            cwd=folder,
-            stdin=side,
-            stdout=side,
-            stderr=side,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-        os.close(side)
-        self.text = ""
-
-    def read_until(self, wanted: str, seconds: float = 60.0) -> None:
-        import select
-
-        end = time.monotonic() + seconds
-        while wanted not in self.text:
-            assert time.monotonic() < end, f"{wanted!r} did not come: {self.text[-500:]}"
-            if select.select([self.main], [], [], 0.5)[0]:
-                try:
-                    self.text += os.read(self.main, 65536).decode("utf-8", "replace")
-                except OSError:  # the program has ended
-                    assert wanted in self.text, self.text[-500:]
-
-    def press(self, keys: str) -> None:
-        os.write(self.main, keys.encode())
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.main)
-
-    def end(self) -> int:
-        import select
-
-        while self.process.poll() is None:  # a full terminal would hold it up
-            if select.select([self.main], [], [], 0.1)[0]:
-                try:
-                    self.text += os.read(self.main, 65536).decode("utf-8", "replace")
-                except OSError:
-                    break
-        code = self.process.wait(30)
-        assert self._termios.tcgetattr(self.main)[:4] == self.before[:4], "the terminal is not as it was"
-        return code
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_does_not_wait_for_a_picture_and_is_no_crash(styled_home: Path, tmp_path: Path) -> None:
+    """The interpreter would end the thread that styles in the middle of OpenCV, which aborts the process."""
+    args = [sys.executable, "-c", SLOW, "live", *SMALL, "--no-virtual-camera", "--page", "--mirror"]
+    done = subprocess.run(args, env=environment(styled_home), capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("0 sent, 0 dropped"), done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a Linux terminal stands in")

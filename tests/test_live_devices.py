@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from live_fakes import SimulatedClock
@@ -155,8 +158,11 @@ def test_a_cameras_own_certificate_is_taken_when_that_is_asked_for(tmp_path: Pat
 
 
 @contextmanager
-def serving(clip: Path) -> Iterator[str]:
-    """The address of a camera as phones have it: a clip's pictures, a part each, once a request."""
+def serving(clip: Path, stalls: float = 0.0) -> Iterator[str]:
+    """The address of a camera as phones have it: a clip's pictures, a part each, once a request.
+
+    It says nothing for ``stalls`` seconds after them.
+    """
     with av.open(str(clip)) as container:
         jpegs = [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
@@ -168,6 +174,7 @@ def serving(clip: Path) -> Iterator[str]:
             for jpeg in jpegs:
                 head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
                 self.wfile.write(head + jpeg + b"\r\n")
+            time.sleep(stalls)
 
         def log_message(self, *args: object) -> None:
             pass
@@ -193,6 +200,16 @@ def test_a_stream_over_http_is_a_camera(tmp_path: Path) -> None:
         stream.close()
     assert len(shown) >= 5
     assert all(np.abs(image.astype(int) - picture(i, 64, 48)).mean() < 6 for i, image in enumerate(shown))
+
+
+def test_a_stream_that_stalls_is_told_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidstyle.live.av_camera.PATIENCE", (10.0, 0.3))
+    clip = make_clip(tmp_path / "in.mkv", frames=6, audio=0, codec="mjpeg", pix_fmt="yuvj420p")
+    with serving(clip.path, stalls=1.0) as address:
+        stream = AVCamera(find_camera(address, Wish()), Wish(), SMALL, Clock())
+        with pytest.raises(SourceError, match=r"^no data for 0\.3 s$"):
+            list(stream.pictures(Flag(Clock())))
+        stream.close()
 
 
 def test_a_stream_that_ends_is_opened_again(tmp_path: Path) -> None:
@@ -228,3 +245,27 @@ def test_opencv_reads_what_it_is_given(tmp_path: Path, clock: SimulatedClock) ->
         OpenCVCamera(find_camera("opencv:99", Wish()), Wish(), SMALL, clock)
     with pytest.raises(SourceError, match="cannot give 320x240"):
         OpenCVCamera(opening, Wish((320, 240)), SMALL, clock)
+
+
+@pytest.mark.parametrize(("says", "believed"), [(-1.0, None), (0.0, None), (1000.0, None), (29.97, 29.97)])
+def test_a_rate_that_opencv_does_not_know_is_none(
+    tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch, says: float, believed: float | None
+) -> None:
+    """A driver that does not say makes it -1."""
+    real = cv2.VideoCapture
+
+    class Vague:
+        def __init__(self, *args: Any) -> None:
+            self._device = real(*args)
+
+        def get(self, which: int) -> float:
+            return says if which == cv2.CAP_PROP_FPS else float(self._device.get(which))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._device, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Vague)
+    clip = make_clip(tmp_path / "in.avi", frames=5, audio=0, codec="mjpeg", pix_fmt="yuvj420p")
+    camera = OpenCVCamera(find_camera(f"opencv:{clip.path}", Wish()), Wish(), SMALL, clock)
+    assert camera.info.rate == believed and (" fps" in str(camera.info)) == bool(believed)
+    camera.close()

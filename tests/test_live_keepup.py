@@ -15,8 +15,8 @@ from style_files import random_weights
 from vidstyle.engine import Recipe
 from vidstyle.errors import EngineError
 from vidstyle.job import EngineOptions
-from vidstyle.live import keepup
-from vidstyle.live.adaptive import HOLD_DOWN, HOLD_UP
+from vidstyle.live import keepup, run
+from vidstyle.live.adaptive import HOLD_DOWN, HOLD_UP, Cost
 from vidstyle.live.keepup import KeepUp
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, weights_sha256
@@ -32,11 +32,12 @@ class Machine:
 
     def __init__(self, whole: float) -> None:
         self.now, self.whole = 0.0, whole  # seconds that 1280x720 takes
+        self.base = 0.0  # and a picture of any size
         self.fails: set[int] = set()  # heights that cannot be loaded
         self.open: list[tuple[int, int]] = []
 
     def work(self, height: int, width: int) -> None:
-        self.now += self.whole * height * width / FULL
+        self.now += self.base + self.whole * height * width / FULL
 
 
 class Region:
@@ -95,9 +96,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Mach
         look.close()
 
 
-def recipe() -> Recipe:
-    weights = random_weights(ARCH, 0)
-    card = Card("t", "A test's look", ARCH, "Apache-2.0", "made by a test", sha256=weights_sha256(weights))
+def recipe(arch: Architecture = ARCH) -> Recipe:
+    weights = random_weights(arch, 0)
+    card = Card("t", "A test's look", arch, "Apache-2.0", "made by a test", sha256=weights_sha256(weights))
     return Recipe(((Style(card, weights), 1.0),))
 
 
@@ -129,6 +130,16 @@ def test_the_size_is_the_largest_that_the_machine_keeps_up_with(opened: Any) -> 
         assert shown.shape == (720, 1280, 3)
         assert look.status()["working"][1] == wanted and look.status()["size"] == "auto"
         assert machine.open == [look._region.size]
+
+
+@pytest.mark.parametrize(("base", "wanted"), [(0.0, 360), (0.03, 360), (0.1, 320)])
+def test_a_small_picture_is_measured_at_two_sizes_too(opened: Any, base: float, wanted: int) -> None:
+    """Of which there are no more. One alone does not tell what a picture takes apart from its pixels."""
+    machine, look = opened(0.2)
+    machine.base = base
+    look(cv2.resize(next(scene(1)), (640, 360)))
+    assert look.status()["working"][1] == wanted
+    assert look.cost.base == pytest.approx(base, abs=1e-6)
 
 
 def test_it_follows_the_load_down_and_up(opened: Any) -> None:
@@ -192,6 +203,26 @@ def test_what_was_measured_serves_the_next_look(opened: Any) -> None:
     other(next(scene(1)))
     assert other.status()["working"] == look.status()["working"]
     assert spent > 0.5 > other._now()
+
+
+def test_each_kind_of_network_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a quick one takes says nothing about a slow one, which would begin at a size that it cannot keep up with."""
+
+    class Made:
+        def __init__(self, *_: Any, cost: Cost | None, **__: Any) -> None:
+            self.given = self.cost = cost
+
+    slow, quick = recipe(), recipe(Architecture("student", (4, 6), (1, 1), (0, 0), guided=False))
+    looks = {"anime": slow, "anime-fast": quick, "3d": slow, "mix": Recipe(slow.parts * 2)}
+    monkeypatch.setattr(run, "parse_recipe", looks.__getitem__)
+    monkeypatch.setattr(run, "KeepUp", Made)
+    loader: Any = run.LookLoader(run.LiveJob(), 30, True)
+    given = []
+    for number, name in enumerate(["anime", "anime-fast", "3d", "mix", "anime-fast"]):
+        look = loader(name)
+        given.append(look.given and look.given.base)
+        look.cost = look.given or Cost(number, 0)  # with its first picture
+    assert given == [None, None, 0, None, 1]
 
 
 def test_an_unchanged_picture_is_not_computed(opened: Any) -> None:

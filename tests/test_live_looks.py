@@ -65,6 +65,22 @@ def test_the_newest_wish_for_a_look_counts(bench: Bench) -> None:
     assert session.status()["shown"] == "two" and len(loaded) <= 3, loaded
 
 
+@pytest.mark.parametrize(("command", "value"), [("strength", 0), ("freeze", True)])
+def test_looks_change_while_no_picture_needs_one(bench: Bench, command: str, value: float) -> None:
+    marks = {"one": 1, "two": 2, "three": 3}
+    out = Collector(bench.clock)
+    bench.at += [
+        (1.0, lambda: bench.controls.command(command, value)),
+        (2.0, lambda: bench.controls.command("look", "two")),
+        (4.0, lambda: bench.controls.command("look", "three")),
+        (6.0, lambda: bench.controls.command(command, 1 if command == "strength" else False)),
+    ]
+    bench.run(8, lambda name: FakeLook(bench.clock, mark=marks[name]), [("out", out)])
+    waiting = [status["loading"] for status, sent in zip(out.statuses, out.sent, strict=True) if sent[0] > 1005.8]
+    assert set(waiting) == {""}
+    assert 2 not in {mark for _, _, mark, _, _ in out.sent} and out.sent[-1][2] == 3
+
+
 def test_a_look_that_cannot_be_loaded_leaves_the_present_one(bench: Bench) -> None:
     def load(name: str) -> FakeLook:
         if name == "two":

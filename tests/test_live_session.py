@@ -7,6 +7,7 @@ import multiprocessing
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from live_fakes import Bench, Collector, FakeCamera, FakeLook, numbered
 
 from vidstyle.errors import Interrupted, SinkError, SourceError
+from vidstyle.live.clock import Flag
 
 INTERVAL = 1 / 30
 
@@ -46,6 +48,13 @@ def test_every_picture_arrives_in_order_where_the_look_keeps_up(bench: Bench) ->
     assert status["dropped"] == 0 and status["repeated"] == 0 and session.failed == 0
     assert status["latency"] == {"p50": 20.0, "p95": 20.0, "max": 20.0}
     assert status["fps_in"] == pytest.approx(30, abs=0.3) and status["fps_out"] == pytest.approx(30, abs=0.3)
+
+
+@pytest.mark.parametrize("rate", [50, 120, 240])
+def test_a_quick_cameras_rate_is_told(bench: Bench, rate: int) -> None:
+    camera = FakeCamera(bench.clock, rate)
+    status = bench.run(8, FakeLook(bench.clock), [("out", Collector(bench.clock))], lambda: camera).status()
+    assert [status["fps_in"], status["fps_out"]] == pytest.approx([rate, rate], rel=0.01)
 
 
 def test_three_times_too_slow_is_never_behind(bench: Bench) -> None:
@@ -117,6 +126,29 @@ def test_an_unplugged_camera_is_waited_for(bench: Bench) -> None:
     assert np.diff(times).max() <= 0.1 + 1e-6, "readers get a picture all the while"
     waiting = {s["state"] for s, entry in zip(out.statuses, out.sent, strict=True) if entry[4]}
     assert waiting == {"waiting for the camera"}
+
+
+def test_a_camera_that_needs_a_moment_for_its_first_picture_is_not_called_silent(bench: Bench) -> None:
+    """At the start, where the look was loaded since it was opened, and when it is back after a while."""
+    opened: list[FakeCamera] = []
+
+    class Slow(FakeCamera):
+        def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:
+            stop.wait(0.5)
+            yield from super().pictures(stop)
+
+    def camera() -> FakeCamera:
+        if len(opened) == 1 and bench.clock.now() - bench.start < 6:
+            raise SourceError("not connected")
+        opened.append(Slow(bench.clock, length=None if opened else 30, fault="No such device"))
+        return opened[-1]
+
+    def load(_: str) -> FakeLook:
+        bench.clock.sleep(5)
+        return FakeLook(bench.clock)
+
+    bench.run(15, load, [("out", Collector(bench.clock))], camera)
+    assert len(opened) == 2 and [line for line in bench.said if "no picture" in line] == []
 
 
 def test_a_fixed_delay_is_kept_to_the_frame(bench: Bench) -> None:
@@ -201,6 +233,24 @@ def test_an_output_that_cannot_be_closed_is_told_after_the_rest_is_closed(bench:
     assert camera.is_closed and look.is_closed and other.closed == 1
 
 
+@pytest.mark.parametrize(
+    ("takes", "says"), [(4.0, []), (60.0, ["the recording does not end within 5 s: it is left as it is"])]
+)
+def test_a_recording_on_a_slow_disk_is_waited_for(bench: Bench, takes: float, says: list[str]) -> None:
+    class Slow(Collector):
+        patience = 5.0
+
+    def interrupt() -> None:
+        raise Interrupted(130)
+
+    out = Slow(bench.clock, seconds=takes)
+    bench.at.append((0.5, interrupt))
+    with pytest.raises(Interrupted):
+        bench.run(100, FakeLook(bench.clock), [("recording", out)])
+    assert out.closed == (not says) and bench.said == says
+    bench.clock.sleep(takes)  # its thread ends
+
+
 def test_an_interrupt_does_not_hide_what_could_not_be_closed(bench: Bench) -> None:
     class Full(Collector):
         def close(self) -> None:
@@ -226,6 +276,13 @@ def test_a_camera_that_says_nothing_is_named(bench: Bench) -> None:
     bench.run(9, FakeLook(bench.clock), [("out", out)], lambda: Stuck(bench.clock))
     assert bench.said == ["no picture from the fake camera for 3 s; the last one is shown"]
     assert np.diff([time for time, *_ in out.sent]).max() <= 0.1 + 1e-6
+
+
+def test_a_slow_camera_is_not_silent_between_two_pictures(bench: Bench) -> None:
+    out = Collector(bench.clock)
+    bench.run(38, FakeLook(bench.clock), [("out", out)], lambda: FakeCamera(bench.clock, rate=0.2))
+    assert bench.said == [] and len(out.fresh) == 8
+    assert {status["state"] for status in out.statuses} == {"running"}
 
 
 def test_an_interrupt_ends_at_once_and_frees_everything(bench: Bench) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -68,9 +70,51 @@ def test_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert (tmp_path / "tidied").exists()
 
 
+#: `main` with a command that hears SIGTERM twice and tidies up
+DOUBLE = """
+import os, signal, time
+from vidstyle import cli
+def run(args):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        open({tidied!r}, "w").close()
+cli._run = run
+cli.main([])
+"""
+
+
+def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path) -> None:
+    """`timeout` sends it to the process, and to the group that the process is in."""
+    script = DOUBLE.format(tidied=str(tmp_path / "tidied"))
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "vidstyle: stopped; nothing was left behind\n")
+    assert (tmp_path / "tidied").exists()
+
+
+@pytest.mark.parametrize("args", [("live", "--no-virtual-camera", "--camera"), ("file",)])
+def test_a_server_that_does_not_answer_holds_no_command_up(tmp_path: Path, args: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.mp4"
+        words = [sys.executable, "-m", "vidstyle", *args, url]
+        with subprocess.Popen(words, env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            server.settimeout(30)
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            assert process.wait(90) == 130
+            assert time.monotonic() - began < 5
+            assert process.stderr.read() == "vidstyle: stopped; nothing was left behind\n"
+            connection.close()
+
+
 #: a batch that is told by its terminal, and by Ctrl-C; and one under nohup
 BATCH = """
-import signal
+import signal, time
 from vidstyle.batch.stop import Stop
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Stop() as stop:
@@ -83,10 +127,15 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with Stop() as stop:
     signal.raise_signal(signal.SIGHUP)
     print(stop.asked, stop.code)
+with Stop() as stop:
+    for pause in (0, 0, 0.2):  # sent twice, and a second one
+        time.sleep(pause)
+        signal.raise_signal(signal.SIGTERM)
+        print(stop.asked, stop.code)
 """
 
 
 def test_a_batch_is_asked_once_however_often_it_is_told() -> None:
     """In a process of its own: a library that other tests load leaves no stack that a signal's handler could run on."""
     done = subprocess.run([sys.executable, "-c", BATCH], env=environment(), capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["1 143", "2 143", "0 0"]
+    assert done.stdout.splitlines() == ["1 143", "2 143", "0 0", "1 143", "1 143", "2 143"]

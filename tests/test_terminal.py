@@ -33,6 +33,7 @@ def run(args):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
         finally:
+            time.sleep(0.2)  # sooner it would be the first one once more
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
 cli._run = run

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import av
@@ -16,6 +19,7 @@ from vidstyle.errors import SourceError
 PATIENCE = 4  # times the timeout for one packet, however often a connection is taken up again
 NOT_VALID = "the server's certificate is not valid"
 _SILENCE = "no data for {:g} s: try again later"
+T = TypeVar("T")
 _WEB = "http,https,httpproxy,tls,tcp,crypto,data"  # FFmpeg's protocols: nothing remote may read local files
 _WHITELIST = {"http": _WEB, "https": _WEB, "rtsp": "rtsp,rtp,srtp,udp,tcp,tls", "rtmp": "rtmp,rtmps,tls,tcp"}
 
@@ -33,7 +37,8 @@ def open_url(url: str, name: str, timeout: float) -> Any:
     scheme = urlsplit(url).scheme.lower()
     began = time.monotonic()
     try:
-        container = av.open(
+        container = heeding_signals(
+            av.open,
             address_of(url),
             metadata_errors="replace",
             container_options=options_of(scheme, timeout),
@@ -53,6 +58,25 @@ def open_url(url: str, name: str, timeout: float) -> Any:
         container.close()
         raise SourceError(f"cannot read {name}: {_SILENCE.format(timeout)}")
     return container
+
+
+def heeding_signals(call: Callable[..., T], *values: Any, **options: Any) -> T:
+    """What ``call`` gives, on a thread of its own: Python hears no Ctrl-C while its main thread is inside of FFmpeg."""
+    if threading.current_thread() is not threading.main_thread():
+        return call(*values, **options)
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call(*values, **options))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    thread = threading.Thread(target=run, name="vidstyle-open", daemon=True)  # which a server may never answer
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)  # Windows hears nothing in a longer one
+    return answer.result()
 
 
 def address_of(url: str) -> str:

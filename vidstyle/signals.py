@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import time
 from typing import NoReturn
 
 from vidstyle.errors import INTERRUPTED, TERMINATED
@@ -13,11 +14,27 @@ CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 HANGUP: int | None = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows has none
 if HANGUP is not None:
     CODES[HANGUP] = TERMINATED
+ECHO = 0.1  # seconds: no hand presses Ctrl-C again so soon
 
 
 def heard() -> list[int]:
     """The signals to handle; without SIGHUP where it is ignored already, as under nohup."""
     return [number for number in CODES if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
+class Echo:
+    """Tells a signal that is sent twice from a second one: `timeout` sends it to the process and to its group."""
+
+    def __init__(self) -> None:
+        self._heard: dict[int, float] = {}
+
+    def __call__(self, number: int) -> bool:
+        """Whether this signal is the one before once more."""
+        now = time.monotonic()
+        if now - self._heard.get(number, -ECHO) < ECHO:
+            return True
+        self._heard[number] = now
+        return False
 
 
 def end_here(code: int) -> NoReturn:

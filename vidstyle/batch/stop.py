@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from vidstyle.signals import CODES, HANGUP, end_here, heard, leave_terminal
+from vidstyle.signals import CODES, HANGUP, Echo, end_here, heard, leave_terminal
 
 
 class Stop:
@@ -13,12 +13,14 @@ class Stop:
 
     Attributes:
         asked: how often: 1 ends the videos under way at their next frame, 2 kills their workers; the third ends this
-            process where it stands. A closed terminal, which may be told twice, counts as the first.
+            process where it stands. A closed terminal, which may be told twice, counts as the first, and a signal that
+            is sent twice counts once.
         code: exit code by the first signal, 0 before.
     """
 
     def __init__(self) -> None:
         self.asked = self.code = 0
+        self._is_echo = Echo()
         self._before: dict[int, Any] = {}
 
     def _hear(self, number: int, _: object) -> None:
@@ -26,6 +28,8 @@ class Stop:
         if number == HANGUP:
             self.asked = max(1, self.asked)
             return leave_terminal()
+        if self._is_echo(number):
+            return None
         self.asked += 1
         if self.asked > 2:
             end_here(self.code)  # the workers see their pipes closed

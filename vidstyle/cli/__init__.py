@@ -11,7 +11,7 @@ import typer
 from vidstyle.cli import batch, build_engine, doctor, file, image, live, styles, train, ui
 from vidstyle.cli.help import Group, show_plainly
 from vidstyle.errors import INTERRUPTED, Interrupted, UsageError, VidstyleError
-from vidstyle.signals import CODES, HANGUP, end_here, heard, leave_terminal
+from vidstyle.signals import CODES, HANGUP, Echo, end_here, heard, leave_terminal
 
 app = typer.Typer(
     name="vidstyle",
@@ -58,8 +58,11 @@ def _stop(number: int, _: object) -> NoReturn:
 
     A terminal that closes may say so twice (the system and the shell), and means one end by it.
     """
+    is_echo = Echo()
+    is_echo(number)
     for each in heard():
-        signal.signal(each, signal.SIG_IGN if each == HANGUP else lambda *_: end_here(CODES[number]))
+        end = signal.SIG_IGN if each == HANGUP else lambda again, _: is_echo(again) or end_here(CODES[number])
+        signal.signal(each, end)
     if number == HANGUP:
         leave_terminal()
     raise Interrupted(CODES[number])

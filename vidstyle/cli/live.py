@@ -141,6 +141,7 @@ def _list(json: bool) -> int:
 def _run(job: LiveJob, snapshots: Path, json: bool) -> int:
     import av
 
+    from vidstyle.live.clock import leave_threads
     from vidstyle.live.keyboard import Keyboard
     from vidstyle.live.run import open_session
 
@@ -160,6 +161,7 @@ def _run(job: LiveJob, snapshots: Path, json: bool) -> int:
         code = getattr(error, "exit_code", VidstyleError.exit_code)
         raise
     finally:
+        leave_threads(code)
         view.end(running, code)
     return code
 

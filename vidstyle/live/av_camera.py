@@ -20,7 +20,7 @@ from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
-from vidstyle.remote import NOT_VALID, reason
+from vidstyle.remote import NOT_VALID, heeding_signals, reason
 from vidstyle.tags import colour_of
 
 FAULTS = 30  # undecodable packets in a row after which a camera counts as gone
@@ -136,17 +136,19 @@ def open_device(opening: Opening) -> Any:
     Raises:
         SourceError: with none of them; what is in the way, and what to do.
     """
-    more: dict[str, Any] = {} if opening.format else {"timeout": PATIENCE}
     for number, options in enumerate(opening.tries, start=1):
         try:
-            return av.open(
-                opening.address, format=opening.format, options=dict(options), metadata_errors="replace", **more
-            )
+            return heeding_signals(_open, opening, options) if opening.is_address else _open(opening, options)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             code = getattr(error, "errno", None)
             if number == len(opening.tries) or code in _REASONS:
                 raise SourceError(_refusal(opening, error, code)) from error
     raise AssertionError("an opening without options to try")
+
+
+def _open(opening: Opening, options: dict[str, str]) -> Any:
+    more: dict[str, Any] = {} if opening.format else {"timeout": PATIENCE}
+    return av.open(opening.address, format=opening.format, options=dict(options), metadata_errors="replace", **more)
 
 
 _REASONS = {
@@ -235,6 +237,8 @@ def timed_packets(
                 return
             pace.begin_again(gap)
             container.seek(container.start_time or 0)
+    except av.error.ExitError as error:  # FFmpeg's word for a wait that was too long
+        raise SourceError(f"no data for {PATIENCE[1]:g} s") from error
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(error.strerror or str(error)) from error
 

@@ -83,6 +83,7 @@ class Capture:
         self._last = clock.now()
 
     def start(self) -> None:
+        self._last = self._clock.now()  # the look was loaded meanwhile
         self._thread.start()
 
     def stop(self, patience: float) -> bool:
@@ -96,7 +97,7 @@ class Capture:
 
     @property
     def silence(self) -> float:
-        """Seconds since the last picture."""
+        """Seconds since the last picture, or since the camera was opened."""
         return self._clock.now() - self._last
 
     def _run(self) -> None:
@@ -145,7 +146,7 @@ class Capture:
             except Exception:  # not there yet, or not yet ready: whatever it says, it may still come
                 wait = min(LONGEST_WAIT, wait * 2)
                 continue
-            self.info = self._camera.info
+            self.info, self._last = self._camera.info, self._clock.now()
             self._say(f"the camera is back: {self.info}")
             return
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 import time
 from collections.abc import Callable
+
+NAME = "vidstyle-"  # how the names of a session's threads begin
 
 
 class Clock:
@@ -24,7 +28,7 @@ class Clock:
 
     def thread(self, run: Callable[[], None], name: str) -> threading.Thread:
         """A thread, not started; a daemon, so that a camera that never answers cannot hold up the exit."""
-        return threading.Thread(target=run, name=f"vidstyle-{name}", daemon=True)
+        return threading.Thread(target=run, name=f"{NAME}{name}", daemon=True)
 
     def join(self, thread: threading.Thread, timeout: float) -> bool:
         """Wait for a thread's end; False where it has not come in time."""
@@ -52,3 +56,12 @@ class Flag:
         """Wait at most ``timeout`` seconds; whether it is set."""
         with self._changed:
             return self._clock.wait_for(self._changed, lambda: self._is_set, timeout)
+
+
+def leave_threads(code: int) -> None:
+    """Where a thread of a session has not ended, let the process end without it, at its exit.
+
+    The interpreter would end it in the middle of a library's code, which aborts the process.
+    """
+    if any(thread.daemon and thread.name.startswith(NAME) for thread in threading.enumerate()):
+        atexit.register(os._exit, code)

@@ -37,7 +37,7 @@ class KeepUp:
         rate: pictures a second to keep up with.
         noise: see `RegionStylizer`.
         steady: see `vidstyle.steady.Steady`.
-        cost: what pictures were found to take before, as `cost` of another look: saves measuring at the first one.
+        cost: what pictures were found to take before, as `cost` of another look of its kind: saves measuring.
         now: seconds.
 
     Attributes:
@@ -147,7 +147,7 @@ class KeepUp:
         sizes = (fixed,) if fixed else working_sizes(height, width)
         self._adaptive = AdaptiveSize(sizes, self._budget)
         if len(sizes) > 1:
-            probed = sizes[-1], sizes[len(sizes) // 2]
+            probed = sizes[-1], sizes[(len(sizes) - 1) // 2]
             self._adaptive.start(self.cost or [(size, self._measure(size, picture)) for size in probed])
             self.cost = self._adaptive.cost
         if self._region is not None:

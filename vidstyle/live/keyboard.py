@@ -11,7 +11,8 @@ from typing import Any
 class Keyboard:
     """A context manager; `keys` gives what was pressed since the last call, at once.
 
-    Gives nothing where stdin is no terminal, or another program has it (a job in the background).
+    Gives nothing where stdin is no terminal, or while another program has it (a job in the background, which the
+    system would stop for reading or setting it).
     """
 
     def __init__(self) -> None:
@@ -20,25 +21,32 @@ class Keyboard:
 
     def __enter__(self) -> Keyboard:
         if not self._is_windows and _has_terminal():
-            termios, tty = import_module("termios"), import_module("tty")
-            fd = sys.stdin.fileno()
-            self._restore = termios.tcgetattr(fd)
-            tty.setcbreak(fd)  # keys at once, none shown; Ctrl-C stays a signal
+            self._restore = import_module("termios").tcgetattr(sys.stdin.fileno())
+            _listen()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._restore is not None:
+        if self._restore is not None and _has_terminal():
             termios = import_module("termios")
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._restore)
-            self._restore = None
+        self._restore = None
 
     def keys(self) -> str:
         if self._is_windows:
             return _windows_keys() if sys.stdin is not None and sys.stdin.isatty() else ""
-        if self._restore is None:
+        if self._restore is None or not _has_terminal():
             return ""
+        _listen()
         ready, _, _ = import_module("select").select([sys.stdin], [], [], 0)
         return os.read(sys.stdin.fileno(), 64).decode("ascii", "ignore") if ready else ""
+
+
+def _listen() -> None:
+    """Have the terminal give keys at once and show none; Ctrl-C stays a signal. A shell undoes it after Ctrl-Z."""
+    termios, tty = import_module("termios"), import_module("tty")
+    fd = sys.stdin.fileno()
+    if termios.tcgetattr(fd)[3] & termios.ICANON:
+        tty.setcbreak(fd)
 
 
 def _has_terminal() -> bool:

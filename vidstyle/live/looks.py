@@ -66,7 +66,12 @@ class Looks:
         self._thread.start()
 
     def want(self, name: str) -> None:
-        """Ask for a look; returns at once. The newest wish counts."""
+        """Ask for a look; returns at once. The newest wish counts.
+
+        One that is ready is taken here too: at strength 0, or frozen, no picture is given a look.
+        """
+        if self._fresh is not None:
+            self._take()
         if name != self._wanted:
             self._wanted = name
             self._orders.put(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vidstyle.describe import MAX_RATE
 from vidstyle.errors import SourceError
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.clock import Clock, Flag
@@ -39,9 +40,10 @@ class OpenCVCamera:
         if not self._device.isOpened():
             raise SourceError(f"cannot open {opening.label}: not connected, used by another program, or not allowed")
         size = [int(self._device.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
-        rate = float(self._device.get(cv2.CAP_PROP_FPS)) or None
+        rate = float(self._device.get(cv2.CAP_PROP_FPS))  # -1 where the driver does not say
+        believed = rate if 0 < rate <= MAX_RATE else None
         coding = f"through OpenCV, {self._device.getBackendName()}"
-        self.info = CameraInfo(opening.label, size[0], size[1], rate, coding, opening.is_endless, opening.is_device)
+        self.info = CameraInfo(opening.label, size[0], size[1], believed, coding, opening.is_endless, opening.is_device)
         if wish.size not in (None, (size[0], size[1])):
             self.close()
             gives = f"{size[0]}x{size[1]}"

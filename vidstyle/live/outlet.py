@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vidstyle.errors import SinkError
 from vidstyle.live.clock import Clock
 from vidstyle.live.frame import LiveFrame
 from vidstyle.live.mailbox import Mailbox
@@ -16,7 +17,10 @@ REPEAT = 0.1  # seconds after which the last picture is sent again: readers of a
 
 
 class Output(Protocol):
-    """Where pictures go."""
+    """Where pictures go.
+
+    One that keeps them may have ``patience``: seconds that it gets for the last one at the end, or all would be lost.
+    """
 
     def send(self, picture: np.ndarray, status: dict[str, Any]) -> None:
         """Take a picture, uint8 [H, W, 3] RGB, never to be written to.
@@ -67,11 +71,14 @@ class Outlet:
         """End the thread and close the output; one whose thread does not end in time is left as it is.
 
         Raises:
-            VidstyleError: what closing it says, as that a recording could not be finished.
+            VidstyleError: what closing it says, as that a recording could not be finished; or there was no end of it.
         """
         self.box.close()
-        if self._thread.ident is None or self._clock.join(self._thread, patience):
+        own = getattr(self._output, "patience", 0.0)
+        if self._thread.ident is None or self._clock.join(self._thread, max(patience, own)):
             self._output.close()
+        elif own:
+            raise SinkError(f"the {self.name} does not end within {own:g} s: it is left as it is")
 
     def _run(self) -> None:
         last: LiveFrame | None = None

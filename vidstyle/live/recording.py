@@ -53,6 +53,8 @@ class Recorder:
             written.
     """
 
+    patience = 10.0  # a disk may be slow to take what it was given
+
     def __init__(
         self,
         path: Path,

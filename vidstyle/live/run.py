@@ -13,6 +13,7 @@ import numpy as np
 from vidstyle.catalog import list_styles, parse_recipe
 from vidstyle.errors import UsageError
 from vidstyle.job import EngineOptions
+from vidstyle.live.adaptive import Cost
 from vidstyle.live.av_camera import AVCamera
 from vidstyle.live.camera import Camera, Capture
 from vidstyle.live.clock import Clock
@@ -26,6 +27,7 @@ from vidstyle.live.outputs import VirtualCamera, Window
 from vidstyle.live.page import PageOutput
 from vidstyle.live.pixels import Fit
 from vidstyle.live.session import Session
+from vidstyle.network import Architecture
 from vidstyle.steady import check_amount
 
 LONGEST_DELAY = 5000  # milliseconds: every one of them is pictures in memory, 80 kB a millisecond at 720p
@@ -116,7 +118,7 @@ def open_camera(opening: Opening, job: LiveJob, clock: Clock) -> Camera:
 
 
 class LookLoader:
-    """Makes looks by their names, for `Looks`; the machine is measured with the first one only.
+    """Makes looks by their names, for `Looks`; the machine is measured with the first one of each kind of network.
 
     Args:
         rate: pictures a second to keep up with.
@@ -127,14 +129,19 @@ class LookLoader:
         self._size = parse_working(job.size, min(job.fit.width, job.fit.height))
         self._options, self._rate, self._noise = job.engine, rate, 0.0 if clean else None
         self._steady = job.steady
-        self._last: KeepUp | None = None
+        self._costs: dict[tuple[Architecture, ...], Cost | None] = {}
+        self._last: tuple[tuple[Architecture, ...], KeepUp] | None = None
 
     def __call__(self, name: str) -> KeepUp:
         """Raises StyleError or EngineError."""
-        cost = self._last.cost if self._last is not None else None
+        if self._last is not None:
+            self._costs[self._last[0]] = self._last[1].cost
+        recipe = parse_recipe(name)
+        kind = tuple(style.card.architecture for style, _ in recipe.parts)
         wishes: dict[str, Any] = {"rate": self._rate, "noise": self._noise, "steady": self._steady}
-        self._last = KeepUp(parse_recipe(name), self._size, self._options, cost=cost, **wishes)
-        return self._last
+        look = KeepUp(recipe, self._size, self._options, cost=self._costs.get(kind), **wishes)
+        self._last = kind, look
+        return look
 
 
 def parse_working(text: str, native: int) -> int | None:

@@ -119,9 +119,10 @@ class Session:
             if not self._outlets:
                 raise SinkError(f"the {outlet.name} failed, and there is no other output: {reason}")
             self._first = self._outlets[0]
-        is_silent = self.capture.silence > SILENCE and not (self.capture.is_waiting or self.capture.has_ended)
+        limit = max(SILENCE, 2 / (self.capture.info.rate or 30))  # a slow camera is not silent between two pictures
+        is_silent = self.capture.silence > limit and not (self.capture.is_waiting or self.capture.has_ended)
         if is_silent and not self._was_silent:
-            self._say(f"no picture from the {self.capture.info.label} for {SILENCE:g} s; the last one is shown")
+            self._say(f"no picture from the {self.capture.info.label} for {limit:.2g} s; the last one is shown")
         self._was_silent = is_silent
 
     def stop(self) -> None:

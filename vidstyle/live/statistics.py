@@ -17,19 +17,18 @@ class Meter:
     def __init__(self) -> None:
         self.count = 0
         self._times: deque[float] = deque(maxlen=RECENT)
-        self._first: float | None = None
 
     def tick(self, time: float) -> None:
         self.count += 1
-        self._first = time if self._first is None else self._first
         self._times.append(time)
 
     def rate(self, now: float) -> float:
-        """Times a second in the last `WINDOW` seconds."""
-        if self._first is None or now <= self._first:
+        """Times a second in the last `WINDOW` seconds, of a quick one in as many as `RECENT` times took."""
+        times = self._times.copy()
+        if not times or now <= times[0]:
             return 0.0
-        window = min(WINDOW, now - self._first)
-        return sum(time > now - window for time in self._times.copy()) / window
+        window = min(WINDOW, now - times[0])
+        return sum(time > now - window for time in times) / window
 
 
 class Latencies:

@@ -211,6 +211,16 @@ def test_videos_are_found_as_in_folders(far: Path) -> None:
         found(stand_ins, f"{top}/*.webm")
 
 
+@pytest.mark.parametrize("given", ["in [1]/clip [abc]?.mp4", "in [1]"])
+def test_a_name_may_have_a_patterns_signs(far: Path, given: str) -> None:
+    (far / "in [1]").mkdir()
+    (far / "in [1]/clip [abc]?.mp4").write_bytes(b"data")
+    items = found(StandIns(far / "work", f"file://{far}/out"), str(far / given)).items
+    assert [item.names for item in items] == [
+        (f"file://{far}/in [1]/clip [abc]?.mp4", f"file://{far}/out/clip [abc]?.x.mp4")
+    ]
+
+
 def test_a_stand_in_changes_when_its_file_does(far: Path) -> None:
     stand_ins = StandIns(far / "work", f"file://{far}/out")
     source = found(stand_ins, f"file://{far}/in/a.mp4").items[0].source

@@ -85,24 +85,18 @@ class StandIns:
 
     def _named(self, url: str, found: Found, patience: bool) -> list[tuple[str, str, Facts]]:
         """(URL of what was named, name below it, facts)."""
-        explicit = False
-        if glob.has_magic(url):
-            parts = url.split("/")
-            first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-            url, pattern = "/".join(parts[:first]), "/".join(parts[first:])
-            files = store(url, SourceError).matching(pattern)
-            ending = PurePosixPath(pattern).suffix
-            explicit = bool(ending) and not glob.has_magic(ending)
-            if not files and not patience:
-                raise UsageError(f"nothing matches {shown(joined(url, pattern))}: check the pattern")
-        else:
-            place = store(url, SourceError)
-            if (facts := place.facts()) is not None:
-                head, _, last = url.rstrip("/").rpartition("/")
-                return [(head, last, facts)]
-            if not place.is_folder() and not patience:
-                raise SourceError(f"no such file or folder: {shown(url)}")
+        place, explicit = store(url, SourceError), False
+        if (facts := place.facts()) is not None:
+            head, _, last = url.rstrip("/").rpartition("/")
+            return [(head, last, facts)]
+        if place.is_folder():
             files = place.files()
+        elif glob.has_magic(url):  # after files and folders whose names have such signs, as "clip [1].mp4"
+            url, files, explicit = _matching(url, patience)
+        elif patience:
+            files = {}
+        else:
+            raise SourceError(f"no such file or folder: {shown(url)}")
         return [(url, name, facts) for name, facts in files.items() if self._wanted(url, name, explicit, found)]
 
     def _wanted(self, url: str, name: str, explicit: bool, found: Found) -> bool:
@@ -136,6 +130,22 @@ class StandIns:
             _write(path, value.stored)
             return replace(value, size=path.stat().st_size)
         return value
+
+
+def _matching(url: str, patience: bool) -> tuple[str, dict[str, Facts], bool]:
+    """URL above a pattern, what matches below it, and whether that is meant whatever its extension.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    parts = url.split("/")
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    url, pattern = "/".join(parts[:first]), "/".join(parts[first:])
+    files = store(url, SourceError).matching(pattern)
+    if not files and not patience:
+        raise UsageError(f"nothing matches {shown(joined(url, pattern))}: check the pattern")
+    ending = PurePosixPath(pattern).suffix
+    return url, files, bool(ending) and not glob.has_magic(ending)
 
 
 def is_result(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -208,8 +209,8 @@ class RayPool:
         if hello.version != version("vidstyle"):
             what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"
             return self._send_home(worker, f"{hello.host} {what}")
-        if hello.unseen:
-            what = f"does not see {hello.unseen[0]}: give folders that all machines share, under the same names"
+        if unseen := [path for path in hello.unseen if os.path.exists(path)]:  # or it is gone here, too
+            what = f"does not see {unseen[0]}: give folders that all machines share, under the same names"
             return self._send_home(worker, f"{hello.host} {what}")
         if hello.trouble:
             return self._send_home(worker, f"{hello.host}: {hello.trouble}")

@@ -44,10 +44,9 @@ class Item:
         return self.urls or (str(self.source), str(self.target))
 
     def told(self, text: str) -> str:
-        """A text about it, with these names."""
-        if self.urls is not None:
-            for path, name in zip((self.source, self.target), self.urls, strict=True):
-                text = text.replace(str(path), name)
+        """A text about it, with these names; a cluster's workers know absolute paths."""
+        for path, name in zip((self.source, self.target), self.names, strict=True):
+            text = text.replace(str(path.absolute()), name).replace(str(path), name)
         return text
 
 

@@ -217,6 +217,30 @@ def test_a_file_that_is_gone_here_too_makes_no_worker_unfit() -> None:
     assert [worker.hello is not None for worker in pool.workers] == [True] and told[0][0] == "worker"
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_workers_that_cannot_start_are_told_of_and_not_tried_all_the_time(
+    others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    pool = Pool(object, (), Size(), lambda _, facts: told.append(facts["text"]))
+    pool.workers = [Worker(0, None, None, Hello("n", "node1", 1, "1", []))] if others else []
+    hired: list[int] = []
+    monkeypatch.setattr(pool, "_look_around", lambda: setattr(pool, "_room", 2))
+    monkeypatch.setattr(pool, "_hire", lambda: hired.append(1))
+    error = Exception("it died: Actor.__init__() (pid=7, ip=10.0.0.7, x=1)\nModuleNotFoundError: No module named 'x'")
+    said = "a worker cannot start on 10.0.0.7 (ModuleNotFoundError: No module named 'x'): install the same vidstyle"
+    for number in range(4):
+        worker = Worker(number, None, None)
+        pool.workers.append(worker)
+        if not others and number == 2:
+            with pytest.raises(EngineError, match=re.escape(said)):
+                pool._lose(worker, None, error)
+            return
+        pool._lose(worker, None, error)
+        pool.grow()
+    assert told == [f"{said} on all nodes"] and len(hired) == 1
+
+
 def test_a_cluster_that_has_no_room_is_waited_for_and_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     pool = Pool(object, (), Size(cpus=99), lambda name, facts: told.append((name, facts)))

@@ -10,8 +10,10 @@ from typing import Any
 import fsspec
 import pytest
 
+from vidstyle.batch.messages import Facts
 from vidstyle.cluster import store as stores
 from vidstyle.cluster.cache import Cache
+from vidstyle.cluster.standins import StandIns, work_for
 from vidstyle.cluster.store import Store, check, shown, store
 from vidstyle.errors import EngineError, SinkError, SourceError, UsageError
 
@@ -177,6 +179,16 @@ def test_a_source_is_fetched_once_and_again_when_it_changes(shelf: Shelf) -> Non
     os.utime(shelf.far / "a", (1, 1))
     assert shelf.take("a") == b"5678" and shelf.fetched == ["a", "a"]
     assert shelf.kept == [b"5678"], "the other state is gone"
+
+
+def test_a_name_may_be_no_text(shelf: Shelf) -> None:
+    """As of files that came from a disk with another encoding."""
+    name = os.fsdecode(b"caf\xe9.mp4")
+    shelf.put(name, b"1234")
+    assert shelf.take(name) == b"1234"
+    stand_ins = StandIns(shelf.near / "work", shelf.place.url)
+    item = stand_ins._item(f"{shelf.place.url}/{name}", "a.mp4", Facts("file:///a.mp4", 1, "m"), lambda path: path)
+    assert item.source.exists() and work_for(name)
 
 
 def test_the_least_recently_used_goes_first(shelf: Shelf) -> None:

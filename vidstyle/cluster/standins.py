@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -34,7 +35,7 @@ def as_url(text: str) -> str:
 
 def work_for(output: str) -> Path:
     """Where the journal of a batch with results at this URL is, on this machine."""
-    return styles_dir().parent / "batches" / hashlib.sha256(shown(output).rstrip("/").encode()).hexdigest()[:16]
+    return styles_dir().parent / "batches" / hashlib.sha256(os.fsencode(shown(output).rstrip("/"))).hexdigest()[:16]
 
 
 class StandIns:
@@ -76,7 +77,7 @@ class StandIns:
         return found
 
     def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], Path]) -> Item:
-        source = self._sources / hashlib.sha256(shown(top).encode()).hexdigest()[:12] / below
+        source = self._sources / hashlib.sha256(os.fsencode(shown(top))).hexdigest()[:12] / below
         self._facts[source.absolute()] = facts
         _write(source, facts)
         relative = PurePosixPath(below).parent / name(source)

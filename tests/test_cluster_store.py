@@ -58,6 +58,17 @@ def test_files_are_put_listed_fetched_and_removed(kind: str, tmp_path: Path, mem
     assert place.files() == {}
 
 
+@pytest.mark.parametrize("way", ["files", "pattern"])
+def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path, way: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"1234")
+    for name, to in (("link", "a.mp4"), ("gone", "nowhere"), ("itself", "itself.mp4"), ("folder", ".")):
+        (tmp_path / f"{name}.mp4").symlink_to(to)
+    place = store(f"file://{tmp_path}", SourceError)
+    listed = place.files() if way == "files" else place.matching("*.mp4")
+    assert sorted(listed) == ["a.mp4", "gone.mp4", "itself.mp4", "link.mp4"], "one that leads nowhere fails by name"
+    assert listed["link.mp4"] == place.facts("link.mp4") and listed["link.mp4"].size == 4
+
+
 def test_what_is_not_sent_whole_has_no_name_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = store(f"file://{tmp_path}/far")
     (tmp_path / "a").write_bytes(b"all of it")

@@ -192,5 +192,5 @@ def fingerprint(source: Path) -> str:
             stat = path.stat()
         except OSError as error:
             raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
-        digest.update(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
+        digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
     return digest.hexdigest()

@@ -236,7 +236,8 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
     listing.unlink(missing_ok=True)
     if refused:
         listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{name}: {why}\n" for name, why in refused.items()))
+        text = "".join(f"{name}: {why}\n" for name, why in refused.items())
+        listing.write_text(text, "utf-8", "surrogateescape")  # names of old disks are no UTF-8
     if kept < options.least:
         kinds = Counter(why.split(" (")[0] for why in refused.values())
         reasons = ", ".join(f"{number} {why}" for why, number in kinds.most_common(4)) or "nothing refused"

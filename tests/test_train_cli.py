@@ -185,6 +185,19 @@ def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
     assert not (home / "training").exists()
 
 
+def test_a_training_replaces_only_the_style_that_it_wrote(
+    pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two names for one --run: the second had somebody else's file replaced."""
+    words = ["--run", str(tmp_path / "run")]
+    assert run(command(pictures, *words)) == 0
+    theirs = home / "styles" / "theirs.safetensors"
+    theirs.write_bytes(b"another style")
+    assert run(command(pictures, *words, name="theirs")) == 7
+    assert "there is a style theirs" in capsys.readouterr().err and theirs.read_bytes() == b"another style"
+    assert run(command(pictures, *words, "--look", "Another sentence")) == 0
+
+
 def test_too_few_exemplars_end_it_with_the_list(
     pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

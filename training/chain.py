@@ -26,6 +26,7 @@ from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.locking import LOCK, alone
 from vidstyle.whole import write_whole
 
+OWN = "own.json"  # in the folder of the style's stage: the name of the file that it wrote
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
 
 

@@ -12,9 +12,10 @@ from training import ccn, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
-from training.chain import OnStep, Stage, fingerprint, read_note
+from training.chain import OWN, OnStep, Stage, fingerprint, read_note
 from training.recipes import Wishes
 from training.world import join
+from vidstyle.whole import write_whole
 
 PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
 
@@ -132,6 +133,7 @@ def style(wishes: Wishes) -> Stage:
         begun = _begun_from(wishes.run / f"ttn{wishes.tag}")
         provenance = f"{card['provenance'].rstrip('.')}. {begun}" if begun else card["provenance"]
         folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / OWN, json.dumps({"style": wishes.out.name}).encode())
         students.finish(
             wishes.run / f"student{wishes.tag}" / students.RESULT,
             {**card, "provenance": provenance, "training": trained},

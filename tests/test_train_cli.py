@@ -115,6 +115,7 @@ def test_a_plan_says_time_and_memory_and_makes_nothing(
         (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
         (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
         (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
+        (["--set", "student.shape=x"], 2, "--set student.shape=x: expected default or fast"),
         (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
     ],
 )
@@ -169,6 +170,20 @@ def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
         torch.save(data, path)
     words = command(pictures)[:10]  # up to the way of training
     assert run([*words, *way, option, str(path), *plan]) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("start", "code", "says"),
+    [("nothing", 7, "no style named 'nothing'"), ("anime-fast", 1, "anime-fast is of another shape than the network")],
+)
+def test_a_start_that_is_none_is_refused_before_the_work(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], start: str, code: int, says: str
+) -> None:
+    words = command(pictures)
+    words = words[: words.index("--quick")]
+    assert run([*words, "--set", f"ttn.start={start}"]) == code
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1 and not home.exists()
 

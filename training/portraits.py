@@ -13,7 +13,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
@@ -48,7 +48,7 @@ class Options:
     turned: float = 0.32  # at most: nose from the middle of the eyes, in eye distances
     tilted: float = 45.0  # degrees at most
     second: float = 0.6  # a second face wider than this share of the first spoils the picture
-    held: float = 0.1  # share kept for measuring
+    held: float = field(default=0.1, metadata={"below": 1})  # share kept for measuring
     least: int = 20  # portraits; fewer are refused
 
 

@@ -202,11 +202,14 @@ def chain(wishes: Wishes) -> Chain:
 
     Raises:
         UsageError, StyleError, SourceError: as `check` and `options_of`.
+        StyleError, TrainingError: the texture network cannot begin from the style that it should.
     """
     from training import stages
 
     check(wishes)
     options = options_of(wishes)
+    if "ttn" in options and options["ttn"].start and wishes.without != "ttn":
+        ttn.begun_from(options["ttn"])  # hours may pass before it is needed
     made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
     if wishes.mode == "full":
         if wishes.generator is None:

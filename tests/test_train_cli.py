@@ -174,6 +174,20 @@ def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
     assert says in said and said.count("\n") == 1 and not home.exists()
 
 
+def test_what_may_not_be_read_or_written_is_told_before_the_work(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("/".join(("x" * 300, "photos")), f"{'x' * 300}.portraits"):
+        assert run(command((Path(place), pictures[1]))) == 4
+        assert capsys.readouterr().err == f"vidstyle: cannot read {place}: File name too long\n"
+    assert not home.exists()
+    (home / "styles").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != home / "styles")
+    assert run(command(pictures)) == 5
+    assert f"not allowed to write to {home / 'styles'}" in capsys.readouterr().err
+    assert not (home / "training").exists()
+
+
 @pytest.mark.parametrize(
     ("start", "code", "says"),
     [("nothing", 7, "no style named 'nothing'"), ("anime-fast", 1, "anime-fast is of another shape than the network")],

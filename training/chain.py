@@ -186,10 +186,12 @@ def fingerprint(source: Path) -> str:
     paths = [source]
     if source.is_dir():
         found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
-        paths = sorted(path for path in found if path.is_file())
+        paths = sorted(found)
     digest = hashlib.sha256()
     for path in paths:
         try:
+            if path != source and not path.is_file():
+                continue
             stat = path.stat()
         except OSError as error:
             raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error

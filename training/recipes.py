@@ -124,14 +124,29 @@ def check(wishes: Wishes) -> None:
     if wishes.without and wishes.without not in ablations(wishes.mode):
         known = ", ".join(ablations(wishes.mode)) or "nothing"
         raise UsageError(f"cannot leave out {wishes.without!r} of {wishes.mode}: there is {known}")
+    networks = (wishes.detector, wishes.generator, wishes.features, wishes.identity)
+    for path in (wishes.photos, wishes.exemplars, *networks):
+        _check_seen(path)
     for source in (wishes.photos, wishes.exemplars):
         if not packed.is_packed(source):
             pictures.check(source)
             _check_outside(wishes.run, source)
-    for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
+    for network in networks:
         if network is not None and not network.is_file():
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
     _check_networks(wishes)
+
+
+def _check_seen(path: Path | None) -> None:
+    """
+    Raises:
+        SourceError: nobody may tell whether it is there: a folder above it is locked, or its name is too long.
+    """
+    try:
+        if path is not None:
+            path.exists()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _check_outside(run: Path, source: Path) -> None:

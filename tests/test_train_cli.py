@@ -271,6 +271,19 @@ def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_name
     assert 0 < moved < 1e-3  # two steps of Adam, from there
 
 
+def test_a_card_tells_of_its_own_way_of_training_alone(pictures: tuple[Path, Path], home: Path, tmp_path: Path) -> None:
+    """A run that began as standard gave a quick style whose card named makers of a look that it was not begun from."""
+    texture = tmp_path / "run" / "ttn"
+    texture.mkdir(parents=True)
+    (tmp_path / "run" / "lock").touch()
+    (texture / "options.json").write_text(json.dumps({"start": recipes.START}))
+    (texture / "done.json").write_text(json.dumps({"key": "of the other way", "seconds": 5}))
+    assert run(command(pictures, "--run", str(tmp_path / "run"))) == 0
+    card = read_card(home / "styles" / "mine.safetensors")
+    assert recipes.START not in card.provenance
+    assert list(card.training["seconds"]) == ["crops/exemplars", "crops/photos", "pairs", "student"]
+
+
 @pytest.mark.parametrize("mode", ["standard", "full"])
 def test_every_ablation_shares_all_but_what_it_changes(pictures: tuple[Path, Path], tmp_path: Path, mode: str) -> None:
     from dataclasses import replace

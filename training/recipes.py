@@ -234,5 +234,5 @@ def chain(wishes: Wishes) -> Chain:
         made.append(stages.analogies(wishes, options["pairs"]))
     if wishes.mode != "quick" and wishes.without != "ttn":
         made += [stages.expression(wishes, options["expression"]), stages.texture(wishes, options["ttn"])]
-    made += [stages.student(wishes, options["student"], made[-1]), stages.style(wishes)]
-    return Chain(wishes.run, tuple(made))
+    made.append(stages.student(wishes, options["student"], made[-1]))
+    return Chain(wishes.run, (*made, stages.style(wishes, made)))

@@ -221,6 +221,18 @@ def test_a_name_may_have_a_patterns_signs(far: Path, given: str) -> None:
     ]
 
 
+def test_results_beside_their_sources_are_no_sources(far: Path) -> None:
+    stand_ins, top = StandIns(far / "work", f"file://{far}/in"), f"file://{far}/in"
+    (far / "in/a.x.mp4").write_bytes(b"a result")
+    (far / "in/sub/b c.x.mp4").write_bytes(b"one in another container")
+    with Journal(stand_ins.folder) as journal:
+        target, made = stand_ins.folder / "sub/b c.x.mkv", {"fingerprint": {}, "stamp": None, "before": None}
+        journal.write("started", target, Path("b c.mkv"), file="b c.x.mp4", **made)
+    for given in (top, f"{top}/", f"{top}/**/*.m*"):
+        sources = [item.names[0] for item in found(stand_ins, given, journal=journal).items]
+        assert sources == [f"{top}/a.mp4", f"{top}/sub/b c.mkv"]
+
+
 def test_a_stand_in_changes_when_its_file_does(far: Path) -> None:
     stand_ins = StandIns(far / "work", f"file://{far}/out")
     source = found(stand_ins, f"file://{far}/in/a.mp4").items[0].source

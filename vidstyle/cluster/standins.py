@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from vidstyle.batch.decide import Fingerprints
@@ -71,24 +71,29 @@ class StandIns:
         """
         found, items = Found(), list[Item]()
         for text in inputs:
-            for url, below, facts in self._named(as_url(text), found, patience):
+            for url, below, facts in self._named(as_url(text).rstrip("/"), found, patience):
                 items.append(self._item(url, below, facts, name))
-        take(found, items, journal.outputs())
+        results = {self._target(path.relative_to(self.folder)) for path in journal.outputs()}
+        results |= {item.names[1] for item in items}
+        take(found, [item for item in items if item.names[0] not in results])
         return found
+
+    def _target(self, below: PurePath) -> str:
+        """URL of a result, for people."""
+        return joined(shown(self._output), below.as_posix())
 
     def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], Path]) -> Item:
         source = self._sources / hashlib.sha256(os.fsencode(shown(top))).hexdigest()[:12] / below
         self._facts[source.absolute()] = facts
         _write(source, facts)
         relative = PurePosixPath(below).parent / name(source)
-        target = joined(shown(self._output), relative.as_posix())
-        return Item(source, self.folder / relative, (shown(facts.url), target))
+        return Item(source, self.folder / relative, (shown(facts.url), self._target(relative)))
 
     def _named(self, url: str, found: Found, patience: bool) -> list[tuple[str, str, Facts]]:
         """(URL of what was named, name below it, facts)."""
         place, explicit = store(url, SourceError), False
         if (facts := place.facts()) is not None:
-            head, _, last = url.rstrip("/").rpartition("/")
+            head, _, last = url.rpartition("/")
             return [(head, last, facts)]
         if place.is_folder():
             files = place.files()

@@ -295,6 +295,11 @@ def test_a_local_folder_may_be_among_them() -> None:
         (["-o", "s3://b/out"], 2, "s3://b/out: URLs take --cluster; --cluster local is this machine alone"),
         (["-o", "foo://b/out", "--cluster", "local"], 2, "cannot use foo://b/out: foo:// is not known"),
         (["-o", "file:///proc/nothing/out", "--cluster", "local"], 5, "cannot write file:///proc/nothing/out/"),
+        (
+            ["-o", "file://far", "--cluster", "local", "--work", "in/a.mp4"],
+            5,
+            "another folder of this machine with --work",
+        ),
     ],
 )
 def test_what_cannot_be_done_with_urls_is_told_in_one_line(

@@ -22,7 +22,7 @@ from vidstyle.batch.journal import Journal, stamp
 from vidstyle.batch.messages import Away, Ended, Facts, Look, Task
 from vidstyle.cluster.messages import Prepared
 from vidstyle.cluster.store import is_url, joined, shown, store
-from vidstyle.errors import SourceError, UsageError
+from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.paths import styles_dir
 from vidstyle.whole import write_whole
 
@@ -160,7 +160,11 @@ def is_result(name: str) -> bool:
 
 
 def _write(path: Path, facts: Facts) -> None:
-    """The stand-in, untouched where it says the same already."""
+    """The stand-in, untouched where it says the same already.
+
+    Raises:
+        SinkError: the system refuses.
+    """
     text = json.dumps(asdict(facts) | {"url": shown(facts.url)}).encode()
     text += b" " * (zlib.crc32(text) % PAD)
     try:
@@ -168,4 +172,8 @@ def _write(path: Path, facts: Facts) -> None:
             return
     except OSError:
         pass
-    write_whole(path, text)
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SinkError(f"cannot write {path} ({reason}): choose another folder of this machine with --work") from error

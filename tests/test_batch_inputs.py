@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,26 @@ def test_a_link_that_leads_nowhere_is_a_video_that_fails(inputs: str) -> None:
         Path("in", name).symlink_to(to)
     found = [f"in/{name}.mp4" for name in ("a", "gone", "itself", "there")]
     assert [source for source, _ in pairs(search(inputs))] == found
+
+
+def test_what_may_not_be_looked_at_fails_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("in/a.mp4", "in/locked/b.mp4", "in/locked/c.txt")
+    stat = os.stat
+
+    def refusing(path: str | Path, *args: object, **options: object) -> os.stat_result:
+        if Path(path).parent.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", refusing)
+    names = ["in/a.mp4", "in/locked/b.mp4"]
+    assert [source for source, _ in pairs(search("in"))] == names
+    assert [source for source, _ in pairs(search("in/**/*.mp4"))] == names
+    for name in ("in/locked/b.mp4", "in/locked/*.mp4"):
+        with pytest.raises(SourceError, match=rf"cannot read {re.escape(name)}: Permission denied"):
+            search(name)
+    with pytest.raises(SourceError, match="File name too long"):
+        search("x" * 300)
 
 
 def test_what_is_not_there() -> None:

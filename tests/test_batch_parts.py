@@ -201,6 +201,13 @@ def test_a_failure_that_begins_with_the_videos_name_is_a_sentence_without_it() -
     assert lines[1:3] == ["  failed: no pictures: is it complete?", "    in/a.mkv"]
 
 
+def test_what_a_machine_of_a_cluster_says_has_the_names_that_were_given() -> None:
+    video = item("a.mkv")
+    said = f"cannot read {video.source.absolute()}: gone"
+    assert video.told(said) == "cannot read in/a.mkv: gone"
+    assert video.told("cannot read in/a.mkv: gone") == "cannot read in/a.mkv: gone"
+
+
 def test_a_long_name_keeps_its_end() -> None:
     assert _tail("in/holiday/beach.mp4", 15) == "...ay/beach.mp4"
     assert _tail("短い", 12) == "短い"

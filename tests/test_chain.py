@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from training.chain import Chain, OnStep, Stage, fingerprint
-from vidstyle.errors import Interrupted, SinkError, StyleError
+from vidstyle.errors import Interrupted, SinkError, StyleError, VidstyleError
 
 
 class Told:
@@ -110,6 +110,17 @@ def test_pictures_are_the_same_whatever_else_lies_beside_them(tmp_path: Path) ->
     assert fingerprint(tmp_path) == before
     (tmp_path / "b.jpg").touch()
     assert fingerprint(tmp_path) != before
+
+
+def test_a_picture_that_may_not_be_looked_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+
+    def refused(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(VidstyleError, match=r"cannot read .*a\.png: Permission denied"):
+        fingerprint(tmp_path)
 
 
 def test_a_full_disk_is_one_line_and_what_was_done_stays(tmp_path: Path) -> None:

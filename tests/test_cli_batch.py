@@ -154,6 +154,7 @@ def test_files_of_others_are_kept(shop: Shop) -> None:
         (["in", "--dry-run", "--report", "r.json"], 2, "--report is of a run"),
         (["in", "--report", "in/a.mp4/report.json"], 5, "cannot write in/a.mp4/report.json"),
         (["in", "-o", "in/a.mp4"], 5, "in/a.mp4 is a file"),
+        (["in", "-o", "o" * 300], 5, "File name too long"),
         (["in", "-o", ""], 2, "a name is empty"),
         (["in", ""], 2, "a name is empty"),
         ([], 2, "IN"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,11 +191,14 @@ def greeted(hello: Hello, others: int = 0) -> tuple[Pool, list[tuple[str, dict[s
     ("version", "unseen", "words"),
     [
         ("0.0.9", [], r"node7 has vidstyle 0\.0\.9, this machine .*: install the same on all nodes"),
-        (None, ["/mnt/out/x"], r"node7 does not see /mnt/out/x: give folders that all machines share"),
+        (
+            None,
+            [sys.executable],
+            rf"node7 does not see {re.escape(sys.executable)}: give folders that all machines share",
+        ),
     ],
 )
 def test_a_node_that_cannot_work_is_left_out_or_ends_it(version: str | None, unseen: list[str], words: str) -> None:
-    import re
     from importlib.metadata import version as own
 
     hello = Hello("n", "node7", 1, version or own("vidstyle"), unseen)
@@ -203,6 +208,37 @@ def test_a_node_that_cannot_work_is_left_out_or_ends_it(version: str | None, uns
     pool, _ = greeted(hello)
     with pytest.raises(EngineError, match=words):
         pool.grow()
+
+
+def test_a_file_that_is_gone_here_too_makes_no_worker_unfit() -> None:
+    from importlib.metadata import version
+
+    pool, told = greeted(Hello("n", "node7", 1, version("vidstyle"), ["/inbox/was/done/and/removed.mp4"]))
+    assert [worker.hello is not None for worker in pool.workers] == [True] and told[0][0] == "worker"
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_workers_that_cannot_start_are_told_of_and_not_tried_all_the_time(
+    others: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    pool = Pool(object, (), Size(), lambda _, facts: told.append(facts["text"]))
+    pool.workers = [Worker(0, None, None, Hello("n", "node1", 1, "1", []))] if others else []
+    hired: list[int] = []
+    monkeypatch.setattr(pool, "_look_around", lambda: setattr(pool, "_room", 2))
+    monkeypatch.setattr(pool, "_hire", lambda: hired.append(1))
+    error = Exception("it died: Actor.__init__() (pid=7, ip=10.0.0.7, x=1)\nModuleNotFoundError: No module named 'x'")
+    said = "a worker cannot start on 10.0.0.7 (ModuleNotFoundError: No module named 'x'): install the same vidstyle"
+    for number in range(4):
+        worker = Worker(number, None, None)
+        pool.workers.append(worker)
+        if not others and number == 2:
+            with pytest.raises(EngineError, match=re.escape(said)):
+                pool._lose(worker, None, error)
+            return
+        pool._lose(worker, None, error)
+        pool.grow()
+    assert told == [f"{said} on all nodes"] and len(hired) == 1
 
 
 def test_a_cluster_that_has_no_room_is_waited_for_and_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

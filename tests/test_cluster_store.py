@@ -10,8 +10,10 @@ from typing import Any
 import fsspec
 import pytest
 
+from vidstyle.batch.messages import Facts
 from vidstyle.cluster import store as stores
 from vidstyle.cluster.cache import Cache
+from vidstyle.cluster.standins import StandIns, work_for
 from vidstyle.cluster.store import Store, check, shown, store
 from vidstyle.errors import EngineError, SinkError, SourceError, UsageError
 
@@ -54,6 +56,17 @@ def test_files_are_put_listed_fetched_and_removed(kind: str, tmp_path: Path, mem
     assert place.facts("b.mp4") is None
     place.clear()
     assert place.files() == {}
+
+
+@pytest.mark.parametrize("way", ["files", "pattern"])
+def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path, way: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"1234")
+    for name, to in (("link", "a.mp4"), ("gone", "nowhere"), ("itself", "itself.mp4"), ("folder", ".")):
+        (tmp_path / f"{name}.mp4").symlink_to(to)
+    place = store(f"file://{tmp_path}", SourceError)
+    listed = place.files() if way == "files" else place.matching("*.mp4")
+    assert sorted(listed) == ["a.mp4", "gone.mp4", "itself.mp4", "link.mp4"], "one that leads nowhere fails by name"
+    assert listed["link.mp4"] == place.facts("link.mp4") and listed["link.mp4"].size == 4
 
 
 def test_what_is_not_sent_whole_has_no_name_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +190,16 @@ def test_a_source_is_fetched_once_and_again_when_it_changes(shelf: Shelf) -> Non
     os.utime(shelf.far / "a", (1, 1))
     assert shelf.take("a") == b"5678" and shelf.fetched == ["a", "a"]
     assert shelf.kept == [b"5678"], "the other state is gone"
+
+
+def test_a_name_may_be_no_text(shelf: Shelf) -> None:
+    """As of files that came from a disk with another encoding."""
+    name = os.fsdecode(b"caf\xe9.mp4")
+    shelf.put(name, b"1234")
+    assert shelf.take(name) == b"1234"
+    stand_ins = StandIns(shelf.near / "work", shelf.place.url)
+    item = stand_ins._item(f"{shelf.place.url}/{name}", "a.mp4", Facts("file:///a.mp4", 1, "m"), lambda path: path)
+    assert item.source.exists() and work_for(name)
 
 
 def test_the_least_recently_used_goes_first(shelf: Shelf) -> None:

@@ -211,6 +211,28 @@ def test_videos_are_found_as_in_folders(far: Path) -> None:
         found(stand_ins, f"{top}/*.webm")
 
 
+@pytest.mark.parametrize("given", ["in [1]/clip [abc]?.mp4", "in [1]"])
+def test_a_name_may_have_a_patterns_signs(far: Path, given: str) -> None:
+    (far / "in [1]").mkdir()
+    (far / "in [1]/clip [abc]?.mp4").write_bytes(b"data")
+    items = found(StandIns(far / "work", f"file://{far}/out"), str(far / given)).items
+    assert [item.names for item in items] == [
+        (f"file://{far}/in [1]/clip [abc]?.mp4", f"file://{far}/out/clip [abc]?.x.mp4")
+    ]
+
+
+def test_results_beside_their_sources_are_no_sources(far: Path) -> None:
+    stand_ins, top = StandIns(far / "work", f"file://{far}/in"), f"file://{far}/in"
+    (far / "in/a.x.mp4").write_bytes(b"a result")
+    (far / "in/sub/b c.x.mp4").write_bytes(b"one in another container")
+    with Journal(stand_ins.folder) as journal:
+        target, made = stand_ins.folder / "sub/b c.x.mkv", {"fingerprint": {}, "stamp": None, "before": None}
+        journal.write("started", target, Path("b c.mkv"), file="b c.x.mp4", **made)
+    for given in (top, f"{top}/", f"{top}/**/*.m*"):
+        sources = [item.names[0] for item in found(stand_ins, given, journal=journal).items]
+        assert sources == [f"{top}/a.mp4", f"{top}/sub/b c.mkv"]
+
+
 def test_a_stand_in_changes_when_its_file_does(far: Path) -> None:
     stand_ins = StandIns(far / "work", f"file://{far}/out")
     source = found(stand_ins, f"file://{far}/in/a.mp4").items[0].source
@@ -273,6 +295,11 @@ def test_a_local_folder_may_be_among_them() -> None:
         (["-o", "s3://b/out"], 2, "s3://b/out: URLs take --cluster; --cluster local is this machine alone"),
         (["-o", "foo://b/out", "--cluster", "local"], 2, "cannot use foo://b/out: foo:// is not known"),
         (["-o", "file:///proc/nothing/out", "--cluster", "local"], 5, "cannot write file:///proc/nothing/out/"),
+        (
+            ["-o", "file://far", "--cluster", "local", "--work", "in/a.mp4"],
+            5,
+            "another folder of this machine with --work",
+        ),
     ],
 )
 def test_what_cannot_be_done_with_urls_is_told_in_one_line(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_portraits import FixedDetector, save
 
-from training import packed, portraits, recipes
+from training import packed, planning, portraits, recipes
 from training.portraits import Options
 from vidstyle.errors import SourceError
 
@@ -76,6 +76,21 @@ def test_a_packed_file_that_is_missing_is_said_before_any_work(tmp_path: Path) -
     )
     with pytest.raises(SourceError, match=r"a\.portraits"):
         recipes.chain(wishes)
+
+
+def test_a_training_from_packs_can_be_planned(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    file = tmp_path / "people.portraits"
+    packed.write(folder, file)
+    small = ("pairs.side=64", "student.widths=(4, 4, 4)", "student.crops.side=32", "student.crops.pairs=1")
+    wishes = recipes.Wishes(
+        "mine", file, file, tmp_path / "run", tmp_path / "mine.safetensors", "quick", Path(__file__), settings=small
+    )
+    rows = planning.plan(recipes.chain(wishes), wishes)
+    assert [(row.name, row.steps, row.seconds) for row in rows[:2]] == [
+        ("crops/photos", 40, 0.0),
+        ("crops/exemplars", 40, 0.0),
+    ]
 
 
 def test_a_training_and_its_ablation_run_on_packs_where_little_is_installed(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from faces import POINTS, draw_face
 
 from training import pictures, portraits
+from training.chain import fingerprint
 from training.pictures import read_all
 from training.portraits import DRAWN, Options, aligned, alignment, fault, load, prepare
 from vidstyle.errors import SourceError
@@ -117,6 +119,18 @@ def test_a_folder_becomes_crops_a_split_and_a_report(tmp_path: Path, detector: P
     assert small.faces.shape[1:] == (64, 64, 3)
     assert cv2.imread(str(tmp_path / "out" / "sheet.png")) is not None
     assert json.loads((tmp_path / "out" / "report.json").read_text())["kept"] == 30
+
+
+def test_a_name_may_be_no_text(tmp_path: Path, detector: Path) -> None:
+    """As of pictures that came from a disk with another encoding."""
+    source = save(tmp_path / "in", 20)
+    (source / "000.png").rename(source / os.fsdecode(b"caf\xe9.png"))
+    (source / os.fsdecode(b"b\xe9.png")).write_bytes(b"nothing")
+    assert fingerprint(source)
+    assert prepare(source, tmp_path / "out", detector, Options())["kept"] == 20
+    assert (tmp_path / "out.refused.txt").read_bytes().startswith(b"b\xe9.png: ")
+    names = [name for part in ("train", "held") for name in load(tmp_path / "out", part).names]
+    assert os.fsdecode(b"caf\xe9.png") in names
 
 
 def test_too_few_are_refused_with_their_reasons(tmp_path: Path, detector: Path) -> None:

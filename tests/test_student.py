@@ -12,6 +12,8 @@ from faces import draw_face, drawn_as
 
 from training import distill, recipes, student
 from training.crops import CropOptions
+from training.options import set_options
+from training.run import SHAPES
 from training.world import TrainingError
 from vidstyle.errors import Interrupted
 from vidstyle.style import load_style
@@ -34,6 +36,13 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     points = np.zeros((6, 5, 2), np.float32)
     pairs.write(tmp_path / "pairs", 0, faces, np.stack([drawn_as(face) for face in faces]), points)
     return tmp_path / "pairs"
+
+
+def test_a_student_has_the_shape_that_was_asked_for() -> None:
+    """`--set student.shape=fast` was taken and changed nothing."""
+    options = set_options(student.Options(), ["shape=fast"])
+    assert student.architecture(options) == SHAPES["fast"] != student.architecture(student.Options())
+    assert student.architecture(set_options(options, ["widths=(4, 4, 8)"])).widths == (4, 4, 8)
 
 
 def test_a_stopped_student_equals_a_straight_one_to_the_bit(made: Path, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_plan_says_time_and_memory_and_makes_nothing(
         (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
         (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
         (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
+        (["--set", "student.shape=x"], 2, "--set student.shape=x: expected default or fast"),
         (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
     ],
 )
@@ -173,6 +174,34 @@ def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
     assert says in said and said.count("\n") == 1 and not home.exists()
 
 
+def test_what_may_not_be_read_or_written_is_told_before_the_work(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("/".join(("x" * 300, "photos")), f"{'x' * 300}.portraits"):
+        assert run(command((Path(place), pictures[1]))) == 4
+        assert capsys.readouterr().err == f"vidstyle: cannot read {place}: File name too long\n"
+    assert not home.exists()
+    (home / "styles").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != home / "styles")
+    assert run(command(pictures)) == 5
+    assert f"not allowed to write to {home / 'styles'}" in capsys.readouterr().err
+    assert not (home / "training").exists()
+
+
+@pytest.mark.parametrize(
+    ("start", "code", "says"),
+    [("nothing", 7, "no style named 'nothing'"), ("anime-fast", 1, "anime-fast is of another shape than the network")],
+)
+def test_a_start_that_is_none_is_refused_before_the_work(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], start: str, code: int, says: str
+) -> None:
+    words = command(pictures)
+    words = words[: words.index("--quick")]
+    assert run([*words, "--set", f"ttn.start={start}"]) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
+
+
 def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
     pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +212,19 @@ def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
     assert run(command(pictures)) == 7
     assert "--overwrite" in capsys.readouterr().err
     assert not (home / "training").exists()
+
+
+def test_a_training_replaces_only_the_style_that_it_wrote(
+    pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two names for one --run: the second had somebody else's file replaced."""
+    words = ["--run", str(tmp_path / "run")]
+    assert run(command(pictures, *words)) == 0
+    theirs = home / "styles" / "theirs.safetensors"
+    theirs.write_bytes(b"another style")
+    assert run(command(pictures, *words, name="theirs")) == 7
+    assert "there is a style theirs" in capsys.readouterr().err and theirs.read_bytes() == b"another style"
+    assert run(command(pictures, *words, "--look", "Another sentence")) == 0
 
 
 def test_too_few_exemplars_end_it_with_the_list(
@@ -227,6 +269,19 @@ def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_name
     weights = load_style(tmp_path / "run" / "ttn" / "ttn.safetensors").weights
     moved = max(float(np.abs(weights[name].astype(np.float32) - start.weights[name]).max()) for name in weights)
     assert 0 < moved < 1e-3  # two steps of Adam, from there
+
+
+def test_a_card_tells_of_its_own_way_of_training_alone(pictures: tuple[Path, Path], home: Path, tmp_path: Path) -> None:
+    """A run that began as standard gave a quick style whose card named makers of a look that it was not begun from."""
+    texture = tmp_path / "run" / "ttn"
+    texture.mkdir(parents=True)
+    (tmp_path / "run" / "lock").touch()
+    (texture / "options.json").write_text(json.dumps({"start": recipes.START}))
+    (texture / "done.json").write_text(json.dumps({"key": "of the other way", "seconds": 5}))
+    assert run(command(pictures, "--run", str(tmp_path / "run"))) == 0
+    card = read_card(home / "styles" / "mine.safetensors")
+    assert recipes.START not in card.provenance
+    assert list(card.training["seconds"]) == ["crops/exemplars", "crops/photos", "pairs", "student"]
 
 
 @pytest.mark.parametrize("mode", ["standard", "full"])

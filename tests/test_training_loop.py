@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from processes import launch
 from torch import Tensor, nn
 
 from training import options as opts
-from training import run, ttn, world
+from training import portraits, run, ttn, world
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen, is_out_of_memory
 from training.options import Basics
@@ -309,6 +310,20 @@ def test_options_say_where_less_than_their_kind_has_makes_sense() -> None:
         ttn.Options(), warm=0, provenance="2024"
     )
     assert opts.set_options(run.Options(), ["shift_from=-2.0", "crops.eyes_at=-1"]).shift_from == -2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong", "expected"),
+    [
+        (ttn.Options(), "network=x", "ttn or student"),
+        (ttn.Options(), "normalisation=x", "released or paper"),
+        (run.Options(), "shape=faster", "default or fast"),
+        (portraits.Options(), "held=1", "a number of 0 or more and less than 1"),
+    ],
+)
+def test_options_say_which_words_and_numbers_there_are(options: Any, wrong: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=f"--set {wrong}: expected {expected}$"):
+        opts.set_options(options, [wrong])
 
 
 def test_arguments_are_checked_as_options_are() -> None:

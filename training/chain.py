@@ -26,6 +26,7 @@ from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.locking import LOCK, alone
 from vidstyle.whole import write_whole
 
+OWN = "own.json"  # in the folder of the style's stage: the name of the file that it wrote
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, of, figures; it raises Interrupted to stop
 
 
@@ -185,12 +186,14 @@ def fingerprint(source: Path) -> str:
     paths = [source]
     if source.is_dir():
         found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
-        paths = sorted(path for path in found if path.is_file())
+        paths = sorted(found)
     digest = hashlib.sha256()
     for path in paths:
         try:
+            if path != source and not path.is_file():
+                continue
             stat = path.stat()
         except OSError as error:
             raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
-        digest.update(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
+        digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
     return digest.hexdigest()

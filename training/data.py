@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def evenly(total: int, most: int) -> np.ndarray:
 
 def held_out(name: str, share: float = 0.06) -> bool:
     """Whether the picture of this file name is kept for measuring; the same in every run."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:8], 16) < share * 2**32
 
 
 def _similarity(scale: float, centre: tuple[float, float], side: int) -> np.ndarray:

@@ -70,11 +70,19 @@ def _set(options: Any, path: list[str], text: str, name: str) -> Any:
 def _value(option: Field[Any], text: str) -> Any:
     value, default = _literal(text), option.default
     if isinstance(default, str):
-        return value if isinstance(value, str) else text
+        return _word(value if isinstance(value, str) else text, option)
     value = tuple(value) if isinstance(value, list) else value
     if not _fits(value, default, option):
         raise UsageError(f"expected {_expected(default, option)}")
     return value
+
+
+def _word(text: str, option: Field[Any]) -> str:
+    """A text; where only some do, the option says so: ``field(default="a", metadata={"choices": ("a", "b")})``."""
+    choices = option.metadata.get("choices")
+    if choices and text not in choices:
+        raise UsageError(f"expected {' or '.join(choices)}")
+    return text
 
 
 def _fits(value: Any, default: Any, option: Field[Any]) -> bool:
@@ -84,7 +92,7 @@ def _fits(value: Any, default: Any, option: Field[Any]) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return type(value) is type(default)
     kinds = int if isinstance(default, int) else (int, float)
-    return isinstance(value, kinds) and _least(default, option) <= value < math.inf
+    return isinstance(value, kinds) and _least(default, option) <= value < _below(option)
 
 
 def _least(default: float, option: Field[Any]) -> float:
@@ -99,13 +107,19 @@ def _least(default: float, option: Field[Any]) -> float:
     return 1 if isinstance(default, int) and default else 0
 
 
+def _below(option: Field[Any]) -> float:
+    """What all values are less than: any, or what the option says as of `_least`."""
+    return float(option.metadata.get("below", math.inf))
+
+
 def _expected(default: Any, option: Field[Any]) -> str:
     if isinstance(default, tuple):
         return f"{len(default)} numbers, as {default}"
     if isinstance(default, bool):
         return "True or False"
     least, kind = _least(default, option), "a whole number" if isinstance(default, int) else "a number"
-    return kind if least == -math.inf else f"{kind} of {least:g} or more"
+    most = f" and less than {_below(option):g}" if _below(option) < math.inf else ""
+    return kind if least == -math.inf else f"{kind} of {least:g} or more{most}"
 
 
 def _literal(text: str) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training import ccn, expression, generator, pairs, portraits, student, ttn
+from training import ccn, expression, generator, packed, pairs, portraits, student, ttn
 from training.analogies import Maker
 from training.chain import Chain
 from training.pictures import read_all
@@ -100,6 +100,8 @@ class Bench:
         return measures[kind]() if kind in measures else (0.0, 0, True)
 
     def _detection(self, source: Path) -> float:
+        if packed.is_packed(source):
+            return 0.0  # it was done before
         total, begun = portraits.count(source), time.monotonic()
         try:
             detector = portraits.Detector(portraits.detector_file(self.wishes.detector), 0.8)

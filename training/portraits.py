@@ -13,7 +13,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
@@ -48,7 +48,7 @@ class Options:
     turned: float = 0.32  # at most: nose from the middle of the eyes, in eye distances
     tilted: float = 45.0  # degrees at most
     second: float = 0.6  # a second face wider than this share of the first spoils the picture
-    held: float = 0.1  # share kept for measuring
+    held: float = field(default=0.1, metadata={"below": 1})  # share kept for measuring
     least: int = 20  # portraits; fewer are refused
 
 
@@ -236,7 +236,8 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
     listing.unlink(missing_ok=True)
     if refused:
         listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{name}: {why}\n" for name, why in refused.items()))
+        text = "".join(f"{name}: {why}\n" for name, why in refused.items())
+        listing.write_text(text, "utf-8", "surrogateescape")  # names of old disks are no UTF-8
     if kept < options.least:
         kinds = Counter(why.split(" (")[0] for why in refused.values())
         reasons = ", ".join(f"{number} {why}" for why, number in kinds.most_common(4)) or "nothing refused"

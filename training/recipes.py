@@ -124,14 +124,29 @@ def check(wishes: Wishes) -> None:
     if wishes.without and wishes.without not in ablations(wishes.mode):
         known = ", ".join(ablations(wishes.mode)) or "nothing"
         raise UsageError(f"cannot leave out {wishes.without!r} of {wishes.mode}: there is {known}")
+    networks = (wishes.detector, wishes.generator, wishes.features, wishes.identity)
+    for path in (wishes.photos, wishes.exemplars, *networks):
+        _check_seen(path)
     for source in (wishes.photos, wishes.exemplars):
         if not packed.is_packed(source):
             pictures.check(source)
             _check_outside(wishes.run, source)
-    for network in (wishes.detector, wishes.generator, wishes.features, wishes.identity):
+    for network in networks:
         if network is not None and not network.is_file():
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
     _check_networks(wishes)
+
+
+def _check_seen(path: Path | None) -> None:
+    """
+    Raises:
+        SourceError: nobody may tell whether it is there: a folder above it is locked, or its name is too long.
+    """
+    try:
+        if path is not None:
+            path.exists()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _check_outside(run: Path, source: Path) -> None:
@@ -202,11 +217,14 @@ def chain(wishes: Wishes) -> Chain:
 
     Raises:
         UsageError, StyleError, SourceError: as `check` and `options_of`.
+        StyleError, TrainingError: the texture network cannot begin from the style that it should.
     """
     from training import stages
 
     check(wishes)
     options = options_of(wishes)
+    if "ttn" in options and options["ttn"].start and wishes.without != "ttn":
+        ttn.begun_from(options["ttn"])  # hours may pass before it is needed
     made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
     if wishes.mode == "full":
         if wishes.generator is None:
@@ -216,5 +234,5 @@ def chain(wishes: Wishes) -> Chain:
         made.append(stages.analogies(wishes, options["pairs"]))
     if wishes.mode != "quick" and wishes.without != "ttn":
         made += [stages.expression(wishes, options["expression"]), stages.texture(wishes, options["ttn"])]
-    made += [stages.student(wishes, options["student"], made[-1]), stages.style(wishes)]
-    return Chain(wishes.run, tuple(made))
+    made.append(stages.student(wishes, options["student"], made[-1]))
+    return Chain(wishes.run, (*made, stages.style(wishes, made)))

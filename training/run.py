@@ -33,7 +33,7 @@ class Options:
 
     steps: int = 8500
     seed: int = 0
-    shape: str = "default"  # of `SHAPES`
+    shape: str = field(default="default", metadata={"choices": tuple(SHAPES)})
     lr: float = 1.5e-3
     ema: float = 0.998
     gradient: float = 0.6

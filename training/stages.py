@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -12,9 +13,10 @@ from training import ccn, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
-from training.chain import OnStep, Stage, fingerprint, read_note
+from training.chain import OWN, OnStep, Stage, fingerprint, read_note
 from training.recipes import Wishes
 from training.world import join
+from vidstyle.whole import write_whole
 
 PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
 
@@ -119,7 +121,9 @@ def student(wishes: Wishes, options: students.Options, teacher: Stage) -> Stage:
     return Stage(name, "train the small network", (PHOTOS, teacher.name), options, work, options.steps)
 
 
-def style(wishes: Wishes) -> Stage:
+def style(wishes: Wishes, before: Sequence[Stage]) -> Stage:
+    """The end; its card tells of the stages ``before`` alone: the run may hold those of another way of training."""
+    names = [stage.name for stage in before]
     card = {
         "name": wishes.name,
         "look": wishes.look or f"Trained from {wishes.exemplars.stem}",
@@ -128,10 +132,12 @@ def style(wishes: Wishes) -> Stage:
     }
 
     def work(folder: Path, on_step: OnStep) -> None:
-        trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run)}
-        begun = _begun_from(wishes.run / f"ttn{wishes.tag}")
+        trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run, names)}
+        texture = f"ttn{wishes.tag}"
+        begun = _begun_from(wishes.run / texture) if texture in names else ""
         provenance = f"{card['provenance'].rstrip('.')}. {begun}" if begun else card["provenance"]
         folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / OWN, json.dumps({"style": wishes.out.name}).encode())
         students.finish(
             wishes.run / f"student{wishes.tag}" / students.RESULT,
             {**card, "provenance": provenance, "training": trained},
@@ -153,9 +159,9 @@ def _begun_from(texture: Path) -> str:
     return f"Begun from the weights of the look {card.name} ({card.licence}): {card.provenance}"
 
 
-def _counts(run: Path) -> dict[str, Any]:
-    """How many pictures went in, and the seconds and machine of each stage: for the card."""
-    notes = {path.parent.relative_to(run).as_posix(): read_note(path) for path in run.rglob("done.json")}
+def _counts(run: Path, names: Sequence[str]) -> dict[str, Any]:
+    """How many pictures went in, and the seconds of each stage: for the card."""
+    notes = {name: read_note(run / name / "done.json") for name in names}
     kept = {name: json.loads((run / name / "report.json").read_text())["kept"] for name in (PHOTOS, EXEMPLARS)}
     seconds = {name: round(note["seconds"], 1) for name, note in sorted(notes.items()) if "seconds" in note}
     return {"photos": kept[PHOTOS], "exemplars": kept[EXEMPLARS], "seconds": seconds}

@@ -70,8 +70,9 @@ class Options(runs.Options):
 
 
 def architecture(options: Options) -> Architecture:
-    """The student's shape."""
-    return replace(runs.DEFAULT, widths=tuple(options.widths))
+    """The student's shape; widths that were given come before those of a named one."""
+    named = options.widths == Options.widths
+    return replace(runs.DEFAULT, widths=runs.SHAPES[options.shape].widths if named else tuple(options.widths))
 
 
 def canvases(photos: Path, made: Path | None, teacher: Path | None, options: Options, device: torch.device) -> Canvases:

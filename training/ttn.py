@@ -26,8 +26,8 @@ from training.loop import Loop, OnStep, follow, frozen
 from training.options import Basics, from_arguments, parser, run_command
 from training.run import DEFAULT, begin_as_source
 from training.sheets import write_sheet
-from training.texture import StyleCritic
-from training.ttn_losses import Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
+from training.texture import KINDS, StyleCritic
+from training.ttn_losses import NORMALISATIONS, Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.ttn_pictures import Pictures
 from training.world import TrainingError, World, half, join
 from vidstyle.network import Architecture, layers
@@ -46,13 +46,13 @@ class Options(Basics):
     steps: int = 10_000
     batch: int = 16
     size: int = 256  # pixels of a crop
-    network: str = "ttn"  # or student
+    network: str = field(default="ttn", metadata={"choices": tuple(NETWORKS)})
     start: str = ""  # a style of that shape, by name or path, to go on from; without one, random weights
     lr: float = 1e-4
     critic_lr: float = 0.0  # of the critics; 0: as lr, as in the paper
     ema: float = 0.998
-    style: str = "released"  # see training.texture; the other is paper
-    normalisation: str = "released"  # see training.ttn_losses
+    style: str = field(default="released", metadata={"choices": tuple(KINDS)})  # see training.texture
+    normalisation: str = field(default="released", metadata={"choices": NORMALISATIONS})  # see training.ttn_losses
     content: float = 200.0
     perception: float = 1.0
     tv: float = 1e4
@@ -82,7 +82,7 @@ class Translation:
         if arch.name == "student":
             begin_as_source(self.network)
         if options.start:
-            self.network.load(_start(options.start, arch).weights)
+            self.network.load(begun_from(options).weights)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.critic = StyleCritic(options.style)
         for module in (self.network, self.average, self.critic):
@@ -105,10 +105,15 @@ def start_style(name: str) -> Style:
     return find_style(name)
 
 
-def _start(name: str, arch: Architecture) -> Style:
-    style = start_style(name)
+def begun_from(options: Options) -> Style:
+    """
+    Raises:
+        StyleError, TrainingError: there is no such style; it is of another shape than the network.
+    """
+    style, arch = start_style(options.start), NETWORKS[options.network]
     if layers(style.card.architecture) != layers(arch):
-        raise TrainingError(f"{name} is of another shape than the network: start from a {arch.name}, or from nothing")
+        what = f"{options.start} is of another shape than the network"
+        raise TrainingError(f"{what}: start from a {arch.name}, or from nothing")
     return style
 
 

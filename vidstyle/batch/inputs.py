@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from vidstyle.batch.journal import LOCK, NAME, Journal
+from vidstyle.batch.journal import LOCK, NAME, Journal, stamp
 from vidstyle.errors import SinkError, SourceError, UsageError
 
 #: what is taken for a video in a folder; a name that is given explicitly may have any
@@ -44,10 +44,9 @@ class Item:
         return self.urls or (str(self.source), str(self.target))
 
     def told(self, text: str) -> str:
-        """A text about it, with these names."""
-        if self.urls is not None:
-            for path, name in zip((self.source, self.target), self.urls, strict=True):
-                text = text.replace(str(path), name)
+        """A text about it, with these names; a cluster's workers know absolute paths."""
+        for path, name in zip((self.source, self.target), self.names, strict=True):
+            text = text.replace(str(path.absolute()), name).replace(str(path), name)
         return text
 
 
@@ -121,15 +120,19 @@ def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None
 def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
     """(video, its folder below what was named) for one input."""
     path = Path(text)
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder above it is locked, or its name is too long
+        raise SourceError(f"cannot read {text}: {error.strerror or error}") from error
     if path.is_dir():
         return _walk(path, folder, found)
     if path.is_file():
         return iter([(path, Path())])
-    if glob.has_magic(text) and not path.exists():
+    if glob.has_magic(text) and not there:
         return _matching(text, folder, found, patience)
-    if patience and not path.exists():
+    if patience and not there:
         return iter(())
-    raise SourceError(f"{text} is neither a file nor a folder" if path.exists() else f"no such file or folder: {text}")
+    raise SourceError(f"{text} is neither a file nor a folder" if there else f"no such file or folder: {text}")
 
 
 def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
@@ -169,7 +172,7 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
         raise UsageError(f"nothing matches {pattern!r}: check the pattern")
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
     for above in {above for path in matches for above in path.parents}:
-        if (above / NAME).is_file() and Path(os.path.realpath(above)) != own:
+        if stamp(above / NAME) is not None and Path(os.path.realpath(above)) != own:
             _note_results(above, found)
     ending = Path(pattern).suffix
     explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
@@ -215,16 +218,17 @@ def left_out(name: str) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """A file with a video's extension, or a link that leads nowhere, which fails by name when its turn comes.
-
-    A ``.ts`` that is a text is a program.
-    """
+    """A file with a video's extension. A ``.ts`` that is a text is a program."""
     extension = path.suffix.lower()
     return extension in EXTENSIONS and _is_file(path) and not (extension == ".ts" and _is_text(path))
 
 
 def _is_file(path: Path) -> bool:
-    return path.is_file() or (path.is_symlink() and not path.exists())
+    """Also a link that leads nowhere, and what may not be looked at: they fail by name when their turn comes."""
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:
+        return True
 
 
 def _is_text(path: Path) -> bool:

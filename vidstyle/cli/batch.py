@@ -79,6 +79,7 @@ def batch(
 
     A video that fails does not stop the others; the exit code is 3 then.
     """
+    from vidstyle.batch.journal import stamp
     from vidstyle.batch.run import Wishes
     from vidstyle.cli.batch_asked import Asked, Cluster
 
@@ -124,7 +125,7 @@ def batch(
         if remote:
             return run_remote(Far(inputs, output, work, cache), machines, asked)
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
+    if stamp(folder) is not None and not folder.is_dir():  # of one that may not be looked at the journal tells
         raise SinkError(f"{folder} is a file: give a folder's name with -o")
     look = _looker(inputs, folder, template, patience=watch)
     if machines is not None:

@@ -150,14 +150,23 @@ def _target(name: str, overwrite: bool, run: Path) -> Path:
 
     Raises:
         StyleError: another style has the name, or no style can have it.
+        SinkError: it could not be written, which is told now and not after a night.
     """
     from vidstyle.paths import styles_dir
     from vidstyle.style import check_name
+    from vidstyle.whole import check_place
 
     path = styles_dir() / f"{check_name(name)}.safetensors"
-    if path.exists() and not overwrite and not (run / "style").exists():
+    if path.exists() and not overwrite and not _wrote(run / "style", path):
         raise StyleError(f"there is a style {name} in {path.parent}: give another name, or --overwrite")
+    check_place(path)
     return path
+
+
+def _wrote(stage: Path, path: Path) -> bool:
+    """Whether a training's last stage made this file; earlier versions did not note which it was."""
+    chain = _training("chain")
+    return stage.exists() and chain.read_note(stage / chain.OWN).get("style", path.name) == path.name
 
 
 def _device(name: str) -> str:

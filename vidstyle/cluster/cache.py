@@ -26,7 +26,7 @@ GIB = 1 << 30
 
 
 def _name(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

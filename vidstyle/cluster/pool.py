@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from vidstyle.batch.journal import stamp
 from vidstyle.cluster.film import Call, Film
 from vidstyle.cluster.messages import Hello
 from vidstyle.errors import EngineError
 
 LOOK_AROUND = 3.0  # seconds between two looks at what nodes there are
+STILLBORN = 3  # workers that died before they were ready: then one says so, or where none is ready it ends
 SLOW_START = 20.0  # seconds without any worker before one says why
 
 
@@ -208,8 +212,8 @@ class RayPool:
         if hello.version != version("vidstyle"):
             what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"
             return self._send_home(worker, f"{hello.host} {what}")
-        if hello.unseen:
-            what = f"does not see {hello.unseen[0]}: give folders that all machines share, under the same names"
+        if unseen := [path for path in hello.unseen if stamp(Path(path))]:  # or it is gone here, too
+            what = f"does not see {unseen[0]}: give folders that all machines share, under the same names"
             return self._send_home(worker, f"{hello.host} {what}")
         if hello.trouble:
             return self._send_home(worker, f"{hello.host}: {hello.trouble}")
@@ -227,11 +231,11 @@ class RayPool:
 
     def _lose(self, worker: Worker, call: Call | None, error: Exception) -> Answer | None:
         self.dismiss(worker)
-        self._looked = -LOOK_AROUND  # someone should take its place
-        if worker.hello is None:
+        if worker.hello is None:  # at the next look another tries: here it would be as soon as one has died
             cause = getattr(error, "cause", None)
-            self._unborn(_line(error if cause is None else cause))
+            self._unborn(str(error if cause is None else cause))
             return None
+        self._looked = -LOOK_AROUND  # someone should take its place
         node_lost = worker.hello.node not in _alive()
         name = f"worker {worker.number} on {worker.machine} died"
         why = f"the machine {worker.machine} is gone" if node_lost else name
@@ -240,13 +244,15 @@ class RayPool:
         deaths = None if node_lost else self._deaths
         return Answer(worker, call, lost=why, deaths=deaths) if call is not None else None
 
-    def _unborn(self, reason: str) -> None:
+    def _unborn(self, said: str) -> None:
         self._stillborn += 1
-        if self._stillborn >= 3 and not self.ready:
-            remedy = (
-                "install the same vidstyle on all nodes" if "ModuleNotFound" in reason else "see vidstyle doctor there"
-            )
-            raise EngineError(f"a worker cannot start ({reason}): {remedy}")
+        reason, place = _line(said), re.search(r"\bip=([\w.:]+)", said)  # of its node
+        remedy = "install the same vidstyle on all nodes" if "ModuleNotFound" in reason else "see vidstyle doctor there"
+        text = f"a worker cannot start{f' on {place[1]}' if place else ''} ({reason}): {remedy}"
+        if self._stillborn >= STILLBORN and not self.ready:
+            raise EngineError(text)
+        if self._stillborn == STILLBORN:
+            self.tell("note", {"text": text})
 
     def dismiss(self, worker: Worker) -> None:
         import ray

@@ -9,10 +9,11 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from vidstyle.batch.decide import Fingerprints
@@ -21,7 +22,7 @@ from vidstyle.batch.journal import Journal, stamp
 from vidstyle.batch.messages import Away, Ended, Facts, Look, Task
 from vidstyle.cluster.messages import Prepared
 from vidstyle.cluster.store import is_url, joined, shown, store
-from vidstyle.errors import SourceError, UsageError
+from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.paths import styles_dir
 from vidstyle.whole import write_whole
 
@@ -34,7 +35,7 @@ def as_url(text: str) -> str:
 
 def work_for(output: str) -> Path:
     """Where the journal of a batch with results at this URL is, on this machine."""
-    return styles_dir().parent / "batches" / hashlib.sha256(shown(output).rstrip("/").encode()).hexdigest()[:16]
+    return styles_dir().parent / "batches" / hashlib.sha256(os.fsencode(shown(output).rstrip("/"))).hexdigest()[:16]
 
 
 class StandIns:
@@ -70,39 +71,38 @@ class StandIns:
         """
         found, items = Found(), list[Item]()
         for text in inputs:
-            for url, below, facts in self._named(as_url(text), found, patience):
+            for url, below, facts in self._named(as_url(text).rstrip("/"), found, patience):
                 items.append(self._item(url, below, facts, name))
-        take(found, items, journal.outputs())
+        results = {self._target(path.relative_to(self.folder)) for path in journal.outputs()}
+        results |= {item.names[1] for item in items}
+        take(found, [item for item in items if item.names[0] not in results])
         return found
 
+    def _target(self, below: PurePath) -> str:
+        """URL of a result, for people."""
+        return joined(shown(self._output), below.as_posix())
+
     def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], Path]) -> Item:
-        source = self._sources / hashlib.sha256(shown(top).encode()).hexdigest()[:12] / below
+        source = self._sources / hashlib.sha256(os.fsencode(shown(top))).hexdigest()[:12] / below
         self._facts[source.absolute()] = facts
         _write(source, facts)
         relative = PurePosixPath(below).parent / name(source)
-        target = joined(shown(self._output), relative.as_posix())
-        return Item(source, self.folder / relative, (shown(facts.url), target))
+        return Item(source, self.folder / relative, (shown(facts.url), self._target(relative)))
 
     def _named(self, url: str, found: Found, patience: bool) -> list[tuple[str, str, Facts]]:
         """(URL of what was named, name below it, facts)."""
-        explicit = False
-        if glob.has_magic(url):
-            parts = url.split("/")
-            first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-            url, pattern = "/".join(parts[:first]), "/".join(parts[first:])
-            files = store(url, SourceError).matching(pattern)
-            ending = PurePosixPath(pattern).suffix
-            explicit = bool(ending) and not glob.has_magic(ending)
-            if not files and not patience:
-                raise UsageError(f"nothing matches {shown(joined(url, pattern))}: check the pattern")
-        else:
-            place = store(url, SourceError)
-            if (facts := place.facts()) is not None:
-                head, _, last = url.rstrip("/").rpartition("/")
-                return [(head, last, facts)]
-            if not place.is_folder() and not patience:
-                raise SourceError(f"no such file or folder: {shown(url)}")
+        place, explicit = store(url, SourceError), False
+        if (facts := place.facts()) is not None:
+            head, _, last = url.rpartition("/")
+            return [(head, last, facts)]
+        if place.is_folder():
             files = place.files()
+        elif glob.has_magic(url):  # after files and folders whose names have such signs, as "clip [1].mp4"
+            url, files, explicit = _matching(url, patience)
+        elif patience:
+            files = {}
+        else:
+            raise SourceError(f"no such file or folder: {shown(url)}")
         return [(url, name, facts) for name, facts in files.items() if self._wanted(url, name, explicit, found)]
 
     def _wanted(self, url: str, name: str, explicit: bool, found: Found) -> bool:
@@ -138,13 +138,33 @@ class StandIns:
         return value
 
 
+def _matching(url: str, patience: bool) -> tuple[str, dict[str, Facts], bool]:
+    """URL above a pattern, what matches below it, and whether that is meant whatever its extension.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    parts = url.split("/")
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    url, pattern = "/".join(parts[:first]), "/".join(parts[first:])
+    files = store(url, SourceError).matching(pattern)
+    if not files and not patience:
+        raise UsageError(f"nothing matches {shown(joined(url, pattern))}: check the pattern")
+    ending = PurePosixPath(pattern).suffix
+    return url, files, bool(ending) and not glob.has_magic(ending)
+
+
 def is_result(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() in EXTENSIONS and not any(left_out(part) for part in path.parts)
 
 
 def _write(path: Path, facts: Facts) -> None:
-    """The stand-in, untouched where it says the same already."""
+    """The stand-in, untouched where it says the same already.
+
+    Raises:
+        SinkError: the system refuses.
+    """
     text = json.dumps(asdict(facts) | {"url": shown(facts.url)}).encode()
     text += b" " * (zlib.crc32(text) % PAD)
     try:
@@ -152,4 +172,8 @@ def _write(path: Path, facts: Facts) -> None:
             return
     except OSError:
         pass
-    write_whole(path, text)
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SinkError(f"cannot write {path} ({reason}): choose another folder of this machine with --work") from error

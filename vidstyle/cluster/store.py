@@ -29,6 +29,7 @@ _MARKS = (
     *("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "updated", "modified"),
     "created",
 )
+_LINKS = frozenset(("link", "other"))  # types that listings have for links, and for pipes and devices
 _FINAL: tuple[type[Exception], ...] = (
     *(FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError),
     *(NotImplementedError, ValueError, TypeError),
@@ -105,7 +106,7 @@ class Store:
         def ask() -> dict[str, Any]:
             self.fs.invalidate_cache()
             try:
-                return dict(self.fs.find(self.root, detail=True))
+                return self._followed(self.fs.find(self.root, detail=True))
             except FileNotFoundError:
                 return {}
 
@@ -116,9 +117,22 @@ class Store:
 
         def ask() -> dict[str, Any]:
             self.fs.invalidate_cache()
-            return dict(self.fs.glob(self.at(pattern), detail=True))
+            return self._followed(self.fs.glob(self.at(pattern), detail=True))
 
         return dict(self._relative(self._do("list", pattern, ask)))
+
+    def _followed(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Links as what they lead to; one that leads nowhere as a file, which fails by name when its turn comes."""
+
+        def target(path: str) -> dict[str, Any]:
+            try:
+                return dict(self.fs.info(path))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ELOOP):
+                    raise
+                return {**found[path], "type": "file"}
+
+        return {path: target(path) if about["type"] in _LINKS else about for path, about in found.items()}
 
     def _relative(self, found: dict[str, Any]) -> Iterator[tuple[str, Facts]]:
         for path in sorted(found):

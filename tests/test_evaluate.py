@@ -12,7 +12,20 @@ from training import contact
 from training.data import EYES, SIDE
 from training.evaluate import gradient_similarity, psnr
 from training.portraits import alignment
-from training.sweeps import SWEEP, Look, aligned, at_scale, clarity, colour_sharpness, drawn, middle, sharpness, soft
+from training.sweeps import (
+    PARTS,
+    SWEEP,
+    Look,
+    aligned,
+    at_scale,
+    clarity,
+    colour_sharpness,
+    drawn,
+    middle,
+    part_sharpness,
+    sharpness,
+    soft,
+)
 
 
 def canvas(seed: int = 0, side: int = 2 * SIDE) -> np.ndarray:
@@ -104,6 +117,18 @@ def test_coloured_specks_are_told_from_lines() -> None:
     assert colour_sharpness(image) < 1e-6
     assert colour_sharpness(specked) > 1
     assert sharpness(specked) == pytest.approx(sharpness(image), rel=0.01)
+
+
+@pytest.mark.parametrize(("part", "places"), [("eyes", [(-0.5, -0.6), (0.5, -0.6)]), ("mouth", [(0, 0.4)])])
+def test_eyes_and_mouth_are_measured_where_faces_have_them(part: str, places: list[tuple[float, float]]) -> None:
+    image = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    for across, down in places:
+        cv2.circle(image, (round(SIDE / 2 + across * EYES), round(SIDE / 2 + down * EYES)), 8, (0, 0, 0), 2)
+    found = {name: part_sharpness(image, name) for name in PARTS}
+    assert found.pop(part) > 10 and not any(found.values())
+    rows, columns = PARTS[part]
+    image[rows, columns] = 128
+    assert sharpness(image) == 0  # they lay wholly inside
 
 
 def test_lines_count_and_paper_does_not() -> None:

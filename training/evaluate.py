@@ -137,6 +137,15 @@ def measure(
     def specks(a: np.ndarray, b: np.ndarray) -> float:
         return sweeps.colour_sharpness(a) / max(sweeps.colour_sharpness(b), 1e-6)
 
+    def of_part(part: str) -> dict[str, float]:
+        """How near, and as sharp as the teacher's, its eyes or mouths are."""
+        where = sweeps.PARTS[part]
+        crisp = [
+            sweeps.part_sharpness(a, part) / sweeps.part_sharpness(b, part) for a, b in zip(ours, theirs, strict=True)
+        ]
+        near = mean(lambda a, b: psnr(a[where].copy(), b[where].copy()), ours, theirs)
+        return {"psnr": near, "sharpness_ratio": round(statistics.median(crisp), 3)}
+
     def by_eyes(which: Look) -> tuple[list[float], list[float]]:
         found = [(eyes, [drawn(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
         near_by_eyes = [near([to_scale(x) for x in results]) for _, results in found]
@@ -162,6 +171,8 @@ def measure(
         "colour_distance": mean(colour_distance, ours, theirs),
         "sharpness_ratio": round(crisp(ours), 3),
         "colour_sharpness_ratio": round(statistics.median(map(specks, ours, theirs)), 3),
+        "eyes_alone": of_part("eyes"),
+        "mouth_alone": of_part("mouth"),
         "identity": measures.identity(faces, our_faces, identity),
         "identity_teacher": measures.identity(faces, wanted_faces, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],

@@ -16,7 +16,11 @@ from training.data import EYES, SIDE
 Look = Callable[[np.ndarray], np.ndarray]
 SWEEP = (24, 34, 48, 68, 96, 136, 200)  # pixels between the eyes; the photos themselves have about 110
 TURNS = (-90, -60, -30, 0, 30, 60, 90)  # degrees
-#: the nose is in the middle of a canvas
+#: parts of a target canvas, whose nose is in the middle: where `training.crops.CropOptions` has eyes and mouth
+PARTS = {
+    "eyes": (slice(SIDE // 2 - 60, SIDE // 2 - 22), slice(SIDE // 2 - 58, SIDE // 2 + 58)),
+    "mouth": (slice(SIDE // 2 + 10, SIDE // 2 + 46), slice(SIDE // 2 - 36, SIDE // 2 + 36)),
+}
 ALIGNED = slice(SIDE // 2 - 170, SIDE // 2 + 102), slice(SIDE // 2 - 136, SIDE // 2 + 136)
 
 
@@ -61,6 +65,11 @@ def _lines(plane: np.ndarray) -> np.ndarray:
 def sharpness(image: np.ndarray) -> float:
     """Variance of the lines over the face: the middle half of uint8 [S, S, 3]."""
     return float(_face(lines(image)).var())
+
+
+def part_sharpness(image: np.ndarray, part: str) -> float:
+    """Variance of the lines in a part, of `PARTS`, of a target canvas."""
+    return float(lines(image)[PARTS[part]].var())
 
 
 def colour_sharpness(image: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from engines.torch import Network
 from training import colours, curves, data, pack
+from training.ahead import Drawn, ahead
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
@@ -50,28 +52,39 @@ def train(
     ``on_step`` is given the steps done, their number, and the figures of the step; there ``run`` can be saved.
     Of several processes each computes its share of every step's crops, and the first one writes.
     """
-    device = cropper.device
-    world = world or World(device)
+    world = world or World(cropper.device)
     features = TeacherFeatures(teacher)
     started, end = time.time(), min(until or options.steps, options.steps)
-    while run.step < end:
-        rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
-        crops = cropper(rng, paired=options.shift * ramp(options, run.step) > 0)
-        if world.size > 1:
-            crops = crops.rows(world.rows(options.crops.pairs))
-        for group in run.opt_student.param_groups:
-            group["lr"] = learning_rate(options, run.step)
-        faces, mix = judged(crops, options, run.step), draw_mix(rng, device)
-        out, terms = student_step(run, crops, faces, mix, features, options, world)
-        terms |= critic_step(run, out, crops, faces, mix, world)
-        run.step += 1
-        run.update_average(options.ema)
-        if world.rank:
-            continue
-        keep(run, crops, out, terms, time.time() - started, folder, run.step == end)
-        if on_step:
-            on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
+
+    def draw(step: int) -> Drawn:
+        rng = torch.Generator().manual_seed((options.seed << 32) + step)
+        return rng, cropper(rng, paired=options.shift * ramp(options, step) > 0)
+
+    with closing(ahead(draw, range(run.step, end), cropper.device)) as drawn:
+        for rng, crops in drawn:
+            if world.size > 1:
+                crops = crops.rows(world.rows(options.crops.pairs))
+            out, terms = _step(run, crops, rng, features, options, world)
+            if world.rank:
+                continue
+            keep(run, crops, out, terms, time.time() - started, folder, run.step == end)
+            if on_step:
+                on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
     world.wait()
+
+
+def _step(
+    run: Run, crops: Crops, rng: torch.Generator, features: TeacherFeatures, options: Options, world: World
+) -> tuple[Tensor, Terms]:
+    """One step of ``run``; the student's results before it, and its terms."""
+    for group in run.opt_student.param_groups:
+        group["lr"] = learning_rate(options, run.step)
+    faces, mix = judged(crops, options, run.step), draw_mix(rng, crops.source.device)
+    out, terms = student_step(run, crops, faces, mix, features, options, world)
+    terms |= critic_step(run, out, crops, faces, mix, world)
+    run.step += 1
+    run.update_average(options.ema)
+    return out, terms
 
 
 def keep(run: Run, crops: Crops, out: Tensor, terms: Terms, seconds: float, folder: Path, last: bool) -> None:

@@ -121,7 +121,7 @@ class Loop:
 
     def load(self) -> None:
         """See `training.checkpoint.load`."""
-        self.step = checkpoint.load(self.checkpoint, self._parts, self.world.device)
+        self.step = checkpoint.load(self.checkpoint, self._parts)
 
     def save(self) -> None:
         """See `training.checkpoint.save`.

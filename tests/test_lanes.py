@@ -122,6 +122,14 @@ def test_a_lane_is_warmed_up_on_its_stream_and_then_captured(cuda: cuda_fakes.Cu
     assert cuda.log == one + [line.replace("network 0", "network 1").replace("stream 1", "stream 2") for line in one]
 
 
+def test_a_capture_that_fails_leaves_the_callers_stream_current(cuda: cuda_fakes.Cuda) -> None:
+    """What is computed next would not be waited for, as nobody knows of the lane's stream."""
+    cuda.no_graph = True
+    with pytest.raises(OutOfMemoryError):
+        lanes_on(cuda)
+    assert cuda.current_stream().name == "the caller's stream"
+
+
 def test_the_host_waits_for_a_result_and_for_nothing_else(cuda: cuda_fakes.Cuda) -> None:
     lanes = lanes_on(cuda)
     cuda.log.clear()

@@ -9,11 +9,9 @@ from subprocess import CalledProcessError
 
 import torch
 
-from engines.torch import reason
+from engines.torch import is_full, reason
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 
-#: the last is torch's word where cuDNN's ways want more memory, each of them
-_FULL = ("out of memory", "alloc_failed", "device_allocation_failed", "unable to find an engine")
 _COMPILER = "Triton needs a C compiler and Python's headers: apt install gcc python3-dev (--device cpu needs neither)"
 _LOST = (
     "illegal memory access",
@@ -63,7 +61,7 @@ def _named(error: BaseException, device: torch.device) -> EngineError:
     text, said = str(error).lower(), reason(error)
     if "failed to find c compiler" in text:
         return EngineError(_COMPILER)
-    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _FULL):
+    if is_full(error):
         return OutOfMemoryError(f"{device} has too little memory: {said}")
     if any(words in text for words in _LOST):
         return DeviceLostError(f"{device} stopped answering ({said}): start again; if it recurs, restart the machine")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from training.distill import train
 from training.options import set_options
 from training.ranges import of_canvases
 from training.run import Options, Run, finish, learning_rate, ramp
+from training.world import DivergedError
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import UsageError
 from vidstyle.network import Architecture, layers
@@ -215,6 +217,38 @@ def test_all_looks_at_once_need_a_pack(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().err == (
         "error: all looks at once need --pack: make one with training.pack, or name one look\n"
     )
+
+
+def test_a_look_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    """All looks are trained by night, or on a machine that is lent for minutes."""
+    for name in ("3d", "anime", "sketch"):
+        (tmp_path / f"{name}.safetensors").touch()
+    tried: list[str] = []
+
+    def made(_: object, name: str, *__: object) -> None:
+        tried.append(name)
+        if name == "3d":
+            raise DivergedError("the loss of step 7 is not finite")
+
+    monkeypatch.setattr(pack, "read", lambda _: None)
+    monkeypatch.setattr(distill, "distill", made)
+    monkeypatch.setattr("sys.argv", ["distill", "all", "--pack", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 1 and tried == ["anime", "3d", "sketch"]
+    assert "3d failed: the loss of step 7" in caplog.text
+    assert capsys.readouterr().err.endswith("error: 3d failed, as said above; of 3 looks 2 are done\n")
+
+
+def test_a_pack_without_networks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["distill", "all", "--pack", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2 and "no published network in" in capsys.readouterr().err
 
 
 def test_costly_losses_see_only_a_share_of_the_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

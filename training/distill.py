@@ -29,8 +29,8 @@ from training.options import device_name, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critic_step, judged, student_step
-from training.world import World, join
-from vidstyle.errors import UsageError
+from training.world import TrainingError, World, join
+from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
 
@@ -220,15 +220,36 @@ def main() -> None:
 def _command() -> None:
     args = _arguments()
     _options(args)  # wrong ones are told before anything is read
+    names = _names(args)
     packed = None if args.pack is None or args.finish else pack.read(args.pack)
-    names = [args.style]
-    if args.style == "all":
-        if args.pack is None:
-            raise UsageError("all looks at once need --pack: make one with training.pack, or name one look")
-        names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
-    world = join(args.device)
+    world, failed = join(args.device), []
     for name in names:
-        distill(args, name, packed, world)
+        try:
+            distill(args, name, packed, world)
+        except VidstyleError as error:
+            if len(names) == 1 or world.size > 1:  # of several processes the others would wait for this one
+                raise
+            log.error("%s failed: %s", name, error)
+            failed.append(name)
+    if failed:
+        done = len(names) - len(failed)
+        raise TrainingError(f"{', '.join(failed)} failed, as said above; of {len(names)} looks {done} are done")
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """The looks to make.
+
+    Raises:
+        UsageError: all of a pack, which is not given or has none.
+    """
+    if args.style != "all":
+        return [args.style]
+    if args.pack is None:
+        raise UsageError("all looks at once need --pack: make one with training.pack, or name one look")
+    names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
+    if not names:
+        raise UsageError(f"no published network in {args.pack}: make it with training.pack, whose --teachers they are")
+    return names
 
 
 def _teacher(path: Path, name: str) -> Style:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 
 import torch
 
@@ -17,7 +18,7 @@ Drawn = tuple[torch.Generator, Crops]
 
 
 def ahead(draw: Callable[[int], Drawn], steps: range, device: torch.device) -> Generator[Drawn, None, None]:
-    """``draw(step)`` of every step, in order; closing it ends its threads.
+    """``draw(step)`` of every step, in order; once it is closed nothing is drawn any more.
 
     On a GPU `THREADS` threads draw, each on a CUDA stream of its own: what follows from the step alone is the same
     from any thread. On the CPU they would take the cores from the training.
@@ -25,25 +26,30 @@ def ahead(draw: Callable[[int], Drawn], steps: range, device: torch.device) -> G
     if device.type != "cuda":
         yield from map(draw, steps)
         return
+    torch.cuda.current_stream(device).synchronize()  # the canvases are made there
     waiting: deque[Future[Drawn]] = deque()
-    with ThreadPoolExecutor(THREADS, "vidstyle-crops", _use_stream, (device,)) as pool:
-        try:
-            for step in steps:
-                waiting.append(pool.submit(_whole, draw, step))
-                if len(waiting) > AHEAD:
-                    yield _handed_over(waiting.popleft().result(), device)
-            while waiting:
+    try:
+        for step in steps:
+            waiting.append(_threads(device).submit(_whole, draw, step))
+            if len(waiting) > AHEAD:
                 yield _handed_over(waiting.popleft().result(), device)
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield _handed_over(waiting.popleft().result(), device)
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+
+
+@cache
+def _threads(device: torch.device) -> ThreadPoolExecutor:
+    """The process's: cuDNN tries its ways anew in every thread, which takes seconds, and a stream keeps its memory."""
+    return ThreadPoolExecutor(THREADS, "vidstyle-crops", _use_stream, (device,))
 
 
 def _use_stream(device: torch.device) -> None:
-    """Of the calling thread, for good; each stream keeps memory of its own."""
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.default_stream(device))  # the canvases are made there
-    torch.cuda.set_stream(stream)
+    """Of the calling thread, for good."""
+    torch.cuda.set_stream(torch.cuda.Stream(device))
 
 
 def _whole(draw: Callable[[int], Drawn], step: int) -> Drawn:

@@ -168,6 +168,17 @@ def test_a_style_written_from_a_checkpoint_has_them_too(
     assert style.card.look.endswith("softer)") == (shape == "fast")
 
 
+def test_nothing_is_written_from_a_run_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was a look of random weights."""
+    monkeypatch.setattr("sys.argv", ["distill", "anime", "--run", str(tmp_path / "runs"), "--finish"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2 and not (tmp_path / "runs").exists()
+    assert "there is no" in (said := capsys.readouterr().err) and "checkpoint.pt: expected the folder of a run" in said
+
+
 def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (3, 6, 6, 3)).astype(np.uint8)

@@ -178,10 +178,17 @@ def _materials(
 
 
 def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, world: World) -> None:
-    """Make the style of the look ``name``, "-fast" in the fast shape: train from where its run stands, and write it."""
+    """Make the style of the look ``name``, "-fast" in the fast shape: train from where its run stands, and write it.
+
+    Raises:
+        UsageError: only to be written, and nothing is trained.
+    """
     options = _options(args)
     made = called(name, options.shape)
     folder = args.run / made
+    checkpoint = folder / "checkpoint.pt"
+    if args.finish and not checkpoint.exists():
+        raise UsageError(f"--finish: there is no {checkpoint}: expected the folder of a run in --run")
     folder.mkdir(parents=True, exist_ok=True)
     if not world.rank:
         (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
@@ -189,7 +196,6 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
     run = Run(SHAPES[options.shape], options, device)
     if args.start:
         run.start_from(load_style(args.start))
-    checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
         log.info("%s: resumed at step %d", made, run.step)

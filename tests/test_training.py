@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(tmp_path: Path) -> None:
 
 TWO = """
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import torch
@@ -160,9 +160,14 @@ def test_a_style_written_from_a_checkpoint_has_them_too(
     np.save(folder / "canvases/sources.npy", sources)
     run = Run(TINY, replace(OPTIONS, crops=CropOptions()), CPU)
     run.save(folder / name / "checkpoint.pt")
+    options = replace(OPTIONS, steps=77, shape=shape, crops=CropOptions(pairs=24))
+    noted = json.dumps({**asdict(options), "of_another_version": 1})
+    (folder / name / "options.json").write_text(noted)
     monkeypatch.setattr("sys.argv", ["distill", "anime", "--shape", shape, "--run", str(folder), "--finish"])
     distill.main()
     style = load_style(folder / name / f"{name}.safetensors")
+    assert style.card.training["steps"] == 77 and style.card.training["crops"]["pairs"] == 24
+    assert (folder / name / "options.json").read_text() == noted
     assert style.ranges == of_canvases(run.average, sources) and style.name == name
     assert style.card.provenance.startswith("Distilled from the anime network of DCT-Net")
     assert style.card.look.endswith("softer)") == (shape == "fast")

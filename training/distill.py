@@ -22,10 +22,11 @@ from torch import Tensor
 from engines.torch import Network
 from training import colours, curves, data, pack
 from training.ahead import Drawn, ahead
+from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
-from training.options import device_name, run_command, set_options
+from training.options import device_name, restored, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critic_step, judged, student_step
@@ -190,7 +191,9 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
     if args.finish and not checkpoint.exists():
         raise UsageError(f"--finish: there is no {checkpoint}: expected the folder of a run in --run")
     folder.mkdir(parents=True, exist_ok=True)
-    if not world.rank:
+    if args.finish:  # the card says how it was trained
+        options = restored(options, read_note(folder / "options.json"))
+    elif not world.rank:
         (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
     device = world.device
     run = Run(SHAPES[options.shape], options, device)

@@ -217,6 +217,20 @@ def test_errors_are_named_where_they_are_met(cuda: cuda_fakes.Cuda, raised: Exce
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: the provided PTX was compiled with an unsupported toolchain.",
+        "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+    ],
+)
+def test_a_torch_that_does_not_fit_the_card_or_its_driver_is_told_with_the_remedy(said: str) -> None:
+    wanted = r"torch is not built for cuda:0 \(CUDA error: .*update NVIDIA's driver, or uv pip install"
+    with pytest.raises(EngineError, match=wanted), device_errors(cuda_fakes.DEVICE):
+        raise torch.AcceleratorError(f"{said}\nCUDA kernel errors might be asynchronously reported")
+
+
+@pytest.mark.parametrize(
     "raised",
     [
         CalledProcessError(1, ["/usr/bin/gcc", "/tmp/main.c", "-O3"]),  # fatal error: Python.h: No such file

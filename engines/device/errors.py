@@ -10,9 +10,17 @@ from subprocess import CalledProcessError
 import torch
 
 from engines.torch import is_full, reason
+from vidstyle.choice import MATCHING_TORCH
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 
 _COMPILER = "Triton needs a C compiler and Python's headers: apt install gcc python3-dev (--device cpu needs neither)"
+#: the card is older than torch's build, or the driver older than a kernel's compiler
+_UNFIT = (
+    "no kernel image",
+    "unsupported toolchain",
+    "driver version is insufficient",
+    "driver on your system is too old",
+)
 _LOST = (
     "illegal memory access",
     "illegal address",
@@ -63,6 +71,8 @@ def _named(error: BaseException, device: torch.device) -> EngineError:
         return EngineError(_COMPILER)
     if is_full(error):
         return OutOfMemoryError(f"{device} has too little memory: {said}")
+    if any(words in text for words in _UNFIT):
+        return EngineError(f"torch is not built for {device} ({said}): update NVIDIA's driver, or {MATCHING_TORCH}")
     if any(words in text for words in _LOST):
         return DeviceLostError(f"{device} stopped answering ({said}): start again; if it recurs, restart the machine")
     return EngineError(f"{device} failed on a picture: {said}")

@@ -157,9 +157,9 @@ class TorchEngine:
             return frames.clone()
         try:
             return self._translate(frames)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemoryError(f"{self._device} has too little memory: {reason(error)}") from error
         except RuntimeError as error:
+            if is_full(error):
+                raise OutOfMemoryError(f"{self._device} has too little memory: {reason(error)}") from error
             raise EngineError(f"torch failed on a picture: {reason(error)}") from error
 
     @torch.inference_mode()
@@ -223,3 +223,20 @@ def _tensor(array: np.ndarray) -> Tensor:
 def reason(error: BaseException) -> str:
     """The first line of what torch says, which holds the cause; its type's name where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+#: cuDNN's first: where each of its ways wants more memory, torch finds no engine; the last two are of the CPU
+_FULL = (
+    "alloc_failed",
+    "device_allocation_failed",
+    "unable to find an engine",
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether torch, or a library below it, found too little memory on a GPU or the CPU."""
+    words = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(part in words for part in _FULL)

@@ -69,10 +69,11 @@ class Cuda:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.streams = [Stream(self.log, "the caller's stream")]
-        self._stream = self.streams[0]
+        self.now = self.streams[0]
         self.events: list[Event] = []
         self.graphs: list[Graph] = []
         self.capturing: Graph | None = None
+        self.no_graph = False  # nothing that is captured can be made a graph
 
     def Stream(self, *args: Any, **kwargs: Any) -> Stream:  # noqa: N802
         inspect.signature(torch.cuda.Stream.__new__).bind(None, *args, **kwargs)
@@ -90,7 +91,7 @@ class Cuda:
 
     def current_stream(self, *args: Any) -> Stream:
         inspect.signature(torch.cuda.current_stream).bind(*args)
-        return self._stream
+        return self.now
 
     @contextmanager
     def device(self, device: torch.device) -> Iterator[None]:
@@ -99,21 +100,35 @@ class Cuda:
 
     @contextmanager
     def stream(self, stream: Stream) -> Iterator[None]:
-        before, self._stream = self._stream, stream
+        before, self.now = self.now, stream
         try:
             yield
         finally:
-            self._stream = before
+            self.now = before
 
-    @contextmanager
-    def graph(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+    def graph(self, *args: Any, **kwargs: Any) -> Capture:
         given = inspect.signature(torch.cuda.graph.__init__).bind(None, *args, **kwargs).arguments
         assert given.get("pool") is None, "graphs that run at one time may not share memory"
-        self.log.append(f"capture on {given['stream'].name}, errors {given['capture_error_mode']}")
-        self.capturing = given["cuda_graph"]
-        with self.stream(given["stream"]):
-            yield
-        self.capturing = None
+        return Capture(self, given)
+
+
+class Capture:
+    """As ``torch.cuda.graph``: where its end fails, its stream stays the current one."""
+
+    def __init__(self, cuda: Cuda, given: dict[str, Any]) -> None:
+        self._cuda, self._given = cuda, given
+
+    def __enter__(self) -> None:
+        stream = self._given["stream"]
+        self._cuda.log.append(f"capture on {stream.name}, errors {self._given['capture_error_mode']}")
+        self._cuda.capturing = self._given["cuda_graph"]
+        self._before, self._cuda.now = self._cuda.now, stream
+
+    def __exit__(self, *_: Any) -> None:
+        self._cuda.capturing = None
+        if self._cuda.no_graph:
+            raise RuntimeError("CUDA error: out of memory")
+        self._cuda.now = self._before
 
 
 class Torch:

@@ -13,6 +13,7 @@ import torch
 from training import colours, data
 from training.crops import CropOptions, Cropper, _recoloured
 from training.data import EMPTY, FACE, MOVING, SIDE, Canvases, Coloured
+from vidstyle.engine import EngineSpec
 from vidstyle.style import Style
 
 CPU = torch.device("cpu")
@@ -123,6 +124,30 @@ def test_the_teacher_is_asked_about_the_coloured_picture(tmp_path: Path, monkeyp
     monkeypatch.setattr(data, "load_engine", None)  # nothing is made twice
     again = data.build(tmp_path, [], None, _style(TEACHER), tmp_path)
     assert again.coloured is not None and np.array_equal(again.coloured.target, made.coloured.target)
+
+
+@pytest.mark.parametrize(("device", "batches"), [("auto", [1] * 10), ("cuda:0", [8, 2])])
+def test_a_teacher_on_a_gpu_is_shown_several_canvases_at_a_time(
+    device: str, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    class Noting(Copying):
+        def __init__(self, _: object, spec: EngineSpec, __: str) -> None:
+            super().__init__()
+            assert spec.max_batch == max(batches) and spec.device == device
+
+        def submit(self, images: np.ndarray):  # type: ignore[no-untyped-def]
+            seen.append(len(images))
+            return super().submit(images)
+
+    monkeypatch.setattr(data, "load_engine", Noting)
+    sources, matrices = np.stack([picture(seed, 2 * SIDE) for seed in range(10)]), colours.draw(np.zeros(10, bool))
+    made = data.teach(sources, _style(TEACHER), "torch", device, matrices)
+    assert seen == batches
+    for row in (0, 7, 8, 9):
+        half = cv2.resize(sources[row], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(made[row], colours.apply(half, matrices[row]))
 
 
 def _style(teacher: object) -> Style:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from distilling import CPU, SMALL, crops
+from distilling import CPU, SMALL, canvases, crops
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.crops import CropOptions, Cropper
 from training.data import EMPTY, EYES, FACE, MOVING, SIDE, Canvases, empty_canvas, face_canvas, held_out
@@ -140,3 +142,35 @@ def test_a_share_of_the_crops_keeps_pairs_together() -> None:
     assert torch.equal(part.eyes, whole.eyes[2:4]) and part.shift == whole.shift and len(part.crisp) == 2
     apart = crops(replace(SMALL, pairs=4), paired=False)
     assert torch.equal(apart.rows(slice(0, 2)).eyes, torch.cat([apart.eyes[0:2], apart.eyes[4:6]]))
+
+
+class Operations(TorchDispatchMode):
+    """Notes what torch is asked for, and on which devices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str]] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        where = next((str(x.device) for x in args if isinstance(x, torch.Tensor)), "")
+        self.asked.append((str(operation), where))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_one_more_picture_takes_few_operations() -> None:
+    """A GPU waits for the host, which starts each of them: a picture took 120."""
+    counts = []
+    for pairs in (4, 8):
+        cropper = Cropper(canvases(), replace(SMALL, pairs=pairs, eyes=(20, 60), near=(20, 60), exact=0), CPU)
+        with Operations() as seen:
+            cropper(torch.Generator().manual_seed(0))
+        counts.append(sum("rand" not in name and "_local_scalar" not in name for name, _ in seen.asked))
+    assert (counts[1] - counts[0]) / 4 < 40
+
+
+def test_canvases_are_made_smaller_where_they_are_cut() -> None:
+    """On the CPU it takes half a minute of a GPU's time for each look."""
+    with Operations() as seen:
+        Cropper(canvases(), SMALL, torch.device("meta"))
+    pooled = [where for name, where in seen.asked if "avg_pool2d" in name]
+    assert pooled and set(pooled) == {"meta"}

@@ -23,7 +23,7 @@ from engines import openvino as openvino_engine
 from engines.openvino import ov  # through the engine: imported by itself it reports its use
 from engines.torch import Network
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
-from vidstyle.errors import EngineError, UsageError
+from vidstyle.errors import EngineError, OutOfMemoryError, UsageError
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, weights_sha256
 
@@ -297,3 +297,23 @@ def test_a_stored_network_that_openvino_refuses_is_compiled_again(
     monkeypatch.setattr(openvino_engine.compiled, "fetch", lambda *_: stored)
     with load("openvino", "f32", plain("student")) as network:
         assert network(pictures(1, 24, 40)).shape == (1, 24, 40, 3)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
+    ],
+)
+def test_memory_that_runs_out_has_many_words_in_torch(raised: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked goes on with less of the picture at a time."""
+
+    def fail(_: object) -> None:
+        raise raised
+
+    with load_engine(plain("student"), EngineSpec(8, 8), "torch") as engine:
+        monkeypatch.setattr(engine, "_translate", fail)
+        with pytest.raises(OutOfMemoryError, match="too little memory"):
+            engine(pictures(1, 8, 8))

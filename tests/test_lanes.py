@@ -122,6 +122,14 @@ def test_a_lane_is_warmed_up_on_its_stream_and_then_captured(cuda: cuda_fakes.Cu
     assert cuda.log == one + [line.replace("network 0", "network 1").replace("stream 1", "stream 2") for line in one]
 
 
+def test_a_capture_that_fails_leaves_the_callers_stream_current(cuda: cuda_fakes.Cuda) -> None:
+    """What is computed next would not be waited for, as nobody knows of the lane's stream."""
+    cuda.no_graph = True
+    with pytest.raises(OutOfMemoryError):
+        lanes_on(cuda)
+    assert cuda.current_stream().name == "the caller's stream"
+
+
 def test_the_host_waits_for_a_result_and_for_nothing_else(cuda: cuda_fakes.Cuda) -> None:
     lanes = lanes_on(cuda)
     cuda.log.clear()
@@ -206,6 +214,20 @@ def test_errors_are_named_where_they_are_met(cuda: cuda_fakes.Cuda, raised: Exce
         with pytest.raises(EngineError) as caught:
             waiting()
         assert type(caught.value) is expected and "cuda:0" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: the provided PTX was compiled with an unsupported toolchain.",
+        "CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+    ],
+)
+def test_a_torch_that_does_not_fit_the_card_or_its_driver_is_told_with_the_remedy(said: str) -> None:
+    wanted = r"torch is not built for cuda:0 \(CUDA error: .*update NVIDIA's driver, or uv pip install"
+    with pytest.raises(EngineError, match=wanted), device_errors(cuda_fakes.DEVICE):
+        raise torch.AcceleratorError(f"{said}\nCUDA kernel errors might be asynchronously reported")
 
 
 @pytest.mark.parametrize(

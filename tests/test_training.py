@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from training.distill import train
 from training.options import set_options
 from training.ranges import of_canvases
 from training.run import Options, Run, finish, learning_rate, ramp
+from training.world import DivergedError
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import UsageError
 from vidstyle.network import Architecture, layers
@@ -97,7 +99,7 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(tmp_path: Path) -> None:
 
 TWO = """
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 import torch
@@ -163,12 +165,28 @@ def test_a_style_written_from_a_checkpoint_has_them_too(
     np.save(folder / "canvases/sources.npy", sources)
     run = Run(TINY, replace(OPTIONS, crops=CropOptions()), CPU)
     run.save(folder / name / "checkpoint.pt")
+    options = replace(OPTIONS, steps=77, shape=shape, crops=CropOptions(pairs=24))
+    noted = json.dumps({**asdict(options), "of_another_version": 1})
+    (folder / name / "options.json").write_text(noted)
     monkeypatch.setattr("sys.argv", ["distill", "anime", "--shape", shape, "--run", str(folder), "--finish"])
     distill.main()
     style = load_style(folder / name / f"{name}.safetensors")
+    assert style.card.training["steps"] == 77 and style.card.training["crops"]["pairs"] == 24
+    assert (folder / name / "options.json").read_text() == noted
     assert style.ranges == of_canvases(run.average, sources) and style.name == name
     assert style.card.provenance.startswith("Distilled from the anime network of DCT-Net")
     assert style.card.look.endswith("softer)") == (shape == "fast")
+
+
+def test_nothing_is_written_from_a_run_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was a look of random weights."""
+    monkeypatch.setattr("sys.argv", ["distill", "anime", "--run", str(tmp_path / "runs"), "--finish"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2 and not (tmp_path / "runs").exists()
+    assert "there is no" in (said := capsys.readouterr().err) and "checkpoint.pt: expected the folder of a run" in said
 
 
 def test_a_pack_keeps_the_pictures_and_the_teachers(tmp_path: Path) -> None:
@@ -220,6 +238,38 @@ def test_all_looks_at_once_need_a_pack(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert capsys.readouterr().err == (
         "error: all looks at once need --pack: make one with training.pack, or name one look\n"
     )
+
+
+def test_a_look_that_fails_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    """All looks are trained by night, or on a machine that is lent for minutes."""
+    for name in ("3d", "anime", "sketch"):
+        (tmp_path / f"{name}.safetensors").touch()
+    tried: list[str] = []
+
+    def made(_: object, name: str, *__: object) -> None:
+        tried.append(name)
+        if name == "3d":
+            raise DivergedError("the loss of step 7 is not finite")
+
+    monkeypatch.setattr(pack, "read", lambda _: None)
+    monkeypatch.setattr(distill, "distill", made)
+    monkeypatch.setattr("sys.argv", ["distill", "all", "--pack", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 1 and tried == ["anime", "3d", "sketch"]
+    assert "3d failed: the loss of step 7" in caplog.text
+    assert capsys.readouterr().err.endswith("error: 3d failed, as said above; of 3 looks 2 are done\n")
+
+
+def test_a_pack_without_networks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["distill", "all", "--pack", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 2 and "no published network in" in capsys.readouterr().err
 
 
 def test_costly_losses_see_only_a_share_of_the_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

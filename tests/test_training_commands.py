@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from training import ablation, measures
 from training.options import run_command
+from training.world import World
 
 NOT_A_NETWORK = __file__
 
@@ -86,3 +88,18 @@ def test_torchrun_is_named_as_it_takes_our_options(text: str) -> None:
     command = ["training.expression", "--run", "folder", "--start", "style"]
     parsed = parse_args(["--nproc-per-node", "4", "-m", "--", *command])
     assert [parsed.training_script, *parsed.training_script_args] == command
+
+
+def test_an_ablation_trains_and_is_measured_on_the_device_that_auto_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(ablation, "join", lambda name: {"auto": World(torch.device("cuda:0"))}[name])
+    monkeypatch.setattr(ablation, "chains", lambda wishes, _: seen.append(wishes.device) or {})
+    monkeypatch.setattr(measures, "space", lambda _, device: seen.append(device))
+    monkeypatch.setattr(ablation, "compare", lambda *args: seen.append(args[-1]) or {})
+    monkeypatch.setattr(measures, "table", str)
+    words = ["ablation", "mine", "--photos", "a", "--exemplars", "b", "--run", str(tmp_path), "--device", "auto"]
+    monkeypatch.setattr(sys, "argv", words)
+    ablation.main()
+    assert seen == ["cuda:0"] * 3

@@ -14,10 +14,11 @@ import torch
 from processes import launch
 from torch import Tensor, nn
 
+from engines.torch import is_full
 from training import options as opts
 from training import portraits, run, ttn, world
 from training.gem import Geometry
-from training.loop import Loop, OnStep, follow, frozen, is_out_of_memory
+from training.loop import Loop, OnStep, follow, frozen
 from training.options import Basics
 from training.world import TrainingError, World, half, join
 from vidstyle.errors import Interrupted, UsageError
@@ -199,7 +200,16 @@ def test_other_errors_are_not_taken_for_short_memory(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         stage.loop.descend(stage.optimiser, 4, wrong)
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"))
+    assert is_full(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"))
+    assert not is_full(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "GET was unable to find an engine to execute this computation"],
+)
+def test_a_library_on_the_gpu_runs_out_of_memory_in_its_own_words(said: str) -> None:
+    assert is_full(RuntimeError(said))
 
 
 def test_averages_follow_and_frozen_networks_pass_gradients_on() -> None:

@@ -16,13 +16,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from training import measures
 from training.chain import Chain, Stage
 from training.compare import compare
 from training.options import device_name, run_command
 from training.recipes import ABLATIONS, MODES, USED, Wishes, ablations, chain
+from training.world import join
 
 log = logging.getLogger("ablation")
 
@@ -62,9 +61,10 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="as ttn.steps=2000")
     for name in ("detector", "generator", "features", "identity", "inception"):
         parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--device", type=device_name, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device_name, default="auto", help="cpu, cuda, auto")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    args.device = str(join(args.device).device)
     # Features and identity are also what the table is measured with, whether the way of training uses them or not.
     names = ("detector", "generator", "device", "seed", *USED[args.mode])
     given = {name: getattr(args, name) for name in names}
@@ -76,7 +76,8 @@ def main() -> None:
         log.info("== %s", name)
         one.go(Lines())
     styles = {name: out for name, (_, out) in made.items()}
-    rows = compare(args.run, styles, 60, measures.space(args.inception or args.features), args.identity, args.device)
+    where = measures.space(args.inception or args.features, args.device)
+    rows = compare(args.run, styles, 60, where, args.identity, args.device)
     log.info("\n%s", measures.table(rows))
 
 

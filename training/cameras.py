@@ -7,6 +7,7 @@ photo. Targets are enlarged beyond the size the teacher draws best, and made as 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -20,7 +21,12 @@ def uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
 
 
 def soften(x: Tensor, rng: torch.Generator) -> Tensor:
-    """[3, H, W] in -1..1 out of focus or in motion: a Gaussian of 0.3 to 2.2 px, one way up to twice that."""
+    """[3, H, W] in -1..1 out of focus or in motion."""
+    return blurred(x, draw_blur(rng))
+
+
+def draw_blur(rng: torch.Generator) -> Tensor:
+    """[k, k], on the CPU: a Gaussian of 0.3 to 2.2 px, one way up to twice that."""
     across = uniform(rng, 0.3, 2.2)
     along, angle = across * uniform(rng, 1, 2), uniform(rng, 0, math.pi)
     reach = math.ceil(2.5 * along)
@@ -28,8 +34,13 @@ def soften(x: Tensor, rng: torch.Generator) -> Tensor:
     u = math.cos(angle) * at[None, :] + math.sin(angle) * at[:, None]
     v = math.cos(angle) * at[:, None] - math.sin(angle) * at[None, :]
     kernel = torch.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
-    kernel = (kernel / kernel.sum()).to(x.device)[None, None]
-    return F.conv2d(F.pad(x[:, None], (reach,) * 4, "replicate"), kernel)[:, 0]
+    return kernel / kernel.sum()
+
+
+def blurred(x: Tensor, kernel: Tensor) -> Tensor:
+    """[3, H, W] through the kernel."""
+    kernel = kernel.to(x.device)[None, None]
+    return F.conv2d(F.pad(x[:, None], (kernel.shape[-1] // 2,) * 4, "replicate"), kernel)[:, 0]
 
 
 def code(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -41,9 +52,10 @@ def code(x: Tensor, rng: torch.Generator) -> Tensor:
     step = math.exp(uniform(rng, math.log(3), math.log(24))) / 127.5
     height, width = x.shape[-2:]
     bottom, right = -height % (2 * BLOCK), -width % (2 * BLOCK)
-    ycc = _mixed(F.pad(x[None], (0, right, 0, bottom), "replicate")[0], _YCC)
+    to_ycc, to_rgb = _on(x.device)[2:]
+    ycc = _mixed(F.pad(x[None], (0, right, 0, bottom), "replicate")[0], to_ycc)
     colour = F.interpolate(_quantised(F.avg_pool2d(ycc[1:], 2), step)[None], scale_factor=2, mode="bilinear")[0]
-    rgb = _mixed(torch.cat([_quantised(ycc[:1], step), colour]), _RGB)
+    rgb = _mixed(torch.cat([_quantised(ycc[:1], step), colour]), to_rgb)
     return rgb[:, :height, :width].clamp(-1, 1)
 
 
@@ -70,17 +82,16 @@ def _gaussian(x: Tensor, sigma: float) -> Tensor:
 def _quantised(x: Tensor, step: float) -> Tensor:
     """[C, H, W], sides multiples of `BLOCK`, its cosine transform in whole steps."""
     c, height, width = x.shape
-    basis = COSINES.to(x.device)
+    basis, growth = _on(x.device)[:2]
     blocks = x.view(c, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
-    u = torch.arange(BLOCK, device=x.device, dtype=torch.float32)
-    steps = step * (1 + 5 * (u[:, None] + u[None, :]) / (2 * (BLOCK - 1)))
+    steps = step * growth
     coefficients = basis @ blocks @ basis.T
     blocks = basis.T @ ((coefficients / steps).round() * steps) @ basis
     return blocks.transpose(2, 3).reshape(c, height, width)
 
 
 def _mixed(x: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("ck,khw->chw", matrix.to(x.device), x)
+    return torch.einsum("ck,khw->chw", matrix, x)
 
 
 def _cosines() -> Tensor:
@@ -89,6 +100,18 @@ def _cosines() -> Tensor:
     basis = torch.cos(math.pi / BLOCK * (at[None, :] + 0.5) * at[:, None]) * math.sqrt(2 / BLOCK)
     basis[0] /= math.sqrt(2)
     return basis
+
+
+def _growth() -> Tensor:
+    """What the step of each frequency is, to one at the lowest."""
+    u = torch.arange(BLOCK, dtype=torch.float32)
+    return 1 + 5 * (u[:, None] + u[None, :]) / (2 * (BLOCK - 1))
+
+
+@cache
+def _on(device: torch.device) -> tuple[Tensor, ...]:
+    """The codec's tables on a device, copied there once: each copy would wait for all that the device has to do."""
+    return tuple(table.to(device) for table in (COSINES, _growth(), _YCC, _RGB))
 
 
 COSINES = _cosines()

@@ -34,14 +34,15 @@ def save(path: Path, step: int, parts: Mapping[str, Part]) -> None:
         raise TrainingError(f"cannot write {path} ({_reason(error)}): {kept(path)}") from error
 
 
-def load(path: Path, parts: Mapping[str, Part], device: torch.device) -> int:
-    """Take every part's state from the checkpoint; give its step.
+def load(path: Path, parts: Mapping[str, Part]) -> int:
+    """Take every part's state from the checkpoint, each to its own device; give its step.
 
     Raises:
         TrainingError: the file is damaged, or of another run.
     """
     try:
-        state = torch.load(path, weights_only=True, map_location=device)
+        # To the CPU first: Adam counts its steps there, and on a GPU each count would be waited for in every step.
+        state = torch.load(path, weights_only=True, map_location="cpu")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         return int(state["step"])

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from training import cameras
 from training.cameras import uniform
+from training.cuts import Place, cut, pyramid
 from training.data import EMPTY, EYES, FACE, MOVING, Canvases
 
 
@@ -66,18 +66,34 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Face:
-    """Where a face is in a crop: ``at`` (x, y), its canvas's middle from the crop's, in pixels; ``turn`` in degrees."""
+class _Picture:
+    """What was drawn for one picture.
 
+    ``eyes``: pixels between them, where it has a ``face``, and what its scale follows from; ``at``: see
+    `training.cuts.Place`; ``blur``: of `training.cameras.draw_blur`, None in focus.
+    """
+
+    index: int
+    eyes: float
+    angle: float
+    flip: bool
     at: tuple[float, float]
-    eyes: float  # pixels apart, 0 without a face
-    turn: float
+    face: bool
+    coloured: bool
+    blur: Tensor | None
 
-    def place(self, across: float, down: float) -> tuple[float, float]:
-        """(x, y) from the crop's middle of what is so many eye distances from the canvas's."""
-        cos, sin = math.cos(math.radians(self.turn)), math.sin(math.radians(self.turn))
-        x, y = (cos * across + sin * down) * self.eyes, (cos * down - sin * across) * self.eyes
-        return self.at[0] + x, self.at[1] + y
+    def place(self, eyes: float) -> Place:
+        """On a canvas with the eyes so many pixels apart."""
+        return Place(self.index, self.eyes / eyes, self.angle, self.flip, self.at)
+
+    def reached(self, across: float, down: float) -> tuple[float, float]:
+        """(x, y) from the canvas's middle, in pixels of the crop, of what is so many eye distances from it."""
+        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        return (cos * across + sin * down) * self.eyes, (cos * down - sin * across) * self.eyes
+
+    def feature(self, height: float, spread: float, where: tuple[float, float]) -> tuple[float, ...]:
+        """A Gaussian on a face, in eye distances from its middle: height, twice its variance, that middle, its own."""
+        return height * self.face, 2 * (spread * self.eyes) ** 2, *self.at, *self.reached(*where)
 
 
 class Cropper:
@@ -88,17 +104,27 @@ class Cropper:
         # Left in the pictures' own layout: a planar copy would cost gigabytes, and canvases may lie on disk.
         source = torch.from_numpy(canvases.source).permute(0, 3, 1, 2)
         target = torch.from_numpy(canvases.target).permute(0, 3, 1, 2)
-        self._sources = [level.to(device) for level in _pyramid(source, 4)]
-        self._targets = [level.to(device) for level in _pyramid(target, 3)]
+        self._sources, self._targets = pyramid(source.to(device), 4), pyramid(target.to(device), 3)
         self._matrices, self._coloured = None, self._targets
         if canvases.coloured is not None:
             target = torch.from_numpy(canvases.coloured.target).permute(0, 3, 1, 2)
-            self._coloured = [level.to(device) for level in _pyramid(target, 3)]
+            self._coloured = pyramid(target.to(device), 3)
             self._matrices = torch.from_numpy(canvases.coloured.matrix).to(device)
         kind = torch.from_numpy(canvases.kind)
         self._faces, self._empty, self._moving = (
             torch.nonzero(kind == which).flatten() for which in (FACE, EMPTY, MOVING)
         )
+
+    @property
+    def _features(self) -> tuple[tuple[float, float], ...]:
+        """Both eyes and the mouth: eye distances across and down from a canvas's middle."""
+        return (-0.5, self.options.eyes_at), (0.5, self.options.eyes_at), (0.0, self.options.mouth_at)
+
+    def _places(self, pictures: list[_Picture]) -> Tensor:
+        """[n, 3, 2]: x, y of `_features` in the pictures, in pixels."""
+        reached = torch.tensor([[picture.reached(*where) for where in self._features] for picture in pictures])
+        middles = torch.tensor([picture.at for picture in pictures])[:, None]
+        return (reached + middles + (self.options.side + self.options.offset) // 2).to(self.device)
 
     def _eyes(self, rng: torch.Generator) -> float:
         options = self.options
@@ -107,8 +133,8 @@ class Cropper:
         low, high = options.near if uniform(rng) < options.near_share else options.eyes
         return math.exp(uniform(rng, math.log(low), math.log(high)))
 
-    def _picture(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Face, bool]:
-        """One augmented picture of ``side + offset`` pixels: source, target, its face, in focus."""
+    def _draw(self, rng: torch.Generator) -> _Picture:
+        """Everything random of one picture of ``side + offset`` pixels."""
         options = self.options
         size = options.side + options.offset
         empty = len(self._empty) > 0 and uniform(rng) < options.empty
@@ -124,30 +150,35 @@ class Cropper:
         if exact:
             at = (round(at[0]), round(at[1]))
         coloured = uniform(rng) < options.coloured and self._matrices is not None
-        source = _cut(self._sources, index, eyes / (2 * EYES), angle, flip, at, size)
-        target = _cut(self._coloured if coloured else self._targets, index, eyes / EYES, angle, flip, at, size)
-        if coloured and self._matrices is not None:
-            source = _recoloured(source, self._matrices[index])
-        if eyes > EYES:
-            target = cameras.clear(target, eyes / EYES)
-        if soft := uniform(rng) < options.soft:
-            source = cameras.soften(source, rng)
-        return source, target, Face(at, 0.0 if empty else eyes, angle), not soft
+        blur = cameras.draw_blur(rng) if uniform(rng) < options.soft else None
+        return _Picture(index, eyes, angle, flip, at, not empty, coloured, blur)
 
-    def _features(self) -> tuple[tuple[float, float], ...]:
-        """Both eyes and the mouth: eye distances across and down from a canvas's middle."""
-        return (-0.5, self.options.eyes_at), (0.5, self.options.eyes_at), (0.0, self.options.mouth_at)
+    def _cut(self, pictures: list[_Picture]) -> tuple[Tensor, Tensor]:
+        """Sources and targets, [n, 3, size, size] each."""
+        size = self.options.side + self.options.offset
+        targets = [self._coloured if picture.coloured else self._targets for picture in pictures]
+        source = cut([self._sources] * len(pictures), [picture.place(2 * EYES) for picture in pictures], size)
+        target = cut(targets, [picture.place(EYES) for picture in pictures], size)
+        for i, picture in enumerate(pictures):
+            if picture.coloured and self._matrices is not None:
+                source[i] = _recoloured(source[i], self._matrices[picture.index])
+            if picture.eyes > EYES:
+                target[i] = cameras.clear(target[i], picture.eyes / EYES)
+            if picture.blur is not None:
+                source[i] = cameras.blurred(source[i], picture.blur)
+        return source, target
 
-    def _weight(self, size: int, face: Face) -> Tensor:
-        """[1, size, size]: 1, and Gaussians on a face, and on its eyes and mouth: small, and looked at most."""
-        weight = torch.ones(1, size, size, device=self.device)
+    def _weights(self, pictures: list[_Picture]) -> Tensor:
+        """[n, 1, size, size]: 1, and Gaussians on a face, its eyes and its mouth: small, and looked at most."""
+        size = self.options.side + self.options.offset
         xy = torch.arange(size, device=self.device, dtype=torch.float32) - size / 2
-        eye, other, mouth = self._features()
-        features = ((3, 1.0, (0.0, 0.0)), (8, 0.22, eye), (8, 0.22, other), (4, 0.25, mouth))
-        for height, spread, where in features if face.eyes else ():
-            x, y = face.place(*where)
-            d2 = (xy[None, :] - x) ** 2 + (xy[:, None] - y) ** 2
-            weight += height * torch.exp(-d2 / (2 * (spread * face.eyes) ** 2))
+        weight = torch.ones(len(pictures), 1, size, size, device=self.device)
+        eye, other, mouth = self._features
+        for height, spread, where in ((3, 1.0, (0.0, 0.0)), (8, 0.22, eye), (8, 0.22, other), (4, 0.25, mouth)):
+            numbers = [picture.feature(height, spread, where) for picture in pictures]
+            tall, wide, left, top, x, y = torch.tensor(numbers).to(self.device)[..., None, None, None].unbind(1)
+            d2 = (xy[None, :] - left - x) ** 2 + (xy[:, None] - top - y) ** 2
+            weight += tall * torch.exp(-d2 / wide)
         return weight
 
     def __call__(self, rng: torch.Generator, paired: bool = True) -> Crops:
@@ -156,15 +187,11 @@ class Cropper:
         Not ``paired``: every crop is of another picture, and ``shift`` means nothing.
         """
         options, side = self.options, self.options.side
-        pictures = [self._picture(rng) for _ in range(options.pairs * (1 if paired else 2))]
-        sources, targets, faces, focus = zip(*pictures, strict=True)
-        source, target = torch.stack(sources), torch.stack(targets)
-        weight = torch.stack([self._weight(source.shape[-1], face) for face in faces])
-        eyes, turn, crisp = (
-            torch.tensor(x, device=self.device) for x in ([f.eyes for f in faces], [f.turn for f in faces], focus)
-        )
-        places = torch.tensor([[face.place(*where) for where in self._features()] for face in faces])
-        places = (places + source.shape[-1] // 2).to(self.device)
+        pictures = [self._draw(rng) for _ in range(options.pairs * (1 if paired else 2))]
+        (source, target), weight = self._cut(pictures), self._weights(pictures)
+        eyes = torch.tensor([picture.eyes if picture.face else 0.0 for picture in pictures], device=self.device)
+        turn = torch.tensor([picture.angle for picture in pictures], device=self.device)
+        crisp, places = torch.tensor([p.blur is None for p in pictures], device=self.device), self._places(pictures)
         gain = 1 + options.gain * (torch.rand(len(source), 3, 1, 1, generator=rng) * 2 - 1).to(self.device)
         source, target = ((source + 1) * gain - 1).clamp(-1, 1), ((target + 1) * gain - 1).clamp(-1, 1)
         dy, dx = (int(torch.randint(options.offset + 1, (1,), generator=rng)) for _ in range(2))
@@ -192,58 +219,7 @@ def _turn(rng: torch.Generator, options: CropOptions) -> float:
     return uniform(rng, -limit, limit)
 
 
-def _pyramid(x: Tensor, levels: int) -> list[Tensor]:
-    out = [x]
-    while len(out) < levels:
-        halves = [F.avg_pool2d(part.float(), 2).round().to(torch.uint8) for part in out[-1].split(64)]
-        out.append(torch.cat(halves))
-    return out
-
-
-def _cut(
-    levels: list[Tensor], index: int, scale: float, angle: float, flip: bool, at: tuple[float, float], size: int
-) -> Tensor:
-    """Cut [3, size, size] in -1..1, the canvas's middle at ``at`` from the crop's middle, scaled and turned."""
-    level = min(max(0, math.floor(-math.log2(scale) + 0.2)), len(levels) - 1)
-    image = levels[level][index]
-    step = 1 / (scale * 2**level)  # canvas pixels of this level per crop pixel
-    side = image.shape[-1]
-    if step == 1 and not angle:  # whole pixels: no resampling
-        top, left = side // 2 - size // 2 - round(at[1]), side // 2 - size // 2 - round(at[0])
-        rows = _reflect(torch.arange(top, top + size, device=image.device), side)
-        cols = _reflect(torch.arange(left, left + size, device=image.device), side)
-        if flip:
-            cols = side - 1 - cols
-        return image[:, rows][:, :, cols].float() / 127.5 - 1
-    cos, sin = math.cos(math.radians(angle)) * step, math.sin(math.radians(angle)) * step
-    xy = torch.arange(size, device=image.device, dtype=torch.float32) - size // 2
-    x, y = xy[None, :] - at[0], xy[:, None] - at[1]
-    u, v = cos * x - sin * y, sin * x + cos * y
-    u, v = (-u if flip else u) + side / 2, v + side / 2  # from the canvas's corner
-    corners = [(x - size // 2 - at[0], y - size // 2 - at[1]) for x in (0, size) for y in (0, size)]
-    across = [(-1 if flip else 1) * (cos * x - sin * y) + side / 2 for x, y in corners]
-    window, left, top = _window(image, across, [sin * x + cos * y + side / 2 for x, y in corners])
-    size_x, size_y = window.shape[2], window.shape[1]
-    grid = torch.stack([(u - left) * (2 / size_x) - 1, (v - top) * (2 / size_y) - 1], -1)
-    picked = F.grid_sample(window[None].float() / 127.5 - 1, grid[None], "bicubic", "reflection", align_corners=False)
-    return picked[0].clamp(-1, 1)
-
-
-def _window(image: Tensor, across: list[float], down: list[float]) -> tuple[Tensor, int, int]:
-    """What bicubic sampling inside these corners reads of ``image``, and where it begins; all of it at a border."""
-    side = image.shape[-1]
-    (left, right), (top, bottom) = ((math.floor(min(x)) - 3, math.ceil(max(x)) + 3) for x in (across, down))
-    if min(left, top) < 0 or max(right, bottom) > side:
-        return image, 0, 0
-    return image[:, top:bottom, left:right], left, top
-
-
 def _recoloured(x: Tensor, matrix: Tensor) -> Tensor:
     """[3, H, W] in -1..1 in the colours of one of `training.colours.draw`'s matrices."""
     mixed = torch.einsum("ck,khw->chw", matrix[:, :3], x + 1)
     return (mixed + matrix[:, 3, None, None] / 127.5).clamp(0, 2) - 1
-
-
-def _reflect(index: Tensor, side: int) -> Tensor:
-    index = index.remainder(2 * side)
-    return torch.where(index >= side, 2 * side - 1 - index, index)

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,15 +21,17 @@ from torch import Tensor
 
 from engines.torch import Network
 from training import colours, curves, data, pack
+from training.ahead import Drawn, ahead
+from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
-from training.options import device_name, run_command, set_options
+from training.options import device_name, restored, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critics_step, judged, student_step
-from training.world import World, join
-from vidstyle.errors import UsageError
+from training.world import TrainingError, World, join
+from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
 
@@ -50,28 +53,39 @@ def train(
     ``on_step`` is given the steps done, their number, and the figures of the step; there ``run`` can be saved.
     Of several processes each computes its share of every step's crops, and the first one writes.
     """
-    device = cropper.device
-    world = world or World(device)
+    world = world or World(cropper.device)
     features = TeacherFeatures(teacher)
     started, end = time.time(), min(until or options.steps, options.steps)
-    while run.step < end:
-        rng = torch.Generator().manual_seed((options.seed << 32) + run.step)
-        crops = cropper(rng, paired=options.shift * ramp(options, run.step) > 0)
-        if world.size > 1:
-            crops = crops.rows(world.rows(options.crops.pairs))
-        for group in run.opt_student.param_groups:
-            group["lr"] = learning_rate(options, run.step)
-        seen = judged(crops, draw_mix(rng, device), options, run.step)
-        out, terms = student_step(run, crops, seen, features, options, world)
-        terms |= critics_step(run, out, crops, seen, world)
-        run.step += 1
-        run.update_average(options.ema)
-        if world.rank:
-            continue
-        keep(run, crops, out, terms, time.time() - started, folder, run.step == end)
-        if on_step:
-            on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
+
+    def draw(step: int) -> Drawn:
+        rng = torch.Generator().manual_seed((options.seed << 32) + step)
+        return rng, cropper(rng, paired=options.shift * ramp(options, step) > 0)
+
+    with closing(ahead(draw, range(run.step, end), cropper.device)) as drawn:
+        for rng, crops in drawn:
+            if world.size > 1:
+                crops = crops.rows(world.rows(options.crops.pairs))
+            out, terms = _step(run, crops, rng, features, options, world)
+            if world.rank:
+                continue
+            keep(run, crops, out, terms, time.time() - started, folder, run.step == end)
+            if on_step:
+                on_step(run.step, options.steps, {"l1": float(terms["l1"].detach())})
     world.wait()
+
+
+def _step(
+    run: Run, crops: Crops, rng: torch.Generator, features: TeacherFeatures, options: Options, world: World
+) -> tuple[Tensor, Terms]:
+    """One step of ``run``; the student's results before it, and its terms."""
+    for group in run.opt_student.param_groups:
+        group["lr"] = learning_rate(options, run.step)
+    seen = judged(crops, draw_mix(rng, crops.source.device), options, run.step)
+    out, terms = student_step(run, crops, seen, features, options, world)
+    terms |= critics_step(run, out, crops, seen, world)
+    run.step += 1
+    run.update_average(options.ema)
+    return out, terms
 
 
 def keep(run: Run, crops: Crops, out: Tensor, terms: Terms, seconds: float, folder: Path, last: bool) -> None:
@@ -165,18 +179,26 @@ def _materials(
 
 
 def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, world: World) -> None:
-    """Make the style of the look ``name``, "-fast" in the fast shape: train from where its run stands, and write it."""
+    """Make the style of the look ``name``, "-fast" in the fast shape: train from where its run stands, and write it.
+
+    Raises:
+        UsageError: only to be written, and nothing is trained.
+    """
     options = _options(args)
     made = called(name, options.shape)
     folder = args.run / made
+    checkpoint = folder / "checkpoint.pt"
+    if args.finish and not checkpoint.exists():
+        raise UsageError(f"--finish: there is no {checkpoint}: expected the folder of a run in --run")
     folder.mkdir(parents=True, exist_ok=True)
-    if not world.rank:
+    if args.finish:  # the card says how it was trained
+        options = restored(options, read_note(folder / "options.json"))
+    elif not world.rank:
         (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
     device = world.device
     run = Run(SHAPES[options.shape], options, device)
     if args.start:
         run.start_from(load_style(args.start))
-    checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         run.load(checkpoint)
         log.info("%s: resumed at step %d", made, run.step)
@@ -207,15 +229,36 @@ def main() -> None:
 def _command() -> None:
     args = _arguments()
     _options(args)  # wrong ones are told before anything is read
+    names = _names(args)
     packed = None if args.pack is None or args.finish else pack.read(args.pack)
-    names = [args.style]
-    if args.style == "all":
-        if args.pack is None:
-            raise UsageError("all looks at once need --pack: make one with training.pack, or name one look")
-        names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
-    world = join(args.device)
+    world, failed = join(args.device), []
     for name in names:
-        distill(args, name, packed, world)
+        try:
+            distill(args, name, packed, world)
+        except VidstyleError as error:
+            if len(names) == 1 or world.size > 1:  # of several processes the others would wait for this one
+                raise
+            log.error("%s failed: %s", name, error)
+            failed.append(name)
+    if failed:
+        done = len(names) - len(failed)
+        raise TrainingError(f"{', '.join(failed)} failed, as said above; of {len(names)} looks {done} are done")
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """The looks to make.
+
+    Raises:
+        UsageError: all of a pack, which is not given or has none.
+    """
+    if args.style != "all":
+        return [args.style]
+    if args.pack is None:
+        raise UsageError("all looks at once need --pack: make one with training.pack, or name one look")
+    names = [name for name in LOOKS if (args.pack / f"{name}.safetensors").exists()]
+    if not names:
+        raise UsageError(f"no published network in {args.pack}: make it with training.pack, whose --teachers they are")
+    return names
 
 
 def _teacher(path: Path, name: str) -> Style:

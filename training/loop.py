@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engines.torch import is_full
 from training import checkpoint, curves
 from training.chain import read_note
 from training.checkpoint import Part
@@ -37,14 +38,6 @@ from vidstyle.whole import write_whole
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, the step's terms
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the allocation of a GPU or of the CPU failed."""
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
 
 
 @contextmanager
@@ -121,7 +114,7 @@ class Loop:
 
     def load(self) -> None:
         """See `training.checkpoint.load`."""
-        self.step = checkpoint.load(self.checkpoint, self._parts, self.world.device)
+        self.step = checkpoint.load(self.checkpoint, self._parts)
 
     def save(self) -> None:
         """See `training.checkpoint.save`.
@@ -205,7 +198,7 @@ class Loop:
                 terms = self._gradients(optimiser, rows, loss)
                 break
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if not is_full(error):
                     raise
                 self._halve(rows.stop - rows.start)
         self.world.average_gradients(value for group in optimiser.param_groups for value in group["params"])

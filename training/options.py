@@ -129,6 +129,18 @@ def _literal(text: str) -> Any:
         return text
 
 
+def restored(defaults: Any, noted: dict[str, Any]) -> Any:
+    """``defaults`` with what a run's options.json says, perhaps of another version."""
+
+    def value(before: Any, now: Any) -> Any:
+        if is_dataclass(before):
+            return restored(before, now)
+        return tuple(now) if isinstance(now, list) else now
+
+    known = {field.name for field in fields(defaults)}
+    return replace(defaults, **{key: value(getattr(defaults, key), now) for key, now in noted.items() if key in known})
+
+
 def changed(before: dict[str, Any], options: Basics) -> list[str]:
     """The options that differ from those a run was begun with, as ``lr was 0.1, is 0.2``."""
     now = asdict(options)

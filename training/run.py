@@ -110,7 +110,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """See `training.checkpoint.load`."""
-        self.step = checkpoint.load(path, self._parts(), next(self.student.parameters()).device)
+        self.step = checkpoint.load(path, self._parts())
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from engines.torch import Network
+from engines.torch import Network, is_full
 from training import distill, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
@@ -126,7 +126,9 @@ def train(
         try:
             state = _train(run, data, teacher, options, on_step, where)
             break
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_full(error):
+                raise
             if options.crops.pairs == 1:
                 raise TrainingError("not enough memory for a single crop: set student.crops.side lower") from error
             options = replace(options, crops=replace(options.crops, pairs=options.crops.pairs // 2))

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 
 import torch
@@ -20,6 +21,10 @@ class TrainingError(VidstyleError):
 
 class DivergedError(TrainingError):
     """A loss is not finite."""
+
+
+#: that a process works alone while the others wait, as for a teacher's results on a CPU; NCCL gives up after 10 minutes
+LONGEST = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,15 @@ def join(device: str = "auto") -> World:
     if device == "cuda":
         torch.backends.cudnn.benchmark = True  # every step has the same sizes
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    where = torch.device(device)
     if size == 1:
-        return World(torch.device(device))
+        return World(where)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return World(torch.device(device), distributed.get_rank(), size)
+        if where.type == "cuda":  # told which: to wait for the others, each process would guess one
+            distributed.init_process_group("nccl", timeout=LONGEST, device_id=where)
+        else:
+            distributed.init_process_group("gloo", timeout=LONGEST)
+    return World(where, distributed.get_rank(), size)
 
 
 def half(device: torch.device) -> torch.autocast:

@@ -9,12 +9,18 @@ from subprocess import CalledProcessError
 
 import torch
 
-from engines.torch import reason
+from engines.torch import is_full, reason
+from vidstyle.choice import MATCHING_TORCH
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError
 
-#: the last is torch's word where cuDNN's ways want more memory, each of them
-_FULL = ("out of memory", "alloc_failed", "device_allocation_failed", "unable to find an engine")
 _COMPILER = "Triton needs a C compiler and Python's headers: apt install gcc python3-dev (--device cpu needs neither)"
+#: the card is older than torch's build, or the driver older than a kernel's compiler
+_UNFIT = (
+    "no kernel image",
+    "unsupported toolchain",
+    "driver version is insufficient",
+    "driver on your system is too old",
+)
 _LOST = (
     "illegal memory access",
     "illegal address",
@@ -63,8 +69,10 @@ def _named(error: BaseException, device: torch.device) -> EngineError:
     text, said = str(error).lower(), reason(error)
     if "failed to find c compiler" in text:
         return EngineError(_COMPILER)
-    if isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _FULL):
+    if is_full(error):
         return OutOfMemoryError(f"{device} has too little memory: {said}")
+    if any(words in text for words in _UNFIT):
+        return EngineError(f"torch is not built for {device} ({said}): update NVIDIA's driver, or {MATCHING_TORCH}")
     if any(words in text for words in _LOST):
         return DeviceLostError(f"{device} stopped answering ({said}): start again; if it recurs, restart the machine")
     return EngineError(f"{device} failed on a picture: {said}")

@@ -81,10 +81,8 @@ class CudaLane(Lane):
         self._stream.synchronize()
         if graph:
             self._graph = torch.cuda.CUDAGraph()
-            with (
-                torch.cuda.device(self._device),
-                torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"),
-            ):
+            capture = torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local")
+            with self._current(), capture:  # where a capture's end fails, torch leaves its stream the current one
                 self._output = self._function(self.frames, self.shares)
 
     def _run(self) -> Tensor:

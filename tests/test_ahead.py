@@ -73,7 +73,7 @@ def test_steps_come_in_order_each_complete_and_kept_for_the_training(recorded: l
     default, *streams = module.torch.cuda.streams
     assert 1 <= len(streams) <= THREADS and sum(stream.waited for stream in streams) == 12
     assert default.waited == 1, "the canvases are complete before the first is cut"
-    assert len(recorded) == 12 * 5 and set(recorded) == {default}
+    assert len(recorded) == 12 * 7 and set(recorded) == {default}
 
 
 @pytest.mark.usefixtures("recorded")

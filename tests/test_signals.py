@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
 
-#: `main` with a command that hears ``sent``, and once more while it tidies up
+#: `main` with a command that waits, and hears a signal while it tidies up
 COMMAND = """
 import os, signal, time
 signal.signal(signal.SIGHUP, signal.{before})
@@ -25,7 +25,7 @@ def run(args):
         {wait}
         return 0
     finally:
-        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.{then})
         time.sleep(0.01)
         open({tidied!r}, "w").close()
 cli._run = run
@@ -38,8 +38,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def command(tidied: Path, wait: str = HANGUP, before: str = "SIG_DFL") -> list[str]:
-    return [sys.executable, "-c", COMMAND.format(before=before, wait=wait, tidied=str(tidied))]
+def command(tidied: Path, wait: str = HANGUP, before: str = "SIG_DFL", then: str = "SIGHUP") -> list[str]:
+    return [sys.executable, "-c", COMMAND.format(before=before, wait=wait, then=then, tidied=str(tidied))]
 
 
 def test_a_hangup_ends_a_command_in_order_even_if_it_comes_twice(tmp_path: Path) -> None:
@@ -70,27 +70,10 @@ def test_a_terminal_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert (tmp_path / "tidied").exists()
 
 
-#: `main` with a command that hears SIGTERM twice and tidies up
-DOUBLE = """
-import os, signal, time
-from vidstyle import cli
-def run(args):
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.01)
-        open({tidied!r}, "w").close()
-cli._run = run
-cli.main([])
-"""
-
-
 def test_a_signal_that_is_sent_twice_is_one(tmp_path: Path) -> None:
     """`timeout` sends it to the process, and to the group that the process is in."""
-    script = DOUBLE.format(tidied=str(tmp_path / "tidied"))
-    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    args = command(tmp_path / "tidied", wait="os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)", then="SIGTERM")
+    done = subprocess.run(args, env=environment(), capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (143, "vidstyle: stopped; nothing was left behind\n")
     assert (tmp_path / "tidied").exists()
 

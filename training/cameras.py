@@ -20,13 +20,8 @@ def uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
     return low + (high - low) * float(torch.rand(1, generator=rng))
 
 
-def soften(x: Tensor, rng: torch.Generator) -> Tensor:
-    """[3, H, W] in -1..1 out of focus or in motion."""
-    return blurred(x, draw_blur(rng))
-
-
 def draw_blur(rng: torch.Generator) -> Tensor:
-    """[k, k], on the CPU: a Gaussian of 0.3 to 2.2 px, one way up to twice that."""
+    """[k, k], on the CPU, out of focus or in motion: a Gaussian of 0.3 to 2.2 px, one way up to twice that."""
     across = uniform(rng, 0.3, 2.2)
     along, angle = across * uniform(rng, 1, 2), uniform(rng, 0, math.pi)
     reach = math.ceil(2.5 * along)
@@ -38,7 +33,7 @@ def draw_blur(rng: torch.Generator) -> Tensor:
 
 
 def blurred(x: Tensor, kernel: Tensor) -> Tensor:
-    """[3, H, W] through the kernel."""
+    """[3, H, W] in -1..1 through the kernel."""
     kernel = kernel.to(x.device)[None, None]
     return F.conv2d(F.pad(x[:, None], (kernel.shape[-1] // 2,) * 4, "replicate"), kernel)[:, 0]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from training.crops import Crops
 from training.data import EYES
+from training.losses import features_apart
 from vidstyle.network import LEAKY_SLOPE
 
 SIDE = 64  # pixels of a close-up, whose eyes are `EYES` apart
@@ -27,11 +29,17 @@ LEAST = 20  # of them must lie between its middle and the crop's border: the res
 class CloseUps:
     """Where a step's crops have one: ``rows`` int [P] of them, ``grids`` [P, SIDE, SIDE, 2] as grid_sample takes."""
 
+    crops: Crops
     rows: Tensor
     grids: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def given(self) -> tuple[Tensor, Tensor]:
+        """Of the source, and of the target: both critic and student see them."""
+        return self.of(self.crops.source), self.of(self.crops.target)
 
     def of(self, x: Tensor) -> Tensor:
         """[P, C, SIDE, SIDE] of the crops' pictures [N, C, S, S]."""
@@ -57,7 +65,7 @@ def find(crops: Crops, eyes: tuple[float, float]) -> CloseUps:
     v, u = from_middle[:, None], from_middle[None]
     x = middle[:, :1, None] + scale * (cos * u + sin * v)
     y = middle[:, 1:, None] + scale * (cos * v - sin * u)
-    return CloseUps(rows, (2 * torch.stack([x, y], -1) + 1) / side - 1)
+    return CloseUps(crops, rows, (2 * torch.stack([x, y], -1) + 1) / side - 1)
 
 
 class CloseUpCritic(nn.Module):
@@ -91,5 +99,4 @@ def student_losses(critic: CloseUpCritic, source: Tensor, target: Tensor, out: T
     logits, features = critic(source, out)
     with torch.no_grad():
         wanted = critic(source, target)[1]
-    apart = [(a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(features, wanted, strict=True)]
-    return -logits.float().mean(), torch.stack(apart).sum()
+    return -logits.float().mean(), features_apart(features, wanted)

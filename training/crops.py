@@ -101,6 +101,7 @@ class Cropper:
 
     def __init__(self, canvases: Canvases, options: CropOptions, device: torch.device) -> None:
         self.options, self.device = options, device
+        self._size = options.side + options.offset  # pixels of the picture that a pair is cut from
         # Left in the pictures' own layout: a planar copy would cost gigabytes, and canvases may lie on disk.
         source = torch.from_numpy(canvases.source).permute(0, 3, 1, 2)
         target = torch.from_numpy(canvases.target).permute(0, 3, 1, 2)
@@ -124,7 +125,7 @@ class Cropper:
         """[n, 3, 2]: x, y of `_features` in the pictures, in pixels."""
         reached = torch.tensor([[picture.reached(*where) for where in self._features] for picture in pictures])
         middles = torch.tensor([picture.at for picture in pictures])[:, None]
-        return (reached + middles + (self.options.side + self.options.offset) // 2).to(self.device)
+        return (reached + middles + self._size // 2).to(self.device)
 
     def _eyes(self, rng: torch.Generator) -> float:
         options = self.options
@@ -136,7 +137,6 @@ class Cropper:
     def _draw(self, rng: torch.Generator) -> _Picture:
         """Everything random of one picture of ``side + offset`` pixels."""
         options = self.options
-        size = options.side + options.offset
         empty = len(self._empty) > 0 and uniform(rng) < options.empty
         moving = len(self._moving) > 0 and uniform(rng) < options.moving
         pool = self._empty if empty else self._moving if moving else self._faces
@@ -145,7 +145,7 @@ class Cropper:
         exact = eyes == EYES
         angle = 0.0 if exact else _turn(rng, options)
         flip = uniform(rng) < 0.5
-        reach = size * (0.48 if empty else 0.3)
+        reach = self._size * (0.48 if empty else 0.3)
         at = (uniform(rng, -reach, reach), uniform(rng, -reach, reach))  # the face, from the middle
         if exact:
             at = (round(at[0]), round(at[1]))
@@ -155,10 +155,9 @@ class Cropper:
 
     def _cut(self, pictures: list[_Picture]) -> tuple[Tensor, Tensor]:
         """Sources and targets, [n, 3, size, size] each."""
-        size = self.options.side + self.options.offset
         targets = [self._coloured if picture.coloured else self._targets for picture in pictures]
-        source = cut([self._sources] * len(pictures), [picture.place(2 * EYES) for picture in pictures], size)
-        target = cut(targets, [picture.place(EYES) for picture in pictures], size)
+        source = cut([self._sources] * len(pictures), [picture.place(2 * EYES) for picture in pictures], self._size)
+        target = cut(targets, [picture.place(EYES) for picture in pictures], self._size)
         for i, picture in enumerate(pictures):
             if picture.coloured and self._matrices is not None:
                 source[i] = _recoloured(source[i], self._matrices[picture.index])
@@ -170,9 +169,8 @@ class Cropper:
 
     def _weights(self, pictures: list[_Picture]) -> Tensor:
         """[n, 1, size, size]: 1, and Gaussians on a face, its eyes and its mouth: small, and looked at most."""
-        size = self.options.side + self.options.offset
-        xy = torch.arange(size, device=self.device, dtype=torch.float32) - size / 2
-        weight = torch.ones(len(pictures), 1, size, size, device=self.device)
+        xy = torch.arange(self._size, device=self.device, dtype=torch.float32) - self._size / 2
+        weight = torch.ones(len(pictures), 1, self._size, self._size, device=self.device)
         eye, other, mouth = self._features
         for height, spread, where in ((3, 1.0, (0.0, 0.0)), (8, 0.22, eye), (8, 0.22, other), (4, 0.25, mouth)):
             numbers = [picture.feature(height, spread, where) for picture in pictures]

@@ -134,17 +134,17 @@ def measure(
     def crisp(found: Sequence[np.ndarray], eyes: int = EYES) -> float:
         return statistics.median(clarity(a, eyes) / sharpness(b) for a, b in zip(found, theirs, strict=False))
 
+    def inside(*where: slice) -> float:
+        return mean(lambda a, b: psnr(a[where].copy(), b[where].copy()), ours, theirs)
+
     def specks(a: np.ndarray, b: np.ndarray) -> float:
         return sweeps.colour_sharpness(a) / max(sweeps.colour_sharpness(b), 1e-6)
 
     def of_part(part: str) -> dict[str, float]:
         """How near, and as sharp as the teacher's, its eyes or mouths are."""
-        where = sweeps.PARTS[part]
-        crisp = [
-            sweeps.part_sharpness(a, part) / sweeps.part_sharpness(b, part) for a, b in zip(ours, theirs, strict=True)
-        ]
-        near = mean(lambda a, b: psnr(a[where].copy(), b[where].copy()), ours, theirs)
-        return {"psnr": near, "sharpness_ratio": round(statistics.median(crisp), 3)}
+        steep = [[sweeps.part_sharpness(image, part) for image in images] for images in (ours, theirs)]
+        ratio = statistics.median(a / max(b, 1e-6) for a, b in zip(*steep, strict=True))
+        return {"psnr": inside(*sweeps.PARTS[part]), "sharpness_ratio": round(ratio, 3)}
 
     def by_eyes(which: Look) -> tuple[list[float], list[float]]:
         found = [(eyes, [drawn(which, canvas, eyes) for canvas in canvases[:8]]) for eyes in SWEEP]
@@ -163,7 +163,7 @@ def measure(
     return {
         "pictures": len(canvases),
         "psnr": mean(psnr, ours, theirs),
-        "psnr_face": mean(lambda a, b: psnr(a[FACE, FACE].copy(), b[FACE, FACE].copy()), ours, theirs),
+        "psnr_face": inside(FACE, FACE),
         "psnr_other_colours": mean(lambda x: psnr(run(x), wanted(x)), other),
         "psnr_of_source": mean(psnr, halves, theirs),
         "ssim": mean(ssim, ours, theirs),

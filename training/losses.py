@@ -85,6 +85,12 @@ def broad_l1(x: Tensor, y: Tensor) -> Tensor:
     return F.avg_pool2d(x - y, BROAD, BROAD // 2).abs().mean()
 
 
+def features_apart(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """L1 of features as a share of what the wanted ones are on average, summed over the layers."""
+    shares = ((a - b).abs().mean() / b.abs().mean().clamp_min(1e-3) for a, b in zip(found, wanted, strict=True))
+    return sum(shares, start=torch.zeros((), device=wanted[0].device))
+
+
 class TeacherFeatures(nn.Module):
     """The published network's own encoder as a feature space: it knows what its look depends on."""
 
@@ -102,13 +108,7 @@ class TeacherFeatures(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = self.features(y)
-        return sum(
-            (
-                (a - b).abs().mean() / b.abs().mean().clamp_min(1e-3)
-                for a, b in zip(self.features(x), wanted, strict=True)
-            ),
-            start=torch.zeros((), device=x.device),
-        )
+        return features_apart(self.features(x), wanted)
 
 
 def shift_consistency(a: Tensor, b: Tensor, weight: Tensor, shift: tuple[int, int]) -> Tensor:

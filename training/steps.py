@@ -74,14 +74,14 @@ def paired_terms(out: Tensor, crops: Crops, features: TeacherFeatures, options: 
     return terms
 
 
-def critics_terms(out: Tensor, crops: Crops, seen: Judged, run: Run, options: Options) -> Terms:
+def critics_terms(out: Tensor, seen: Judged, run: Run, options: Options) -> Terms:
     """What the critics say against the student's results; weighted."""
     terms = {}
     with half(out.device):
         if len(seen.faces):
             terms["adversarial"] = options.adversarial * generator_loss(run.critic(texture(out[seen.faces], seen.mix)))
         if seen.close:
-            near = (seen.close.of(x) for x in (crops.source, crops.target, out))
+            near = *seen.close.given, seen.close.of(out)
             against, apart = closeups.student_losses(run.closeup_critic, *near)
             terms["closeups"], terms["closeups_like"] = options.closeups * against, options.closeups_like * apart
     return terms
@@ -99,7 +99,7 @@ def student_step(
         out = run.student(crops.source.contiguous(memory_format=torch.channels_last))
     out = out.float()
     terms = paired_terms(out, crops, features, options, run.step)
-    terms |= critics_terms(out, crops, seen, run, options)
+    terms |= critics_terms(out, seen, run, options)
     loss = sum(terms.values(), start=torch.zeros((), device=out.device))
     if not torch.isfinite(loss):
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -121,7 +121,7 @@ def critics_step(run: Run, out: Tensor, crops: Crops, seen: Judged, world: World
             terms["critic"] = discriminator_loss(real, fake)
     if seen.close:
         with half(out.device):
-            near = (seen.close.of(x) for x in (crops.source, crops.target, out))
+            near = *seen.close.given, seen.close.of(out)
             terms["closeup_critic"] = closeups.critic_loss(run.closeup_critic, *near)
     _learn(run.critic, run.opt_critic, terms.get("critic"), world)
     _learn(run.closeup_critic, run.opt_closeup_critic, terms.get("closeup_critic"), world)

@@ -21,6 +21,7 @@ PARTS = {
     "eyes": (slice(SIDE // 2 - 60, SIDE // 2 - 22), slice(SIDE // 2 - 58, SIDE // 2 + 58)),
     "mouth": (slice(SIDE // 2 + 10, SIDE // 2 + 46), slice(SIDE // 2 - 36, SIDE // 2 + 36)),
 }
+#: the part that `aligned` cuts out
 ALIGNED = slice(SIDE // 2 - 170, SIDE // 2 + 102), slice(SIDE // 2 - 136, SIDE // 2 + 136)
 
 

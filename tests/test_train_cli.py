@@ -4,70 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from faces import draw_face, drawn_as
 from test_chain import Told
 from test_portraits import FixedDetector
+from train_command import TINY, command, run
 
 from training import measures, portraits, recipes
 from vidstyle.catalog import find_style
-from vidstyle.cli import main
 from vidstyle.errors import VidstyleError
 from vidstyle.style import load_style, read_card
 
-TINY = [
-    "pairs.count=4",
-    "pairs.side=64",
-    "pairs.pieces.exemplars=3",
-    "student.steps=4",
-    "student.widths=(4, 4, 4)",
-    "student.crops.side=32",
-    "student.crops.pairs=1",
-]
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def drawn_pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of 22 photos and of 21 exemplars."""
-    root = tmp_path_factory.mktemp("pictures")
-    for name, count in (("photos", 22), ("drawings", 21)):
-        (root / name).mkdir()
-        for seed in range(count):
-            face = draw_face(seed + 50 * (name == "drawings"))
-            face = drawn_as(face) if name == "drawings" else face
-            cv2.imwrite(str(root / name / f"{seed}.png"), face[..., ::-1])
-    return root / "photos", root / "drawings"
-
-
-@pytest.fixture
-def pictures(drawn_pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The same folders, and a detector that finds the drawn faces."""
-    monkeypatch.setattr(portraits, "Detector", FixedDetector)
-    torch.set_num_threads(1)
-    return drawn_pictures
-
-
-def command(pictures: tuple[Path, Path], *more: str, name: str = "mine") -> list[str]:
-    settings = [word for text in TINY for word in ("--set", text)]
-    paths = ["--photos", str(pictures[0]), "--exemplars", str(pictures[1]), "--detector", __file__, "--device", "cpu"]
-    return ["train", name, *paths, "--quick", *settings, *more]
-
-
-def run(args: list[str]) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(args)
-    return int(ended.value.code or 0)
+pytest_plugins = "train_fixtures"
 
 
 def test_one_command_makes_a_style_and_a_second_one_does_nothing(
@@ -100,120 +56,6 @@ def test_a_plan_says_time_and_memory_and_makes_nothing(
     assert "all together" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "says"),
-    [
-        (["--photos", "nowhere"], 4, "nowhere does not exist"),
-        (["--full"], 2, "give one of them"),
-        (["--features", "none.pth"], 4, "no file none.pth"),
-        (["--set", "student.speed=1"], 2, "no option 'speed'"),
-        (["--set", "nothing"], 2, "stage.option=value"),
-        (["--device", "abacus"], 2, "expected auto, cpu or cuda"),
-        (["--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
-        (["--plan", "--seed", "-1"], 2, "--seed is -1: expected a whole number from 0"),
-        (["--plan", "--set", "student.steps=abc"], 2, "--set student.steps=abc: expected a whole number of 1 or more"),
-        (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
-        (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
-        (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
-        (["--set", "student.shape=x"], 2, "--set student.shape=x: expected default or fast"),
-        (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
-    ],
-)
-def test_a_wrong_wish_is_refused_in_one_line(
-    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], change: list[str], code: int, says: str
-) -> None:
-    assert run(command(pictures, *change)) == code
-    said = capsys.readouterr().err
-    assert says in said and said.count("\n") == 1
-    assert not home.exists()
-
-
-def test_a_training_does_not_train_on_what_it_draws(
-    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for source in pictures:
-        assert run(command(pictures, "--run", str(source / "run"))) == 2
-        assert f"--run {source}/run lies in {source}, and what it draws" in capsys.readouterr().err
-        assert run(command(pictures, "--run", str(source / ".hidden" / "run"), "--plan")) == 0
-    assert not any(path.is_dir() for source in pictures for path in source.iterdir()) and not home.exists()
-
-
-@pytest.mark.parametrize(
-    ("way", "option", "data", "code", "says"),
-    [
-        ([], "--features", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt file"),
-        (["--full"], "--generator", b"\x89PNG\r\n", 7, "is damaged, or no weights: expected a .safetensors or .pt"),
-        (["--full"], "--identity", b"", 7, "is damaged, or no weights"),
-        (["--full"], "--features", {"layer.weight": torch.zeros(1)}, 7, "no feature network this version knows"),
-        ([], "--identity", b"x", 2, "--identity is for full training, this one is standard: leave it out"),
-        (["--quick"], "--features", b"x", 2, "--features is for standard or full training, this one is quick"),
-        (["--quick"], "--generator", b"x", 2, "--generator is for full training, this one is quick"),
-    ],
-)
-@pytest.mark.parametrize("plan", [[], ["--plan"]])
-def test_a_network_that_is_none_or_is_not_used_is_refused_before_the_work(
-    pictures: tuple[Path, Path],
-    home: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    way: list[str],
-    option: str,
-    data: object,
-    code: int,
-    says: str,
-    plan: list[str],
-) -> None:
-    path = tmp_path / "network.pth"
-    if isinstance(data, bytes):
-        path.write_bytes(data)
-    else:
-        torch.save(data, path)
-    words = command(pictures)[:10]  # up to the way of training
-    assert run([*words, *way, option, str(path), *plan]) == code
-    said = capsys.readouterr().err
-    assert says in said and said.count("\n") == 1 and not home.exists()
-
-
-def test_what_may_not_be_read_or_written_is_told_before_the_work(
-    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for place in ("/".join(("x" * 300, "photos")), f"{'x' * 300}.portraits"):
-        assert run(command((Path(place), pictures[1]))) == 4
-        assert capsys.readouterr().err == f"vidstyle: cannot read {place}: File name too long\n"
-    assert not home.exists()
-    (home / "styles").mkdir(parents=True)
-    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != home / "styles")
-    assert run(command(pictures)) == 5
-    assert f"not allowed to write to {home / 'styles'}" in capsys.readouterr().err
-    assert not (home / "training").exists()
-
-
-@pytest.mark.parametrize(
-    ("start", "code", "says"),
-    [("nothing", 7, "no style named 'nothing'"), ("anime-fast", 1, "anime-fast is of another shape than the network")],
-)
-def test_a_start_that_is_none_is_refused_before_the_work(
-    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], start: str, code: int, says: str
-) -> None:
-    words = command(pictures)
-    words = words[: words.index("--quick")]
-    assert run([*words, "--set", f"ttn.start={start}"]) == code
-    said = capsys.readouterr().err
-    assert says in said and said.count("\n") == 1 and not home.exists()
-
-
-def test_names_that_are_taken_or_impossible_are_refused_before_the_work(
-    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(command(pictures, name="a b")) == 7
-    assert "cannot be named" in capsys.readouterr().err
-    (home / "styles").mkdir(parents=True)
-    (home / "styles" / "mine.safetensors").write_bytes(b"another style")
-    assert run(command(pictures)) == 7
-    assert "--overwrite" in capsys.readouterr().err
-    assert not (home / "training").exists()
-
-
 def test_a_training_replaces_only_the_style_that_it_wrote(
     pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,29 +67,6 @@ def test_a_training_replaces_only_the_style_that_it_wrote(
     assert run(command(pictures, *words, name="theirs")) == 7
     assert "there is a style theirs" in capsys.readouterr().err and theirs.read_bytes() == b"another style"
     assert run(command(pictures, *words, "--look", "Another sentence")) == 0
-
-
-def test_too_few_exemplars_end_it_with_the_list(
-    pictures: tuple[Path, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(pictures[1], broken)
-    for path in sorted(broken.iterdir())[:5]:
-        path.write_bytes(b"broken")
-    assert run(command((pictures[0], broken))) == 4
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "16 usable portraits, at least 20" in said and "refused.txt" in said
-    assert not list((home / "styles").glob("*"))
-
-
-def test_a_missing_extra_is_an_error_with_its_remedy(
-    pictures: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in [name for name in sys.modules if name.split(".")[0] == "training"]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert run(command(pictures)) == 6
-    assert "pip install 'vidstyle[train]'" in capsys.readouterr().err
 
 
 def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_named(
@@ -315,6 +134,7 @@ import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from training import portraits
 from test_chain import Told
 from test_portraits import FixedDetector
+from train_command import TINY, command, run
 portraits.Detector = FixedDetector
 import vidstyle.cli
 vidstyle.cli.main(sys.argv[1:])

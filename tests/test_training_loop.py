@@ -1,13 +1,11 @@
-"""The loop all stages share: going on, bad losses, short memory, a full disk, two processes; and its options."""
+"""The loop all stages share: going on, bad losses, short memory, a full disk, two processes."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,13 +13,12 @@ from processes import launch
 from torch import Tensor, nn
 
 from engines.torch import is_full
-from training import options as opts
-from training import portraits, run, ttn, world
+from training import world
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen
 from training.options import Basics
 from training.world import TrainingError, World, half, join
-from vidstyle.errors import Interrupted, UsageError
+from vidstyle.errors import Interrupted
 
 ALONE = World(torch.device("cpu"))
 
@@ -282,73 +279,6 @@ def test_a_batch_must_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
         World(torch.device("cpu"), 0, 3).rows(4)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert join("cpu") == ALONE
-
-
-def test_options_are_set_by_name() -> None:
-    got = opts.set_options(Options(), ["lr=0.5", "geometry.turn=12", "geometry.border=white", "geometry.scale=(1, 1)"])
-    assert got == replace(Options(), lr=0.5, geometry=Geometry(scale=(1, 1), turn=12, border="white"))
-    for wrong in ("speed=1", "geometry.speed=1", "lr.x=1"):
-        with pytest.raises(UsageError, match=r"no option|has no parts"):
-            opts.set_options(Options(), [wrong])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [
-        ("steps=abc", "a whole number of 1 or more"),
-        ("steps=0", "a whole number of 1 or more"),
-        ("steps=-5", "a whole number of 1 or more"),
-        ("steps=2.5", "a whole number of 1 or more"),
-        ("steps=True", "a whole number of 1 or more"),
-        ("seed=-1", "a whole number of 0 or more"),
-        ("lr=-1", "a number of 0 or more"),
-        ("lr=1e999", "a number of 0 or more"),
-        ("lr", "a number of 0 or more"),
-        ("geometry=3", r"it has parts \(scale, turn, flip, border\): set one of those"),
-        ("geometry.flip=1", "True or False"),
-        ("geometry.scale=(1,)", r"2 numbers, as \(0.8, 1.2\)"),
-        ("geometry.scale=(1, 'a')", "2 numbers"),
-    ],
-)
-def test_options_of_another_kind_than_their_defaults_are_refused(wrong: str, expected: str) -> None:
-    with pytest.raises(UsageError, match=f"^--set net.{re.escape(wrong)}: .*{expected}"):
-        opts.set_options(Options(), [wrong], "net.")
-
-
-def test_options_say_where_less_than_their_kind_has_makes_sense() -> None:
-    assert opts.set_options(ttn.Options(), ["warm=0", "provenance=2024"]) == replace(
-        ttn.Options(), warm=0, provenance="2024"
-    )
-    assert opts.set_options(run.Options(), ["shift_from=-2.0", "crops.eyes_at=-1"]).shift_from == -2.0
-
-
-@pytest.mark.parametrize(
-    ("options", "wrong", "expected"),
-    [
-        (ttn.Options(), "network=x", "ttn or student"),
-        (ttn.Options(), "normalisation=x", "released or paper"),
-        (run.Options(), "shape=faster", "default or fast"),
-        (portraits.Options(), "held=1", "a number of 0 or more and less than 1"),
-    ],
-)
-def test_options_say_which_words_and_numbers_there_are(options: Any, wrong: str, expected: str) -> None:
-    with pytest.raises(UsageError, match=f"--set {wrong}: expected {expected}$"):
-        opts.set_options(options, [wrong])
-
-
-def test_arguments_are_checked_as_options_are() -> None:
-    args = opts.parser("x", None, Options()).parse_args(["--run", "r", "--steps", "0"])
-    with pytest.raises(UsageError, match="steps=0: expected a whole number of 1 or more"):
-        opts.from_arguments(Options(), args)
-
-
-def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def fails() -> None:
-        raise TrainingError("no photos: give some")
-
-    with pytest.raises(SystemExit) as end:
-        opts.run_command(fails)
-    assert end.value.code == 1 and capsys.readouterr().err == "error: no photos: give some\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The measures of a look: each must fall where what it measures is worse."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,3 +169,13 @@ def test_a_sheet_of_scenes_has_a_row_for_each_clip(tmp_path: Path) -> None:
     assert sheet is not None and sheet.shape[1] == 3 * contact.WIDTH
     thirds = np.split(sheet.astype(int), 3, axis=1)
     assert all(np.abs(third - thirds[0]).mean() < 3 for third in thirds)
+
+
+def test_a_blind_page_holds_both_results_of_every_person(tmp_path: Path) -> None:
+    people = [np.full((2 * SIDE, 2 * SIDE, 3), level, np.uint8) for level in (200, 40)]
+    contact.blind(same, lambda image: 255 - image, people, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    data = json.loads(page.partition('type="application/json">')[2].partition("</script>")[0])
+    assert data["methods"] == ["student", "teacher"]
+    assert data["results"][0] == data["photos"] and len(data["results"][1]) == 2
+    assert data["results"][1] != data["photos"]

@@ -7,6 +7,7 @@ import json
 import re
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from style_files import write_style
 from training import compare, measures, preference
 from training.measures import Space, distances, frechet, identity, kid, space, statistics
 from training.world import TrainingError
+from vidstyle.errors import SourceError
 
 
 def normal(seed: int, count: int, size: int) -> np.ndarray:
@@ -171,6 +173,19 @@ def test_answers_of_several_people_are_counted(tmp_path: Path) -> None:
         "y": {"Pref. A": 33.3, "Pref. B": 100.0},
         "z": {"Pref. A": 0.0, "Pref. B": 0.0},
     }
+
+
+def test_counting_is_a_command_and_refuses_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text('"person","study","picture","chosen","place","shown"\r\n"1","A","0","x","1","x;y"\r\n')
+    bad.write_text("a,b\n1,2\n")
+    with patch("sys.argv", ["preference", str(good)]):
+        preference.main()
+    assert capsys.readouterr().out.splitlines() == ["| | Pref. A |", "|---|---|", "| x | 100.0 |", "| y | 0.0 |"]
+    for content in (b"a,b\n1,2\n", b"\xff\xfe\x00", good.read_bytes().replace(b'"A"', b'"C"')):
+        bad.write_bytes(content)
+        with pytest.raises(SourceError, match=r"bad\.csv is not answers"):
+            preference.tally([good, bad])
 
 
 def test_a_table_has_a_column_for_every_figure() -> None:

@@ -1,4 +1,4 @@
-"""Contact sheets of a look beside its teacher, for someone to look at."""
+"""Contact sheets of a look beside its teacher, for someone to look at, and a page for someone to judge them by."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training import preference
 from training.data import SIDE, evenly
 from training.measures import turned
 from training.sheets import write_picture
@@ -43,3 +44,10 @@ def scenes(student: Look, teacher: Look, clips: Sequence[Path], path: Path, at: 
         height = round(row.shape[0] * 3 * WIDTH / row.shape[1])
         rows.append(cv2.resize(row, (3 * WIDTH, height), interpolation=cv2.INTER_AREA))
     write_picture(path, np.concatenate(rows))
+
+
+def blind(student: Look, teacher: Look, canvases: Sequence[np.ndarray], path: Path) -> None:
+    """The page of `training.preference`: which of the two is better, and which is which it does not say."""
+    halves = np.stack([cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases])
+    looks = {"student": student, "teacher": teacher}
+    preference.write(path, halves, {name: np.stack([look(x) for x in halves]) for name, look in looks.items()})

@@ -219,6 +219,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos of people, for the steadiness")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx: faces are told apart in the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write; scenes of the clips go to NAME-scenes")
+    parser.add_argument("--blind", type=Path, metavar="PAGE.html", help="page to write: teacher or student, unnamed")
     args = parser.parse_args()
     student, teacher = load_style(args.style), import_published(args.teacher, "teacher")
     canvases = held_out_canvases(args.photos, args.limit)
@@ -232,6 +233,8 @@ def main() -> None:
         if args.clips:
             scenes = args.sheet.with_stem(f"{args.sheet.stem}-scenes")
             contact.scenes(look(student), look(teacher), args.clips, scenes)
+    if args.blind:
+        contact.blind(look(student), look(teacher), canvases, args.blind)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,24 @@
 
 Each person is asked 25 times, of pictures drawn at random, which result is the best stylised with the least distorted
 artefacts (A), and as often which one preserves the photo's content best (B). Results are in a new order each time and
-carry no names. The page needs no server: the answers are saved as a file from it.
+carry no names. The page needs no server: the answers are saved as a file from it, and
+`python -m training.preference *.csv` counts those of several people.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
+import csv
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from training.measures import table
+from training.options import run_command
+from vidstyle.errors import SourceError
 
 QUESTIONS = {
     "A": "Which picture is the best stylised, with the least distorted artefacts?",
@@ -90,18 +97,41 @@ def _inline(image: np.ndarray) -> str:
 
 
 def tally(paths: list[Path]) -> dict[str, dict[str, float]]:
-    """Percent of the answers of each study that chose each method, over several people's files."""
-    import csv
+    """Percent of the answers of each study that chose each method, over several people's files.
 
-    counts: dict[str, dict[str, int]] = {}
-    for path in paths:
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                for method in row["shown"].split(";"):
-                    counts.setdefault(method, {}).setdefault(row["study"], 0)
-                counts[row["chosen"]][row["study"]] += 1
-    totals = {study: sum(found.get(study, 0) for found in counts.values()) for study in QUESTIONS}
+    Raises:
+        SourceError: a file is not one that the page saved.
+    """
+    rows = [row for path in paths for row in _answers(path)]
+    methods = dict.fromkeys(method for row in rows for method in row["shown"].split(";"))
+    chosen = {study: [row["chosen"] for row in rows if row["study"] == study] for study in QUESTIONS}
     return {
-        method: {f"Pref. {study}": round(100 * number / totals[study], 1) for study, number in found.items()}
-        for method, found in counts.items()
+        method: {
+            f"Pref. {study}": round(100 * found.count(method) / len(found), 1)
+            for study, found in chosen.items()
+            if found
+        }
+        for method in methods
     }
+
+
+def _answers(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except UnicodeDecodeError:
+        rows = [{}]
+    if any(row.get("study") not in QUESTIONS or not row.get("chosen") or not row.get("shown") for row in rows):
+        raise SourceError(f"{path} is not answers of the preference page: expected the CSV file that its button saves")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.preference", description="Count what people preferred.")
+    parser.add_argument("answers", type=Path, nargs="+", help="CSV files that the page saved")
+    args = parser.parse_args()
+    print(table(tally(args.answers)))
+
+
+if __name__ == "__main__":
+    run_command(main)

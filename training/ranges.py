@@ -33,16 +33,23 @@ LARGE_EVERY = 4  # one picture in so many is seen at its full size, the others a
 
 
 class _Noting(TorchOps):
-    """Notes the least and the greatest value that each convolution is given."""
+    """Notes the least and the greatest value that each convolution is given, in each channel."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__(weights)
-        self.seen: Ranges = {}
+        self.seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def conv(self, x: Tensor, name: str, stride: int = 1, pad: Pad = (1, 1, 1, 1)) -> Tensor:
-        low, high = self.seen.get(name, (0.0, 0.0))
-        self.seen[name] = min(low, float(x.min())), max(high, float(x.max()))
+        low, high = x.amin((0, 2, 3)), x.amax((0, 2, 3))
+        if name in self.seen:
+            low, high = torch.minimum(low, self.seen[name][0]), torch.maximum(high, self.seen[name][1])
+        self.seen[name] = low, high
         return super().conv(x, name, stride, pad)
+
+
+def _written(values: Tensor) -> tuple[float, ...]:
+    """With four digits, as they stand in the file of every style."""
+    return tuple(float(f"{value:.4g}") for value in values.tolist())
 
 
 @torch.no_grad()
@@ -53,7 +60,7 @@ def of_pictures(network: Network, pictures: Iterable[np.ndarray]) -> Ranges:
     for picture in pictures:
         x = torch.from_numpy(np.ascontiguousarray(picture)).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
         run(ops, network.arch, x)
-    return ops.seen
+    return {name: (_written(low), _written(high)) for name, (low, high) in ops.seen.items()}
 
 
 def of_canvases(network: Network, sources: np.ndarray) -> Ranges:

@@ -193,7 +193,8 @@ def _card(metadata: dict[str, str] | None, path: Path) -> Card:
 
 def _ranges(metadata: dict[str, str], arch: Architecture, path: Path) -> Ranges:
     try:
-        return int8.from_text(metadata.get("ranges", ""), layers(arch) if arch.name == "student" else ())
+        channels = {name: layer.inp for name, layer in layers(arch).items()} if arch.name == "student" else {}
+        return int8.from_text(metadata.get("ranges", ""), channels)
     except (ValueError, RecursionError) as error:
         raise StyleError(f"{path}: the style's ranges are damaged ({error}): get the file again") from error
 

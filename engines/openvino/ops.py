@@ -23,6 +23,7 @@ from vidstyle.style import Style
 __all__ = ["Int8Ops", "Node", "OpenVINOOps", "from_pixels", "op", "operations", "ov", "to_pixels"]
 
 Node = Any
+Span = tuple[np.ndarray | float, np.ndarray | float]  # the least and the greatest value
 
 
 class OpenVINOOps:
@@ -95,14 +96,18 @@ class Int8Ops(OpenVINOOps):
         if not int8.is_eight_bits(name):
             return super().conv(x, name, stride, pad)
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
-        low, high = int8.grid(*self._ranges[name])
-        together = 1
+        gain, span, together = np.ones((1, 1, 1, 1), np.float32), int8.PIXELS, 1
         if name == int8.FIRST:  # what pads the picture is half a level off by this
             x, bias = op.subtract(x, _node(int8.HALF_LEVEL)), bias + weight.sum((1, 2, 3)) * int8.HALF_LEVEL
-            (low, high), together = int8.PIXELS, 16
-        whole, step = int8.rounded(weight, together)
-        x = _quantised(x, np.full((1, 1, 1, 1), low), np.full((1, 1, 1, 1), high), 256)
-        kernel = _quantised(op.constant(whole * step), -127 * step, 127 * step, 255)
+            together = 16
+        else:
+            gain = int8.gains(weight, self._ranges[name]).reshape(1, -1, 1, 1)
+            low, high = np.array(self._ranges[name]) * gain.ravel()
+            span = int8.grid(low.min(), high.max())
+        whole, step = int8.rounded(weight / gain, together)
+        x = _quantised(x, (span[0] / gain, span[1] / gain), span, 256)
+        ends = -127 * step, 127 * step
+        kernel = _quantised(op.constant(whole * step), ends, ends, 255)
         return _convolution(x, kernel, bias.astype(np.float32), stride, pad)
 
 
@@ -112,9 +117,10 @@ def _convolution(x: Node, kernel: Node | np.ndarray, bias: np.ndarray, stride: i
     return op.add(y, bias.reshape(1, -1, 1, 1))
 
 
-def _quantised(x: Node, low: np.ndarray, high: np.ndarray, levels: int) -> Node:
-    ends = [op.constant(end.astype(np.float32)) for end in (low, high)]
-    return op.fake_quantize(x, *ends, *ends, levels)
+def _quantised(x: Node, taken: Span, given: Span, levels: int) -> Node:
+    """``x``, of the range ``taken``, as so many values over the range ``given``."""
+    ends = (op.constant(np.asarray(end, np.float32).reshape(np.shape(end) or (1, 1, 1, 1))) for end in taken + given)
+    return op.fake_quantize(x, *ends, levels)
 
 
 def operations(style: Style, precision: str) -> OpenVINOOps:

@@ -12,6 +12,7 @@ from training import cameras
 from training.cameras import uniform
 from training.cuts import Place, cut, pyramid
 from training.data import EMPTY, EYES, FACE, MOVING, Canvases
+from training.world import TrainingError
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,11 @@ class _Picture:
 
 
 class Cropper:
-    """Cuts seeded random crops from canvases held on ``device`` as uint8, with half and quarter sizes."""
+    """Cuts seeded random crops from canvases held on ``device`` as uint8, with half and quarter sizes.
+
+    Raises:
+        TrainingError: there is no face among them.
+    """
 
     def __init__(self, canvases: Canvases, options: CropOptions, device: torch.device) -> None:
         self.options, self.device = options, device
@@ -115,6 +120,8 @@ class Cropper:
         self._faces, self._empty, self._moving = (
             torch.nonzero(kind == which).flatten() for which in (FACE, EMPTY, MOVING)
         )
+        if not len(self._faces):
+            raise TrainingError(f"among {len(kind)} pictures to learn from is no face of a photo: give more of them")
 
     @property
     def _features(self) -> tuple[tuple[float, float], ...]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from training.world import leave
+from training.world import TrainingError, leave
 from vidstyle.errors import SinkError, UsageError, VidstyleError
 
 
@@ -141,11 +141,23 @@ def restored(defaults: Any, noted: dict[str, Any]) -> Any:
     return replace(defaults, **{key: value(getattr(defaults, key), now) for key, now in noted.items() if key in known})
 
 
-def changed(before: dict[str, Any], options: Basics) -> list[str]:
+def changed(before: dict[str, Any], options: Any) -> list[str]:
     """The options that differ from those a run was begun with, as ``lr was 0.1, is 0.2``."""
     now = asdict(options)
     keys = [key for key in {**before, **now} if key not in FREE and _plain(before.get(key)) != _plain(now.get(key))]
     return [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys]
+
+
+def check_unchanged(run: Path, before: dict[str, Any], options: Any) -> None:
+    """Refuse to go on with a run that was begun with other options than these; ``before``: of its options.json.
+
+    Raises:
+        TrainingError: it was.
+    """
+    if before and (different := changed(before, options)):
+        raise TrainingError(
+            f"the run in {run} has other options ({'; '.join(different)}): give those it began with, or another folder"
+        )
 
 
 def _plain(value: Any) -> Any:

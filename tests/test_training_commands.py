@@ -14,7 +14,7 @@ from style_files import TINY, published_pb, random_weights
 
 from training import ablation, measures
 from training.options import run_command
-from training.world import World
+from training.world import TrainingError, World
 from vidstyle.network import Architecture
 from vidstyle.style import Card, save_style
 
@@ -125,3 +125,14 @@ def test_an_ablation_trains_and_is_measured_on_the_device_that_auto_stands_for(
     monkeypatch.setattr(sys, "argv", words)
     ablation.main()
     assert seen == ["cuda:0"] * 3
+
+
+@pytest.mark.parametrize("option", ["--inception", "--identity", "--features"])
+def test_what_an_ablation_is_measured_with_is_read_before_hours_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(ablation, "chains", lambda *_: {"full": (None, tmp_path)})
+    words = ["ablation", "mine", "--photos", "a", "--exemplars", "b", "--run", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*words, option, NOT_A_NETWORK])
+    with pytest.raises(TrainingError, match="is damaged, or no weights"):
+        ablation.main()

@@ -17,13 +17,13 @@ from training.world import TrainingError
 
 @dataclass(frozen=True)
 class CropOptions:
-    side: int = 192  # pixels of a crop
+    side: int = field(default=192, metadata={"least": 16})  # pixels of a crop
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
     empty: float = 0.15  # share of pictures without a face
     moving: float = 0.25  # share of the faces that are of clips, where there are any
     exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
-    eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
-    near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
+    eyes: tuple[float, float] = field(default=(20.0, 220.0), metadata={"least": 1})  # pixels between the eyes
+    near: tuple[float, float] = field(default=(40.0, 110.0), metadata={"least": 1})  # most faces of calls and films
     near_share: float = 0.78
     eyes_at: float = -0.6  # below the middle of a canvas, where `training.data` has the nose, in eye distances
     mouth_at: float = 0.4

@@ -1,6 +1,6 @@
 """What the scripts for a GPU share; what scripts/gpu_pack brought, for a machine that lacks it.
 
-Imports nothing but Python's own.
+Imports nothing but Python's own. As a program it says which of the modules that it is given cannot be imported.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -37,6 +38,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+def lacking(names: list[str]) -> str:
+    """Why one of these modules cannot be imported, in one line; "" where all can."""
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            return f"{name} cannot be imported ({error}): this needs python3 with {', '.join(names)}"
+    return ""
 
 
 def ensure() -> None:
@@ -69,3 +80,7 @@ def _name_the_version(site: Path) -> None:
     folder = site / f"vidstyle-{version}.dist-info"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vidstyle\nVersion: {version}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(lacking(sys.argv[1:]) or 0)

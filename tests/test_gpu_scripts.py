@@ -193,3 +193,16 @@ def test_a_run_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("tmp")]
+
+
+@pytest.mark.parametrize("words", [("gpu_train", "run", "out"), ("gpu_look", "run", "mine", "out")])
+def test_a_training_without_opencv_is_told_in_one_line(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1 is missing')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = script(*words)
+    assert done.returncode == 1 and not (ROOT / "out").exists()
+    assert done.stderr == (
+        "cv2 cannot be imported (libGL.so.1 is missing): this needs python3 with torch, cv2, numpy, safetensors\n"
+    )

@@ -20,6 +20,15 @@ SIDE = 64
 SMALL = Options(count=5, side=SIDE, pieces=Pieces(exemplars=4, reach=8))
 
 
+@pytest.mark.parametrize("side", [16, 63, 65])
+def test_a_face_of_any_size_is_bent(side: int) -> None:
+    """Of a side that is no multiple of four the bend could not be computed."""
+    face, points = draw_face(1, side), POINTS * (side / 256)
+    assert np.array_equal(warp_to(face, points, points), face)
+    bent = warp_to(face, points, points + 0.05 * side)
+    assert bent.shape == face.shape and not np.array_equal(bent, face)
+
+
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of photos, and of exemplars that show other faces in another look."""

@@ -29,6 +29,10 @@ pytest_plugins = "train_fixtures"
         (["--set", "student.steps=0"], 2, "--set student.steps=0: expected a whole number of 1 or more"),
         (["--plan", "--set", "student.crops=3"], 2, "--set student.crops=3: it has parts (side, pairs,"),
         (["--set", "pairs.count=0"], 2, "expected a whole number of 1 or more"),
+        (["--set", "pairs.side=1"], 2, "--set pairs.side=1: expected a whole number of 16 or more"),
+        (["--set", "student.crops.side=8"], 2, "expected a whole number of 16 or more"),
+        (["--set", "student.crops.near=(0, 10)"], 2, "expected 2 numbers, as (40.0, 110.0), of 1 or more"),
+        (["--set", "student.seed=4294967296"], 2, "expected a whole number of 0 or more and less than 2147483648"),
         (["--set", "student.shape=x"], 2, "--set student.shape=x: expected default or fast"),
         (["--plan", "--set", "photos.least=x"], 2, "--set photos.least=x: expected a whole number of 1 or more"),
     ],
@@ -40,6 +44,23 @@ def test_a_wrong_wish_is_refused_in_one_line(
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "setting", "says"),
+    [
+        ([], "pairs.count=4", "this training has no pairs: it has exemplars, expression, photos,"),
+        (["--full"], "pairs.lr=0.1", "pairs are only sampled, by samples, shard, truncation, layers, seed, batch"),
+        (["--full"], "ccn.layers=6", "it is used where pairs are sampled: set pairs.layers"),
+    ],
+)
+def test_a_setting_that_nothing_would_use_is_refused(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str], way: list[str], setting: str, says: str
+) -> None:
+    """It was taken, and changed nothing."""
+    assert run([*command(pictures)[:10], *way, "--set", setting]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
 
 
 def test_a_training_does_not_train_on_what_it_draws(

@@ -178,6 +178,30 @@ def test_a_style_written_from_a_checkpoint_has_them_too(
     assert style.card.look.endswith("softer)") == (shape == "fast")
 
 
+def test_a_resumed_run_keeps_its_options_and_the_style_it_began_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other options were taken without a word, and the card told of those; --finish forgot the start."""
+    monkeypatch.setitem(distill.SHAPES, "default", TINY)
+    start = finish(Run(TINY, OPTIONS, CPU), OPTIONS, "start", "", "", tmp_path / "start.safetensors")
+    monkeypatch.setattr(distill, "_materials", lambda *_: (load_style(tmp_path / "start.safetensors"), canvases()))
+    monkeypatch.setattr(
+        distill, "train", lambda run, _crops, _teacher, _options, folder, **_: run.save(folder / "checkpoint.pt")
+    )
+    words = ["distill", "anime", "--teacher", "a.pb", "--photos", "b", "--run", str(tmp_path / "runs")]
+    began = [*words, "--start", str(tmp_path / "start.safetensors")]
+    for again in (began, words, [*words, "--finish"]):
+        monkeypatch.setattr("sys.argv", again)
+        distill.main()
+        card = load_style(tmp_path / "runs/anime/anime.safetensors").card
+        assert card.training["started_from"] == start.sha256
+    monkeypatch.setattr("sys.argv", [*words, "--set", "lr=0.1"])
+    with pytest.raises(SystemExit) as stopped:
+        distill.main()
+    assert stopped.value.code == 1 and "has other options (lr was 0.0015, is 0.1)" in capsys.readouterr().err
+    assert json.loads((tmp_path / "runs/anime/options.json").read_text())["lr"] == 0.0015
+
+
 def test_nothing_is_written_from_a_run_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

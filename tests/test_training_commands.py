@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from style_files import TINY, published_pb, random_weights
 
 from training import ablation, measures
 from training.options import run_command
-from training.world import World
+from training.world import TrainingError, World
+from vidstyle.network import Architecture
+from vidstyle.style import Card, save_style
 
 NOT_A_NETWORK = __file__
+TTN = Architecture("ttn")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,16 @@ NOT_A_NETWORK = __file__
         ("pack out --photos nowhere --teachers none.pb", 4, "nowhere has no faces.json"),
         ("evaluate nowhere --teacher none.pb --photos nowhere", 7, "no style file nowhere"),
         ("curves nowhere", 4, "no training in nowhere"),
+        ("curves begun", 4, "no training in begun: expected a folder with a stats.jsonl that has figures"),
+        ("compare nowhere full=empty/faces.json", 4, "no portraits of a training in nowhere"),
+        ("distill x --teacher empty/x.safetensors --photos empty --run out", 4, "nothing to learn from"),
+        ("distill x --teacher empty/x.safetensors --photos pictures --run out", 4, "pictures has no faces.json"),
+        ("distill all --pack empty --run out", 4, "empty/canvases.npz is missing or damaged"),
+        ("evaluate empty/x.safetensors --teacher x.pb --photos empty", 4, "empty has no held-out photos of people"),
+        ("ranges empty/x.safetensors --photos empty", 4, "nothing to learn from"),
+        ("pack out --photos empty --clips a.mp4 --teachers x.pb", 2, "the faces in --clips are found by --detector"),
+        (f"warping empty/x.safetensors --clips {NOT_A_NETWORK}", 4, "(Invalid data found when processing input)"),
+        ("warping empty/x.safetensors --clips nowhere.mp4", 4, "cannot read nowhere.mp4 (No such file or directory)"),
         ("ttn --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
         ("distill anime --finish --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
         ("ablation x --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
@@ -50,6 +64,13 @@ def test_what_cannot_be_used_is_told_in_one_line(
     Path("pictures").mkdir()
     Path("cut").mkdir()
     Path("cut/faces.npy").write_bytes(b"\x93NUMPY\x01")
+    Path("begun").mkdir()
+    Path("begun/stats.jsonl").touch()
+    Path("empty").mkdir()
+    Path("empty/faces.json").write_text("{}")
+    save_style(Path("empty/anime.safetensors"), Card("x", "", TINY, "", ""), random_weights(TINY))
+    Path("empty/x.safetensors").write_bytes(Path("empty/anime.safetensors").read_bytes())
+    Path("x.pb").write_bytes(published_pb(random_weights(TTN)))
     module, *arguments = command.split()
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     monkeypatch.delitem(sys.modules, f"training.{module}", raising=False)
@@ -57,6 +78,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
         runpy.run_module(f"training.{module}", run_name="__main__")
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert (ended.value.code, says in last) == (code, True), last
+    assert not Path("nowhere").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -103,3 +125,14 @@ def test_an_ablation_trains_and_is_measured_on_the_device_that_auto_stands_for(
     monkeypatch.setattr(sys, "argv", words)
     ablation.main()
     assert seen == ["cuda:0"] * 3
+
+
+@pytest.mark.parametrize("option", ["--inception", "--identity", "--features"])
+def test_what_an_ablation_is_measured_with_is_read_before_hours_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(ablation, "chains", lambda *_: {"full": (None, tmp_path)})
+    words = ["ablation", "mine", "--photos", "a", "--exemplars", "b", "--run", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*words, option, NOT_A_NETWORK])
+    with pytest.raises(TrainingError, match="is damaged, or no weights"):
+        ablation.main()

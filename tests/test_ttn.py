@@ -12,7 +12,7 @@ import pytest
 import torch
 from portrait_crops import crops, paired, same_weights
 from processes import launch
-from style_files import TINY, write_style
+from style_files import TINY, random_weights, write_style
 
 from training import expression, ttn
 from training.ttn import Options
@@ -21,7 +21,7 @@ from training.world import TrainingError, World
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.errors import Interrupted, SourceError
 from vidstyle.network import Architecture
-from vidstyle.style import load_style
+from vidstyle.style import Card, load_style, save_style
 
 OPTIONS = Options(steps=4, batch=2, size=16, network="student", warm=2, seed=3, log_every=1, sheet_every=4)
 
@@ -122,6 +122,17 @@ def test_a_style_of_the_same_shape_may_be_the_start(tmp_path: Path) -> None:
         assert torch.equal(begun.average.named_weights()[name], torch.from_numpy(value).float())
     with pytest.raises(TrainingError, match="anime is of another shape"):
         ttn.Translation(replace(OPTIONS, start="anime"), World(torch.device("cpu")))
+
+
+def test_a_bundled_look_is_the_start_whatever_a_person_calls_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDSTYLE_HOME", str(tmp_path))
+    (tmp_path / "styles").mkdir()
+    own = tmp_path / "styles" / "artstyle.safetensors"
+    save_style(own, Card("artstyle", "", TINY, "", ""), random_weights(TINY))
+    assert ttn.start_style("artstyle").card.provenance.startswith("Distilled from the artstyle network of DCT-Net")
+    assert ttn.start_style(str(own)).card.architecture == TINY
 
 
 def test_colours_of_the_exemplars_faces_are_asked_for(tmp_path: Path, folders: tuple[Path, Path, Path]) -> None:

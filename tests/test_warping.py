@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
@@ -9,6 +11,19 @@ import pytest
 from still_scenes import backdrop
 
 from training.warping import Clip, motions, moved
+from vidstyle.errors import SourceError
+
+
+def written(path: Path, images: list[np.ndarray]) -> Path:
+    """A video of the pictures, without loss."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("ffv1", rate=25)
+        video.height, video.width = images[0].shape[:2]
+        video.pix_fmt = "bgr0"
+        for image in images:
+            out.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
+        out.mux(video.encode(None))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +35,7 @@ def panned() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def clip(panned: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    path = tmp_path_factory.mktemp("clip") / "panned.mkv"
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("ffv1", rate=25)
-        video.width, video.height, video.pix_fmt = 240, 160, "bgr0"
-        for image in panned:
-            out.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="bgr0")))
-        out.mux(video.encode(None))
-    return Clip(path, None, 160, 8)
+    return Clip(written(tmp_path_factory.mktemp("clip") / "panned.mkv", panned), None, 160, 8)
 
 
 def test_motion_brings_a_picture_to_its_place(panned: list[np.ndarray]) -> None:
@@ -45,3 +53,10 @@ def test_the_source_is_one_flicker_is_more_and_a_blur_is_told(clip: Clip) -> Non
     assert clip.measure(flickering).whole > 2
     blurred = clip.measure([cv2.GaussianBlur(s, (0, 0), 3) for s in sources])
     assert blurred.sharpness < 0.8 * own.sharpness
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "got 1 pictures, expected 2"), (3, "nothing changes from picture to")])
+def test_what_does_not_move_is_no_measure(tmp_path: Path, count: int, says: str) -> None:
+    still = [np.full((64, 64, 3), 90, np.uint8)] * 3
+    with pytest.raises(SourceError, match=says):
+        Clip(written(tmp_path / "still.mkv", still), None, 64, count)

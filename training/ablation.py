@@ -16,9 +16,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from training import measures
 from training.chain import Chain, Stage
 from training.compare import compare
+from training.identity import load_identity
 from training.options import device_name, run_command
 from training.recipes import ABLATIONS, MODES, USED, Wishes, ablations, chain
 from training.world import join
@@ -72,11 +75,12 @@ def main() -> None:
         args.name, args.photos, args.exemplars, args.run, args.run, args.mode, settings=tuple(args.set), **given
     )
     made = chains(wishes, ablations(args.mode) if args.without is None else tuple(args.without))
+    where = measures.space(args.inception or args.features, args.device)  # hours may pass before they are needed
+    load_identity("" if args.identity is None else str(args.identity), torch.device("cpu"))
     for name, (one, _) in made.items():
         log.info("== %s", name)
         one.go(Lines())
     styles = {name: out for name, (_, out) in made.items()}
-    where = measures.space(args.inception or args.features, args.device)
     rows = compare(args.run, styles, 60, where, args.identity, args.device)
     log.info("\n%s", measures.table(rows))
 

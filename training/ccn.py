@@ -29,6 +29,7 @@ from training.world import TrainingError, World, join
 log = logging.getLogger("ccn")
 
 RESULT = "ccn.safetensors"
+SAMPLED = ("samples", "shard", "truncation", "layers", "seed", "batch")  # the options that `sample` takes
 
 
 @dataclass(frozen=True)

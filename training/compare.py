@@ -52,7 +52,6 @@ def compare(
 ) -> dict[str, Figures]:
     """Measure every style, write the files, give the table's rows."""
     where, out = torch.device(device), run / "evaluation"
-    out.mkdir(parents=True, exist_ok=True)
     photos = np.ascontiguousarray(portraits.load(run / PHOTOS, "held").faces[:most])
     exemplars = np.concatenate([portraits.load(run / EXEMPLARS, part).faces for part in ("train", "held")])
     results = {name: drawn(path, photos, where) for name, path in styles.items()}
@@ -61,6 +60,7 @@ def compare(
     }
     swept = {name: sweeps(path, photos[:4], where) for name, path in styles.items()}
     everything = {"rows": rows, "sweeps": swept, "turns": TURNS, "scales": SCALES, "pictures": len(photos)}
+    out.mkdir(exist_ok=True)
     (out / "figures.json").write_text(json.dumps(everything, indent=1))
     (out / "table.md").write_text(measures.table(rows) + "\n\n" + _sweep_table(swept) + "\n")
     columns = [np.concatenate([photos[i], *(made[i] for made in results.values())]) for i in range(min(8, len(photos)))]

@@ -12,17 +12,18 @@ from training import cameras
 from training.cameras import uniform
 from training.cuts import Place, cut, pyramid
 from training.data import EMPTY, EYES, FACE, MOVING, Canvases
+from training.world import TrainingError
 
 
 @dataclass(frozen=True)
 class CropOptions:
-    side: int = 192  # pixels of a crop
+    side: int = field(default=192, metadata={"least": 16})  # pixels of a crop
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
     empty: float = 0.15  # share of pictures without a face
     moving: float = 0.25  # share of the faces that are of clips, where there are any
     exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
-    eyes: tuple[float, float] = (20.0, 220.0)  # pixels between the eyes
-    near: tuple[float, float] = (40.0, 110.0)  # most faces of calls and films are in this range
+    eyes: tuple[float, float] = field(default=(20.0, 220.0), metadata={"least": 1})  # pixels between the eyes
+    near: tuple[float, float] = field(default=(40.0, 110.0), metadata={"least": 1})  # most faces of calls and films
     near_share: float = 0.78
     eyes_at: float = -0.6  # below the middle of a canvas, where `training.data` has the nose, in eye distances
     mouth_at: float = 0.4
@@ -97,7 +98,11 @@ class _Picture:
 
 
 class Cropper:
-    """Cuts seeded random crops from canvases held on ``device`` as uint8, with half and quarter sizes."""
+    """Cuts seeded random crops from canvases held on ``device`` as uint8, with half and quarter sizes.
+
+    Raises:
+        TrainingError: there is no face among them.
+    """
 
     def __init__(self, canvases: Canvases, options: CropOptions, device: torch.device) -> None:
         self.options, self.device = options, device
@@ -115,6 +120,8 @@ class Cropper:
         self._faces, self._empty, self._moving = (
             torch.nonzero(kind == which).flatten() for which in (FACE, EMPTY, MOVING)
         )
+        if not len(self._faces):
+            raise TrainingError(f"among {len(kind)} pictures to learn from is no face of a photo: give more of them")
 
     @property
     def _features(self) -> tuple[tuple[float, float], ...]:

@@ -68,17 +68,18 @@ def panel(name: str, steps: np.ndarray, values: np.ndarray, last: float) -> np.n
     return image
 
 
-def draw(stats: Path, path: Path) -> None:
-    """Write the picture of ``stats``; nothing where it has no row yet."""
+def draw(stats: Path, path: Path) -> bool:
+    """Write the picture of ``stats``; nothing, and False, where it has no row yet."""
     found = read(stats) if stats.exists() else {}
     if not found:
-        return
+        return False
     last = max(float(steps[-1]) for steps, _ in found.values())
     panels = [panel(name, *points, last) for name, points in found.items()]
     panels += [np.full_like(panels[0], 255)] * (-len(panels) % min(COLUMNS, len(panels)))
     columns = min(COLUMNS, len(panels))
     rows = [np.concatenate(panels[i : i + columns], 1) for i in range(0, len(panels), columns)]
     write_picture(path, np.concatenate(rows)[..., ::-1])
+    return True
 
 
 def _write(image: np.ndarray, text: str, at: tuple[int, int], size: float) -> None:
@@ -89,9 +90,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.curves", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="folders with a stats.jsonl")
     for run in parser.parse_args().runs:
-        if not (run / "stats.jsonl").is_file():
-            raise SourceError(f"no training in {run}: expected a folder with a stats.jsonl")
-        draw(run / "stats.jsonl", run / "curves.png")
+        if not draw(run / "stats.jsonl", run / "curves.png"):
+            raise SourceError(f"no training in {run}: expected a folder with a stats.jsonl that has figures")
 
 
 if __name__ == "__main__":

@@ -13,16 +13,18 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from training import colours
+from training.inputs import decoded, open_detector
 from vidstyle.engine import EngineSpec, Recipe, load_engine
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.style import Style
-from vidstyle.whole import whole
+from vidstyle.whole import whole, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -97,17 +99,25 @@ def empty_canvas(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Gene
     return None
 
 
-def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Yield (uint8 RGB picture, faces as rows of faces.json) of the training or the held-out photos.
+def listed(folder: Path) -> list[tuple[str, list[list[float]]]]:
+    """(name, rows of faces) of every photo, from the folder's faces.json.
 
     Raises:
         SourceError: there is no such list.
     """
     try:
-        listed = json.loads((folder / "faces.json").read_text())
-    except (OSError, ValueError) as error:
+        return sorted(json.loads((folder / "faces.json").read_text()).items())
+    except (OSError, ValueError, AttributeError) as error:
         raise SourceError(f"{folder} has no faces.json with the faces in its photos ({error})") from error
-    for name, faces in sorted(listed.items()):
+
+
+def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield (uint8 RGB picture, faces as rows of faces.json) of the training or the held-out photos.
+
+    Raises:
+        SourceError: see `listed`.
+    """
+    for name, faces in listed(folder):
         if held_out(name) == training:
             continue
         image = cv2.imread(str(folder / name))
@@ -118,23 +128,26 @@ def photos(folder: Path, training: bool) -> Iterator[tuple[np.ndarray, list[np.n
 
 
 def clip_frames(paths: list[Path], detector: Path) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Yield every `FRAME_STEP`-th frame with the faces YuNet finds on it."""
-    import av  # a machine that trains from a pack has none
+    """Yield every `FRAME_STEP`-th frame with the faces YuNet finds on it.
 
-    yunet = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), 0.8)
+    Raises:
+        SourceError: a clip or the detector cannot be read.
+    """
+    yunet = open_detector(detector, 0.8)
     for path in paths:
-        with av.open(str(path)) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index % FRAME_STEP:
-                    continue
-                image = frame.to_ndarray(format="rgb24")
-                yunet.setInputSize((image.shape[1], image.shape[0]))
-                found = yunet.detect(np.ascontiguousarray(image[..., ::-1]))[1]
-                yield image, [] if found is None else list(found)
+        for frame in islice(decoded(path), 0, None, FRAME_STEP):
+            image = frame.to_ndarray(format="rgb24")
+            yunet.setInputSize((image.shape[1], image.shape[0]))
+            found = yunet.detect(np.ascontiguousarray(image[..., ::-1]))[1]
+            yield image, [] if found is None else list(found)
 
 
 def cut(pictures: Iterator[tuple[np.ndarray, list[np.ndarray]]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Face canvases of every face, and one empty canvas of every picture that has room for one."""
+    """Face canvases of every face, and one empty canvas of every picture that has room for one.
+
+    Raises:
+        SourceError: there is neither.
+    """
     rng = np.random.default_rng(seed)
     sources, kinds = [], []
     for image, faces in pictures:
@@ -144,11 +157,20 @@ def cut(pictures: Iterator[tuple[np.ndarray, list[np.ndarray]]], seed: int) -> t
         if (canvas := empty_canvas(image, [face[:4] for face in faces], rng)) is not None:
             sources.append(canvas)
             kinds.append(EMPTY)
+    if not sources:
+        raise SourceError("nothing to learn from: expected pictures that can be read, with the faces in them")
     return np.stack(sources), np.array(kinds, np.uint8)
 
 
 def sources(folder: Path, clips: list[Path], detector: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """(canvases uint8 [N, 2*SIDE, 2*SIDE, 3], kinds uint8 [N]) of all training photos and of ``clips``."""
+    """(canvases uint8 [N, 2*SIDE, 2*SIDE, 3], kinds uint8 [N]) of all training photos and of ``clips``.
+
+    Raises:
+        UsageError: nothing finds the faces in the clips.
+        SourceError: photos, clips or the detector cannot be read.
+    """
+    if clips and detector is None:
+        raise UsageError("the faces in --clips are found by --detector: give YuNet's .onnx")
     pictures, kinds = cut(photos(folder, training=True), seed=0)
     if clips and detector is not None:
         more, more_kinds = cut(clip_frames(clips, detector), seed=1)
@@ -202,13 +224,20 @@ def build(
 
     ``limit``: see `spread`; fewer save the time of a slow teacher. Sources stay on disk (memory-mapped): all of them
     together are larger than many machines' memory.
+
+    Raises:
+        UsageError: ``cache`` holds those of other photos or clips; or see `sources`.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    inputs, kinds = cache / "sources.npy", cache / "kinds.npy"
+    inputs, kinds, note = cache / "sources.npy", cache / "kinds.npy", cache / "made-of.json"
+    made_of = _made_of(folder, clips)
     if not kinds.exists():
         source, kind = sources(folder, clips, detector)
+        write_whole(note, made_of)
         _save(inputs, source)
         _save(kinds, kind)
+    elif note.exists() and note.read_bytes() != made_of:
+        raise UsageError(f"{cache} holds pictures of other --photos or --clips: give those, or another --run")
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
     some = spread(kind, limit)
     source, kind = source[some], kind[some]
@@ -217,6 +246,12 @@ def build(
     target = _kept(cache / f"{outputs}.npy", lambda: teach(source, teacher, engine))
     coloured = _kept(cache / f"{outputs}-coloured.npy", lambda: teach(source, teacher, engine, matrices=matrices))
     return Canvases(source, target, kind, Coloured(matrices, coloured))
+
+
+def _made_of(folder: Path, clips: list[Path]) -> bytes:
+    """What tells these photos and clips from others, wherever they lie."""
+    faces = json.dumps(listed(folder)).encode()
+    return json.dumps({"faces": hashlib.sha256(faces).hexdigest(), "clips": [clip.name for clip in clips]}).encode()
 
 
 def spread(kind: np.ndarray, limit: int | None) -> np.ndarray | slice:

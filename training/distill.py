@@ -26,7 +26,7 @@ from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
-from training.options import device_name, restored, run_command, set_options
+from training.options import check_unchanged, device_name, restored, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critics_step, judged, student_step
@@ -34,6 +34,7 @@ from training.world import TrainingError, World, join
 from vidstyle.errors import UsageError, VidstyleError
 from vidstyle.importer import import_published
 from vidstyle.style import Style, load_style
+from vidstyle.whole import write_whole
 
 log = logging.getLogger("distill")
 
@@ -183,6 +184,7 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
 
     Raises:
         UsageError: only to be written, and nothing is trained.
+        TrainingError: the run was begun with other options.
     """
     options = _options(args)
     made = called(name, options.shape)
@@ -191,17 +193,23 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
     if args.finish and not checkpoint.exists():
         raise UsageError(f"--finish: there is no {checkpoint}: expected the folder of a run in --run")
     folder.mkdir(parents=True, exist_ok=True)
+    noted = read_note(folder / "options.json")
+    started_from = noted.pop("started_from", "")
     if args.finish:  # the card says how it was trained
-        options = restored(options, read_note(folder / "options.json"))
-    elif not world.rank:
-        (folder / "options.json").write_text(json.dumps(asdict(options), indent=1))
+        options = restored(options, noted)
+    elif checkpoint.exists():
+        check_unchanged(folder, noted, options)
     device = world.device
     run = Run(SHAPES[options.shape], options, device)
     if args.start:
         run.start_from(load_style(args.start))
     if checkpoint.exists():
         run.load(checkpoint)
+        run.started_from = started_from or run.started_from
         log.info("%s: resumed at step %d", made, run.step)
+    if not args.finish and not world.rank:
+        begun = asdict(options) | ({"started_from": run.started_from} if run.started_from else {})
+        write_whole(folder / "options.json", json.dumps(begun, indent=1).encode())
     pictures = data.kept_sources(args.run / "canvases")
     if not args.finish and run.step < options.steps:
         if world.rank:

@@ -50,7 +50,7 @@ DENSE = {  # points of each, by how many landmarks there are
 class Options(Basics):
     steps: int = 3000
     batch: int = 16
-    size: int = 128  # pixels
+    size: int = field(default=128, metadata={"least": 16})  # pixels
     lr: float = 4e-4
     ema: float = 0.99
     gain: float = 0.3  # colours vary by so much, since drawings have other ones

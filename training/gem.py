@@ -9,7 +9,7 @@ does not say. `training.crops` draws its own for distillation, where a face's pl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ MIRRORED = (1, 0, 2, 4, 3)  # of the five points, in a mirrored picture: right a
 
 @dataclass(frozen=True)
 class Geometry:
-    scale: tuple[float, float] = (0.8, 1.2)
+    scale: tuple[float, float] = field(default=(0.8, 1.2), metadata={"least": 0.1})
     turn: float = 90.0  # degrees either way
     flip: bool = True
     border: str = "reflection"

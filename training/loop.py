@@ -31,7 +31,7 @@ from engines.torch import is_full
 from training import checkpoint, curves
 from training.chain import read_note
 from training.checkpoint import Part
-from training.options import Basics, changed
+from training.options import Basics, check_unchanged
 from training.world import TrainingError, World
 from vidstyle.whole import write_whole
 
@@ -88,11 +88,7 @@ class Loop:
         """Take up the run where it stands, or note the options of a new one."""
         file = self.run / "options.json"
         if self.checkpoint.exists():
-            if (before := read_note(file)) and (different := changed(before, self.options)):
-                raise TrainingError(
-                    f"the run in {self.run} has other options ({'; '.join(different)}): "
-                    "give those it began with, or another folder"
-                )
+            check_unchanged(self.run, read_note(file), self.options)
             self.load()
             log.info("%s goes on at step %d", self.run.name, self.step)
         if self.leads:

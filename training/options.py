@@ -8,14 +8,16 @@ import logging
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import Field, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from training.world import leave
+from training.world import TrainingError, leave
 from vidstyle.errors import SinkError, UsageError, VidstyleError
+
+SEEDS = 1 << 31  # the generators of steps are seeded by 32 bits more
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Basics:
 
     steps: int = 1000
     batch: int = 8  # pictures a step, of all processes together
-    seed: int = 0
+    seed: int = field(default=0, metadata={"below": SEEDS})
     log_every: int = 25  # steps between lines of stats.jsonl
     save_every: int = 250  # steps between checkpoints
     sheet_every: int = 500  # steps between sample sheets
@@ -54,13 +56,13 @@ def set_options(options: Any, texts: list[str], stage: str = "") -> Any:
 
 
 def _set(options: Any, path: list[str], text: str, name: str) -> Any:
-    known = {field.name: field for field in fields(options)}
+    known = {option.name: option for option in fields(options)}
     if path[0] not in known:
         raise UsageError(f"no option {name!r}: there are {', '.join(known)}")
     inner = getattr(options, path[0])
     if is_dataclass(inner):
         if len(path) == 1:
-            raise UsageError(f"it has parts ({', '.join(field.name for field in fields(inner))}): set one of those")
+            raise UsageError(f"it has parts ({', '.join(part.name for part in fields(inner))}): set one of those")
         return replace(options, **{path[0]: _set(inner, path[1:], text, name)})
     if len(path) > 1:
         raise UsageError(f"option {path[0]!r} has no parts, got {name!r}")
@@ -114,11 +116,12 @@ def _below(option: Field[Any]) -> float:
 
 def _expected(default: Any, option: Field[Any]) -> str:
     if isinstance(default, tuple):
-        return f"{len(default)} numbers, as {default}"
+        bound = f", of {_least(default[0], option):g} or more" if "least" in option.metadata else ""
+        return f"{len(default)} numbers, as {default}{bound}"
     if isinstance(default, bool):
         return "True or False"
     least, kind = _least(default, option), "a whole number" if isinstance(default, int) else "a number"
-    most = f" and less than {_below(option):g}" if _below(option) < math.inf else ""
+    most = f" and less than {_below(option):.10g}" if _below(option) < math.inf else ""
     return kind if least == -math.inf else f"{kind} of {least:g} or more{most}"
 
 
@@ -137,15 +140,27 @@ def restored(defaults: Any, noted: dict[str, Any]) -> Any:
             return restored(before, now)
         return tuple(now) if isinstance(now, list) else now
 
-    known = {field.name for field in fields(defaults)}
+    known = {option.name for option in fields(defaults)}
     return replace(defaults, **{key: value(getattr(defaults, key), now) for key, now in noted.items() if key in known})
 
 
-def changed(before: dict[str, Any], options: Basics) -> list[str]:
+def changed(before: dict[str, Any], options: Any) -> list[str]:
     """The options that differ from those a run was begun with, as ``lr was 0.1, is 0.2``."""
     now = asdict(options)
     keys = [key for key in {**before, **now} if key not in FREE and _plain(before.get(key)) != _plain(now.get(key))]
     return [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys]
+
+
+def check_unchanged(run: Path, before: dict[str, Any], options: Any) -> None:
+    """Refuse to go on with a run that was begun with other options than these; ``before``: of its options.json.
+
+    Raises:
+        TrainingError: it was.
+    """
+    if before and (different := changed(before, options)):
+        raise TrainingError(
+            f"the run in {run} has other options ({'; '.join(different)}): give those it began with, or another folder"
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -157,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 def parser(module: str, about: str | None, defaults: Basics) -> argparse.ArgumentParser:
     """The arguments that all stages share; ``module`` is its name under ``training``."""
-    names = ", ".join(field.name for field in fields(defaults))
+    names = ", ".join(option.name for option in fields(defaults))
     made = argparse.ArgumentParser(prog=f"python -m training.{module}", description=about)
     made.add_argument("--run", type=Path, required=True, help="folder of the run; one that was stopped goes on")
     made.add_argument("--steps", type=int, default=defaults.steps)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +22,7 @@ import numpy as np
 from training import data
 from training.data import SIDE
 from training.options import run_command
+from vidstyle.errors import SourceError
 from vidstyle.importer import import_published
 from vidstyle.style import save_style
 
@@ -93,9 +96,17 @@ def write_teachers(folder: Path, teachers: list[Path]) -> None:
 
 
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(sources, kinds) as `training.data.sources` gives them."""
-    with np.load(folder / "canvases.npz") as stored:
-        return decode(stored["files"], stored["starts"]), stored["kind"]
+    """(sources, kinds) as `training.data.sources` gives them.
+
+    Raises:
+        SourceError: there are none, or they are damaged.
+    """
+    path = folder / "canvases.npz"
+    try:
+        with np.load(path) as stored:
+            return decode(stored["files"], stored["starts"]), stored["kind"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise SourceError(f"{path} is missing or damaged: make it with training.pack") from error
 
 
 def main() -> None:

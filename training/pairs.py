@@ -22,7 +22,7 @@ import numpy as np
 
 from training import portraits
 from training.analogies import Maker, Pieces
-from training.options import run_command
+from training.options import SEEDS, run_command, set_options
 from training.sheets import write_picture
 from training.warps import oval, warp_to
 from vidstyle.errors import SourceError
@@ -37,8 +37,8 @@ Step = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 @dataclass(frozen=True)
 class Options:
     count: int = 400  # pairs
-    side: int = 256  # pixels; with fewer, the student learns faces of fewer pixels
-    seed: int = 0
+    side: int = field(default=256, metadata={"least": 16})  # pixels; with fewer, the student learns faces of fewer
+    seed: int = field(default=0, metadata={"below": SEEDS})
     pieces: Pieces = field(default_factory=Pieces)
     varied: float = 0.5  # share of photos that are warped
     morphed: float = 0.25  # share of photos with half of another person's face
@@ -163,17 +163,22 @@ def show(pairs: Pairs, path: Path, most: int = 24) -> None:
 
 
 def main() -> None:
+    run_command(_command)
+
+
+def _command() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.pairs", description=__doc__)
     parser.add_argument("photos", type=Path, help="folder made by training.portraits")
     parser.add_argument("exemplars", type=Path, help="folder made by training.portraits --drawn")
     parser.add_argument("folder", type=Path, help="folder for the shards")
     parser.add_argument("--count", type=int, default=Options.count)
     parser.add_argument("--side", type=int, default=Options.side)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=Options.seed)
     args = parser.parse_args()
-    train(args.folder, args.photos, args.exemplars, Options(args.count, args.side, args.seed))
+    options = set_options(Options(), [f"{name}={getattr(args, name)}" for name in ("count", "side", "seed")])
+    train(args.folder, args.photos, args.exemplars, options)
     log.info("%d pairs in %s", args.count, args.folder)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main()

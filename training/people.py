@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from training import data, portraits
+from vidstyle.errors import SourceError
 
 ALIKE = 0.85  # cosine; of strangers, the most alike in 1,600 portraits reach 0.88, most stay below 0.8
 SIZE = 40  # pixels of a face that is compared
@@ -28,10 +29,18 @@ def likeness(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def strangers(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Held-out photos of ``folder``, uint8 RGB, with the five points of their first face: people not trained on."""
-    known = np.stack([likeness(image, _points(faces)) for image, faces in data.photos(folder, training=True) if faces])
+    """Held-out photos of ``folder``, uint8 RGB, with the five points of their first face: people not trained on.
+
+    Raises:
+        SourceError: there are none.
+    """
+    known = [likeness(image, _points(faces)) for image, faces in data.photos(folder, training=True) if faces]
     held = [(image, _points(faces)) for image, faces in data.photos(folder, training=False) if faces]
-    return [(image, points) for image, points in held if (known @ likeness(image, points)).max() < ALIKE]
+    trained = np.array(known)
+    found = [face for face in held if not known or (trained @ likeness(*face)).max() < ALIKE]
+    if not found:
+        raise SourceError(f"{folder} has no held-out photos of people not trained on: about 6 in 100 are held out")
+    return found
 
 
 def _points(faces: list[np.ndarray]) -> np.ndarray:

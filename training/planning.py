@@ -30,6 +30,7 @@ from training.world import join
 from vidstyle.errors import Interrupted, VidstyleError
 
 FACES = 16  # of noise
+TRIED = 3  # steps
 CONFIG_F = 1.3e12  # operations a picture at 256 pixels: both networks, forth and back, with the regularisers
 SMALL = 0.1  # of that, for the narrower networks of `training.stylegan2.small`
 SAMPLE = 2 * 9e10  # operations of a pair
@@ -127,7 +128,7 @@ class Bench:
 
     def _expression(self) -> tuple[float, int, bool]:
         options = self.options["expression"]
-        small = replace(options, batch=2, steps=3)
+        small = replace(options, batch=2, steps=TRIED + 1)
         folder, crops, world = self.folder / "r", [self.photos], join(self.wishes.device)
         return self._paced(
             lambda step: expression.train(folder, crops, small, step, world), options.steps, options.batch / 2
@@ -135,7 +136,7 @@ class Bench:
 
     def _texture(self) -> tuple[float, int, bool]:
         options = self.options["ttn"]
-        small = replace(options, batch=2, steps=3, warm=0, expression="")
+        small = replace(options, batch=2, steps=TRIED + 1, warm=0, expression="")
         made = self.pairs if self.wishes.mode == "full" else None
         crops, world = (self.photos, self.exemplars, made), join(self.wishes.device)
         return self._paced(
@@ -144,7 +145,7 @@ class Bench:
 
     def _student(self) -> tuple[float, int, bool]:
         options = self.options["student"]
-        small = replace(options, steps=3, shift_from=-2.0)  # with the shifts' loss from the first step
+        small = replace(options, steps=TRIED + 1, shift_from=-2.0)  # with the shifts' loss from the first step
         folder, device = self.folder / "s", self.wishes.device
         return self._paced(
             lambda step: student.train(folder, self.photos, self.pairs, None, small, step, device), options.steps, 1.0
@@ -153,12 +154,15 @@ class Bench:
     def _paced(
         self, work: Callable[[Callable[[int, int, dict[str, float]], None]], object], steps: int, scale: float
     ) -> tuple[float, int, bool]:
-        """Seconds and bytes of ``steps`` steps, from two after the first; ``scale``: real batch to the tried one."""
+        """Seconds and bytes of ``steps`` steps, from two after the first; ``scale``: real batch to the tried one.
+
+        ``work`` is of one step more: after the last come checkpoint and sheet.
+        """
         before, times = peak(), [time.monotonic()]
 
         def on_step(done: int, _of: int, _figures: dict[str, float]) -> None:
             times.append(time.monotonic())
-            if done == 3:
+            if done == TRIED:
                 raise Interrupted(0)
 
         with suppress(Interrupted):

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from training.data import evenly, held_out
+from training.inputs import open_detector
 from training.options import run_command
 from training.pictures import Read, count, read_all
 from training.sheets import write_picture
@@ -109,11 +110,7 @@ class Detector:
     """YuNet: faces as rows x, y, width, height, five points x y, score, largest first."""
 
     def __init__(self, path: Path, score: float) -> None:
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is told by us
-        try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), score)
-        except cv2.error as error:
-            raise SourceError(f"{path} is not a face detector that OpenCV can load: expected YuNet's .onnx") from error
+        self._net = open_detector(path, score)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         scale = min(1.0, FIT / max(image.shape[:2]))

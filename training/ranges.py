@@ -1,6 +1,6 @@
 """What the convolutions of a look are given by pictures: the ranges that eight bits need (`vidstyle.int8`).
 
-Every training here ends with this; `python -m training.ranges STYLE --photos PHOTOS` gives
+Distillation and `training.student` end with this; `python -m training.ranges STYLE --photos PHOTOS` gives
 them to a style file from before.
 """
 

@@ -20,14 +20,13 @@ from training.crops import CropOptions
 from training.features import load_features
 from training.gem import Geometry
 from training.identity import load_identity
-from training.options import set_options
+from training.options import SEEDS, set_options
 from training.world import TrainingError
 from vidstyle.errors import SourceError, StyleError, UsageError
 from vidstyle.style import check_name
 
 MODES = ("quick", "standard", "full")
 ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
-SEEDS = 1 << 31  # the generators of steps are seeded by 32 bits more
 START = "artstyle"  # the bundled look that changes a photo least
 #: how the user's networks are read, and which a mode uses
 READERS: dict[str, Callable[[Path], object]] = {
@@ -191,12 +190,38 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
         stage, dot, rest = text.partition(".")
         if stage not in options or not dot or "=" not in rest:
             raise UsageError(f"--set {text!r}: expected stage.option=value, stages are {', '.join(options)}")
+        if wishes.mode == "full":
+            _check_sampling(stage, rest.partition("=")[0])
         options[stage] = set_options(options[stage], [rest], f"{stage}.")
     if "ttn" in options:
         options["ttn"] = _texture(options["ttn"], wishes)
     if wishes.identity and "ccn" in options:
         options["ccn"] = replace(options["ccn"], identity_net=str(wishes.identity))
     return options
+
+
+def _check_sampling(stage: str, name: str) -> None:
+    """The options of the calibration, and of sampling pairs after it, are of one kind: each uses its own part.
+
+    Raises:
+        UsageError: the stage does not use the option.
+    """
+    if stage == "pairs" and name not in ccn.SAMPLED:
+        raise UsageError(f"--set pairs.{name}: pairs are only sampled, by {', '.join(ccn.SAMPLED)}: set ccn.{name}")
+    if stage == "ccn" and name in ("samples", "shard", "truncation", "layers"):
+        raise UsageError(f"--set ccn.{name}: it is used where pairs are sampled: set pairs.{name}")
+
+
+def check_used(wishes: Wishes, chain: Chain) -> None:
+    """Refuse settings of stages that ``chain`` does not have. (An ablation's serve several chains.)
+
+    Raises:
+        UsageError: there is one.
+    """
+    names = {stage.name.rpartition("/")[2] for stage in chain.stages}
+    for text in wishes.settings:
+        if (stage := text.partition(".")[0]) not in names:
+            raise UsageError(f"--set {text}: this training has no {stage}: it has {', '.join(sorted(names))}")
 
 
 def _texture(options: ttn.Options, wishes: Wishes) -> ttn.Options:

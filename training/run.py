@@ -16,6 +16,7 @@ from training.closeups import CloseUpCritic
 from training.crops import CropOptions
 from training.losses import PatchGAN
 from training.muon import MuonAdam
+from training.options import SEEDS
 from training.ranges import of_canvases
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, save_style
@@ -32,7 +33,7 @@ class Options:
     """Saved with the run as options.json, and in the style's card."""
 
     steps: int = 8500
-    seed: int = 0
+    seed: int = field(default=0, metadata={"below": SEEDS})
     shape: str = field(default="default", metadata={"choices": tuple(SHAPES)})
     lr: float = 1.5e-3
     ema: float = 0.998

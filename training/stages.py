@@ -81,7 +81,7 @@ def samples(wishes: Wishes, options: ccn.Options) -> Stage:
         calibrated = wishes.run / "ccn" / ccn.RESULT
         ccn.sample(weights, calibrated, wishes.run / PHOTOS, folder, options, on_step, world=join(wishes.device))
 
-    seen = {name: getattr(options, name) for name in ("samples", "shard", "truncation", "layers", "seed")}
+    seen = {name: getattr(options, name) for name in ccn.SAMPLED if name != "batch"}
     return Stage("pairs", title, ("ccn", PHOTOS), seen, work, count, "shards")
 
 

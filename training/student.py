@@ -70,7 +70,7 @@ class Options(runs.Options):
 
 
 def architecture(options: Options) -> Architecture:
-    """The student's shape; widths that were given come before those of a named one."""
+    """The student's shape; widths other than the default's come before those of a named one."""
     named = options.widths == Options.widths
     return replace(runs.DEFAULT, widths=runs.SHAPES[options.shape].widths if named else tuple(options.widths))
 

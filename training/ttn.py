@@ -45,7 +45,7 @@ NETWORKS = {"ttn": Architecture("ttn"), "student": replace(DEFAULT, guided=True)
 class Options(Basics):
     steps: int = 10_000
     batch: int = 16
-    size: int = 256  # pixels of a crop
+    size: int = field(default=256, metadata={"least": 16})  # pixels of a crop
     network: str = field(default="ttn", metadata={"choices": tuple(NETWORKS)})
     start: str = ""  # a style of that shape, by name or path, to go on from; without one, random weights
     lr: float = 1e-4
@@ -97,12 +97,18 @@ class Translation:
 
 
 def start_style(name: str) -> Style:
-    """The style that ``Options.start`` names, or whose file it is."""
+    """The style that ``Options.start`` names, or whose file it is.
+
+    A bundled look comes before a person's own of the same name, unlike elsewhere: what a training begins from follows
+    from its options. One's own is given by its file.
+    """
     if name.endswith(".safetensors"):
         return load_style(Path(name))
-    from vidstyle.catalog import find_style  # where only packed portraits are, its packages may be missing
+    from vidstyle.catalog import SUFFIX, find_style  # where only packed portraits are, its packages may be missing
+    from vidstyle.paths import bundled_dir
 
-    return find_style(name)
+    bundled = bundled_dir() / f"{name}{SUFFIX}"
+    return load_style(bundled) if bundled.is_file() else find_style(name)
 
 
 def begun_from(options: Options) -> Style:

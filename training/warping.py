@@ -13,16 +13,18 @@ import itertools
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
+from training.inputs import decoded, open_detector
 from training.options import run_command
 from training.sweeps import lines
 from vidstyle.engine import Recipe
+from vidstyle.errors import SourceError
 from vidstyle.importer import import_published
 from vidstyle.steady import Steady
 from vidstyle.style import Style, load_style
@@ -42,16 +44,17 @@ class Shimmer:
 
 
 def pictures(clip: Path, side: int, count: int) -> list[np.ndarray]:
-    """The first ``count`` pictures, uint8 RGB, the short side ``side`` pixels, both multiples of 16."""
+    """The first ``count`` pictures, uint8 RGB, the short side ``side`` pixels, both multiples of 16.
+
+    Raises:
+        SourceError: the clip cannot be read.
+    """
     found = []
-    with av.open(str(clip)) as container:
-        for frame in container.decode(video=0):
-            image = frame.reformat(format="gbrp").reformat(format="rgb24").to_ndarray()  # straight is 1 level too dark
-            scale = side / min(image.shape[:2])
-            size = tuple(max(16, round(n * scale / 16) * 16) for n in image.shape[1::-1])
-            found.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-            if len(found) == count:
-                break
+    for frame in islice(decoded(clip), count):
+        image = frame.reformat(format="gbrp").reformat(format="rgb24").to_ndarray()  # straight is 1 level too dark
+        scale = side / min(image.shape[:2])
+        size = tuple(max(16, round(n * scale / 16) * 16) for n in image.shape[1::-1])
+        found.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     return found
 
 
@@ -91,7 +94,7 @@ def face_places(sources: Sequence[np.ndarray], detector: Path | None) -> list[np
     everywhere = np.ones((height, width), bool)
     if detector is None:
         return [everywhere] * len(sources)
-    yunet = cv2.FaceDetectorYN.create(str(detector), "", (width, height))
+    yunet = open_detector(detector, 0.9, (width, height))
     places, last = [], everywhere
     for image in sources:
         found = yunet.detect(np.ascontiguousarray(image[..., ::-1]))[1]
@@ -111,14 +114,22 @@ def sharpness(looks: Sequence[np.ndarray], where: Sequence[np.ndarray]) -> float
 
 
 class Clip:
-    """A clip's pictures with their motion, to measure looks on."""
+    """A clip's pictures with their motion, to measure looks on.
+
+    Raises:
+        SourceError: the clip or the detector cannot be read; or nothing moves that could be measured.
+    """
 
     def __init__(self, path: Path, detector: Path | None, side: int, count: int) -> None:
         self.sources = pictures(path, side, count)
+        if len(self.sources) < 2:
+            raise SourceError(f"{path}: got {len(self.sources)} pictures, expected 2: a movement is between two")
         self.places = face_places(self.sources, detector)
         self._motion = list(motions(self.sources))
         self._all = [np.ones_like(place) for place in self.places]
         self._own = self._errors(self.sources)
+        if not min(self._own) > 0:
+            raise SourceError(f"{path}: nothing changes from picture to picture: give a video of people who move")
 
     def _errors(self, looks: Sequence[np.ndarray]) -> tuple[float, float]:
         whole = warping_error(looks, self._motion, self._all[1:])

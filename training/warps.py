@@ -14,8 +14,8 @@ def warp_to(image: np.ndarray, points: np.ndarray, wanted: np.ndarray) -> np.nda
     rim = np.array([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * (side - 1)
     here, there = np.vstack([wanted, rim]), np.vstack([points, rim])
     coefficients = _spline(here, there - here)
-    grid = np.stack(np.meshgrid(np.arange(0, side, 4), np.arange(0, side, 4)), -1).reshape(-1, 2).astype(np.float64)
-    coarse = _bend(grid, here, coefficients).reshape(side // 4, side // 4, 2).astype(np.float32)
+    grid = np.stack(np.meshgrid(np.arange(0, side, 4), np.arange(0, side, 4)), -1).astype(np.float64)
+    coarse = _bend(grid.reshape(-1, 2), here, coefficients).reshape(grid.shape).astype(np.float32)
     # Between its knots the spline is smooth: every fourth pixel is enough.
     xy = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
     return resampled(image, xy + resampled(coarse, xy / 4), cv2.INTER_CUBIC)

@@ -76,6 +76,7 @@ def train(
         tuple(option or ()),
     )
     chain = recipes.chain(wishes)
+    recipes.check_used(wishes, chain)
     if plan:
         return _plan(chain, wishes, json)
     return _go(chain, wishes, json)

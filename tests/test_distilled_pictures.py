@@ -1,0 +1,71 @@
+"""What distillation learns from: photos and clips that a person gives, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from distilling import CPU, SMALL, canvases
+from faces import draw_face
+from media import make_clip
+
+from training import data, inputs, warping
+from training.crops import Cropper
+from training.world import TrainingError
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.network import Architecture
+from vidstyle.style import Card, Style
+
+FACE = [60.0, 60.0, 80.0, 110.0, 70, 90, 130, 90, 100, 125, 76, 155, 124, 155, 1.0]
+
+
+def photos(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        cv2.imwrite(str(folder / name), draw_face(1, 200)[..., ::-1])
+    (folder / "faces.json").write_text(json.dumps({name: [FACE] for name in names}))
+    return folder
+
+
+def test_kept_pictures_are_not_taken_for_those_of_other_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second distillation in the same folder of runs learned from the first one's photos, and said nothing."""
+    asked: list[int] = []
+    monkeypatch.setattr(
+        data, "teach", lambda sources, *_, **__: asked.append(1) or np.zeros((len(sources), 4, 4, 3), np.uint8)
+    )
+    teacher = Style(Card("x", "", Architecture("ttn"), "", "", sha256="0" * 64), {})
+    mine, others, cache = photos(tmp_path / "a", "a.png"), photos(tmp_path / "b", "b.png"), tmp_path / "canvases"
+    first = data.build(mine, [], None, teacher, cache)
+    assert np.array_equal(data.build(mine, [], None, teacher, cache).source, first.source) and len(asked) == 2
+    for folder, clips in ((others, []), (mine, [Path("more.mp4")])):
+        with pytest.raises(UsageError, match="canvases holds pictures of other --photos or --clips"):
+            data.build(folder, clips, None, teacher, cache)
+    (cache / "made-of.json").unlink()  # kept by an earlier version, which did not note it
+    assert np.array_equal(data.build(others, [], None, teacher, cache).source, first.source)
+
+
+def test_clips_are_not_left_out_for_want_of_a_detector(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the faces in --clips are found by --detector"):
+        data.sources(photos(tmp_path / "a", "a.png"), [Path("clip.mp4")], None)
+
+
+def test_clips_and_detectors_that_are_none_are_told(tmp_path: Path) -> None:
+    none = Path(__file__)
+    with pytest.raises(SourceError, match=r"cannot read .*Invalid data"):
+        next(inputs.decoded(none))
+    with pytest.raises(SourceError, match="is not a face detector that OpenCV can load"):
+        next(data.clip_frames([none], none))
+    clip = make_clip(tmp_path / "clip.mp4", frames=3).path
+    assert len(list(inputs.decoded(clip))) == 3
+    with pytest.raises(SourceError, match="is not a face detector that OpenCV can load"):
+        warping.Clip(clip, none, 64, 2)
+
+
+def test_pictures_without_a_face_are_refused() -> None:
+    no_faces = canvases()
+    no_faces.kind[:] = data.EMPTY
+    with pytest.raises(TrainingError, match="among 4 pictures to learn from is no face"):
+        Cropper(no_faces, SMALL, CPU)

@@ -1,0 +1,41 @@
+"""Clips and the face detector that a person gives, read or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from vidstyle.errors import SourceError
+
+
+def decoded(clip: Path) -> Iterator[Any]:
+    """Every picture of a video, as PyAV gives them.
+
+    Raises:
+        SourceError: it cannot be read, or has no pictures.
+    """
+    import av  # a machine that trains from a pack has none
+
+    try:
+        with av.open(str(clip)) as container:
+            if not container.streams.video:
+                raise SourceError(f"{clip} has no pictures: give a video")
+            yield from container.decode(video=0)
+    except av.error.FFmpegError as error:
+        raise SourceError(f"cannot read {clip} ({error.strerror}): give a video") from error
+
+
+def open_detector(path: Path, score: float, size: tuple[int, int] = (320, 320)) -> Any:
+    """YuNet, for pictures of ``size`` (width, height), which it can be told anew.
+
+    Raises:
+        SourceError: OpenCV cannot load the file.
+    """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is told by us
+    try:
+        return cv2.FaceDetectorYN.create(str(path), "", size, score)
+    except cv2.error as error:
+        raise SourceError(f"{path} is not a face detector that OpenCV can load: expected YuNet's .onnx") from error

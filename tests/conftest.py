@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("VIDSTYLE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def our_threads() -> Callable[[], list[str]]:
+    """Names of vidstyle's threads that began with the test: those of a page that several tests share go on."""
+    before = set(threading.enumerate())
+    return lambda: [t.name for t in threading.enumerate() if t not in before and t.name.startswith("vidstyle-")]
 
 
 @pytest.fixture

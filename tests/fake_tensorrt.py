@@ -3,7 +3,8 @@
 Names, arguments and returns are those of the real packages. Sources, read on the packages themselves:
 - torch_tensorrt 2.11.0, 2.13.0 and 2.14.0, dynamo/_compiler.py, ``convert_exported_program_to_serialized_trt_engine``;
 - tensorrt 11.0.0.114, docstrings of the bindings, the same in 10.15: ``deserialize_cuda_engine`` gives None where it
-  fails, ``create_execution_context`` too, ``set_tensor_address`` and ``execute_async_v3`` give a bool.
+  fails, ``create_execution_context`` too, ``set_tensor_address`` and ``execute_async_v3`` give a bool,
+  ``get_tensor_dtype`` a ``DataType``.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ REAL_PARAMETERS = frozenset(
 TYPES = {torch.float16: ctypes.c_uint16, torch.float32: ctypes.c_float}
 
 
+class DataType(enum.Enum):
+    FLOAT = 0
+    HALF = 1
+
+
 @dataclass
 class Behaviour:
     """How the fake fares, and what was asked of it."""
@@ -46,6 +52,7 @@ class Behaviour:
     builds: list[dict[str, Any]] = field(default_factory=list)
     off_by: float = 0.0  # levels added to every result of what is built from now on
     refuses: bool = False  # to deserialize
+    gives: DataType | None = None  # what the results of what is built are, where it is not the type of the picture
     contexts_left: int = 1_000  # until the memory is full
     fails: Exception | None = None  # of a build
     says: str = ""  # to the log, with a failure
@@ -111,6 +118,10 @@ class Engine:
         assert name in ("x", "output0")
         return self.shape
 
+    def get_tensor_dtype(self, name: str) -> DataType:
+        own = {torch.float16: DataType.HALF, torch.float32: DataType.FLOAT}[self.dtype]
+        return {"x": own, "output0": self.behaviour.gives or own}[name]
+
     def create_execution_context(self, strategy: Any = None) -> ExecutionContext | None:
         assert strategy is None
         if self.behaviour.contexts_left == 0:
@@ -140,7 +151,7 @@ def fake_tensorrt(behaviour: Behaviour) -> ModuleType:
     module: Any = ModuleType("tensorrt")
     module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
     module.__version__ = "10.15.1"
-    module.ILogger, module.Runtime, module.TensorIOMode = ILogger, Runtime, TensorIOMode
+    module.ILogger, module.Runtime, module.TensorIOMode, module.DataType = ILogger, Runtime, TensorIOMode, DataType
     return module
 
 

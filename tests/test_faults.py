@@ -2,7 +2,6 @@
 
 import os
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,8 @@ from vidstyle.remux import Remuxer
 from vidstyle.segment import SegmentWriter
 from vidstyle.source import VideoSource
 from vidstyle.workfolder import work_path
+
+Threads = Callable[[], list[str]]
 
 #: where a failure strikes: (owner, method, what is raised there, what the caller sees)
 PLACES: list[tuple[type, str, Callable[[], BaseException], type[BaseException]]] = [
@@ -63,8 +64,8 @@ def inject(patch: pytest.MonkeyPatch, place: int, after: int) -> list[int]:
     return calls
 
 
-def check_clean(job: FileJob, error: BaseException | None) -> None:
-    assert [t.name for t in threading.enumerate() if t.name.startswith("vidstyle-")] == []
+def check_clean(job: FileJob, error: BaseException | None, our_threads: Threads) -> None:
+    assert our_threads() == []
     assert not job.target.exists()
     if work_path(job.target).exists():
         assert error is not None and "--resume" in error.__notes__[0]
@@ -89,14 +90,14 @@ def strike(job: FileJob, place: int, after: int) -> BaseException | None:
 
 
 @pytest.mark.parametrize("place", range(len(PLACES)))
-def test_one_failure_at_each_place(job: FileJob, place: int) -> None:
+def test_one_failure_at_each_place(job: FileJob, our_threads: Threads, place: int) -> None:
     error = strike(job, place, 1)
     assert error is not None
-    check_clean(job, error)
+    check_clean(job, error, our_threads)
 
 
 @pytest.mark.slow
-def test_two_hundred_failures(job: FileJob) -> None:
+def test_two_hundred_failures(job: FileJob, our_threads: Threads) -> None:
     """At random places and moments, some runs going on from the ones before; then one that is whole."""
     rng = random.Random(4)
     handles = psutil.Process().num_fds() if os.name == "posix" else 0
@@ -106,7 +107,7 @@ def test_two_hundred_failures(job: FileJob) -> None:
         if error is None:
             job.target.unlink()
             continue
-        check_clean(job, error)
+        check_clean(job, error, our_threads)
     stylize_file(replace(job, resume=True))
     whole = replace(job, output=job.target.with_name("straight.mp4"))
     stylize_file(whole)
@@ -116,7 +117,9 @@ def test_two_hundred_failures(job: FileJob) -> None:
 
 
 @pytest.mark.parametrize("fault", ["folder gone", "folder read-only"])
-def test_the_output_folder_changes_during_the_run(job: FileJob, tmp_path: Path, fault: str) -> None:
+def test_the_output_folder_changes_during_the_run(
+    job: FileJob, tmp_path: Path, our_threads: Threads, fault: str
+) -> None:
     folder = tmp_path / "there"
     folder.mkdir()
     job = replace(job, output=folder / "out.mp4")
@@ -135,4 +138,4 @@ def test_the_output_folder_changes_during_the_run(job: FileJob, tmp_path: Path, 
     with pytest.raises(VidstyleError) as caught:
         stylize_file(job, change)
     assert isinstance(caught.value, SinkError) and "\n" not in str(caught.value)
-    assert [t.name for t in threading.enumerate() if t.name.startswith("vidstyle-")] == []
+    assert our_threads() == []

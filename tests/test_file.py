@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-import threading
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -308,7 +308,12 @@ def test_a_full_disk(job: FileJob, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fails_at", [1, 2, 7, 20])
 @pytest.mark.parametrize("where", ["source", "engine", "sink", "progress"])
 def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
-    job: FileJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, fails_at: int
+    job: FileJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    our_threads: Callable[[], list[str]],
+    where: str,
+    fails_at: int,
 ) -> None:
     count = 0
 
@@ -334,7 +339,7 @@ def test_a_failure_anywhere_is_raised_once_and_leaves_nothing(
     with pytest.raises(expected):
         stylize_file(job, fail if where == "progress" else lambda _: None)
     assert left_behind(tmp_path, "in.mp4") == []
-    assert [t.name for t in threading.enumerate() if t.name.startswith("vidstyle-")] == []
+    assert our_threads() == []
 
 
 def test_progress_counts_every_frame(job: FileJob) -> None:

@@ -1,19 +1,15 @@
-import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from vidstyle.prefetch import Prefetch
 
 
-def stage_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("vidstyle-")]
-
-
-def test_order_is_kept() -> None:
+def test_order_is_kept(our_threads: Callable[[], list[str]]) -> None:
     with Prefetch(range(1000), 3, "a") as first, Prefetch((i * 2 for i in first), 2, "b") as second:
         assert list(second) == [2 * i for i in range(1000)]
-    assert stage_threads() == []
+    assert our_threads() == []
 
 
 def test_it_never_runs_further_ahead_than_told() -> None:
@@ -50,7 +46,7 @@ def test_an_error_comes_once_after_what_was_made_before_it() -> None:
 
 @pytest.mark.parametrize("fails_at", [0, 1, 5, 17])
 @pytest.mark.parametrize("stage", ["source", "middle", "reader"])
-def test_a_failure_anywhere_ends_every_thread(stage: str, fails_at: int) -> None:
+def test_a_failure_anywhere_ends_every_thread(our_threads: Callable[[], list[str]], stage: str, fails_at: int) -> None:
     def numbers():
         for i in range(50):
             if stage == "source" and i == fails_at:
@@ -71,4 +67,4 @@ def test_a_failure_anywhere_ends_every_thread(stage: str, fails_at: int) -> None
 
     with pytest.raises(RuntimeError, match=stage):
         run()
-    assert stage_threads() == []
+    assert our_threads() == []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fake_tensorrt import REAL_PARAMETERS, Behaviour, plain, tiny
+from fake_tensorrt import REAL_PARAMETERS, Behaviour, DataType, plain, tiny
 
 from vidstyle import built
 from vidstyle.building import psnr, reference
@@ -201,6 +201,19 @@ def test_an_engine_tensorrt_refuses_is_built_again(behaviour: Behaviour, told: l
     with pytest.raises(EngineError, match="of no use: Error Code 1: Serialization"):
         load()
     assert len(behaviour.builds) == 2 and any("refused: Error Code 1" in line for line in told)
+
+
+@pytest.mark.parametrize(("precision", "gives"), [("f16", DataType.FLOAT), ("f32", DataType.HALF)])
+def test_an_engine_of_other_numbers_is_never_run(
+    behaviour: Behaviour, told: list[str], precision: str, gives: DataType
+) -> None:
+    """It would write beyond the memory of its result."""
+    load(spec=EngineSpec(H, W, precision=precision)).close()
+    behaviour.gives = gives
+    behaviour.streams.clear()
+    with pytest.raises(EngineError, match=rf"of no use: it takes or gives numbers of .*{gives.name}.*, expected"):
+        load(spec=EngineSpec(H, W, precision=precision))
+    assert any("refused: it takes or gives numbers" in line for line in told) and not behaviour.streams
 
 
 def test_no_build_is_an_error_with_the_command(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,10 +227,18 @@ def begins_again(container: Any, source: Input, index: int) -> bool:
 
 @lru_cache(64)
 def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
-    looks = LOOKS if source.path is not None else URL_LOOKS
-    with open_input(source) as container:
-        times = list(_looked_at(container, container.streams[index], _places(size, looks)))
+    if source.path is not None:
+        times = _looks_at(source, index, _places(size, LOOKS))
+    else:
+        from vidstyle.remote import heeding_signals
+
+        times = heeding_signals(_looks_at, source, index, _places(size, URL_LOOKS))
     return any(later < earlier - SLIGHT for earlier, later in pairwise(times))
+
+
+def _looks_at(source: Input, index: int, places: list[int]) -> list[Fraction]:
+    with open_input(source) as container:
+        return list(_looked_at(container, container.streams[index], places))
 
 
 def _places(size: int, looks: int) -> list[int]:

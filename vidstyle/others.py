@@ -150,11 +150,22 @@ class Tee:
     """
 
     def __init__(
-        self, container: Any, styled: int, span: Span, name: str, timeout: float, note: Callable[[str], None]
+        self,
+        container: Any,
+        styled: int,
+        span: Span,
+        name: str,
+        timeout: float,
+        note: Callable[[str], None],
+        ask: Callable[..., Any],
     ) -> None:
-        """``note`` is told where timestamps begin again."""
+        """
+        Args:
+            note: is told where timestamps begin again.
+            ask: makes a call that reads, as `vidstyle.remote.Aside`.
+        """
         self._container, self._styled, self._name, self._timeout = container, styled, name, timeout
-        self._note = note
+        self._note, self._ask = note, ask
         self.span = span
         self.streams = [stream for stream in container.streams if stream.index != styled]
         self.metadata = dict(container.metadata)
@@ -191,7 +202,7 @@ class Tee:
         """The next packet, kept where it is another stream's; None at the end."""
         with self._reading:
             try:
-                packet = next(self._demuxed, None)
+                packet = self._ask(next, self._demuxed, None)
             except av.error.InvalidDataError:
                 raise
             except (OSError, av.error.FFmpegError) as error:

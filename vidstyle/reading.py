@@ -16,11 +16,12 @@ from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
 from vidstyle.errors import UsageError
-from vidstyle.inputs import TIMEOUT, Input, open_input
+from vidstyle.inputs import TIMEOUT, URL, Input, open_input
 from vidstyle.joins import Joins, begins_again, placed
 from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
+from vidstyle.remote import Aside, AtOnce
 
 #: containers that store every picture's time; others count, and may count differently from the middle on
 EXACT = ("mov", "matroska", "mpegts")
@@ -120,8 +121,9 @@ class Reading:
         except BaseException:
             self.container.close()
             raise
+        self._ask = Aside(self._stopped) if self._input.kind == URL else AtOnce()
         if self._input.path is None:
-            whence = self._input.name, self._options.timeout, self._note_join
+            whence = self._input.name, self._options.timeout, self._note_join, self._ask
             self.tee = Tee(self.container, self.stream.index, self.span, *whence)
         self._packets = self._demux()
 
@@ -196,14 +198,14 @@ class Reading:
         while target - back > self._origin:
             self._packets.close()
             try:
-                self.container.seek(target - back, stream=self.stream, backward=True)
+                self._ask(self.container.seek, target - back, stream=self.stream, backward=True)
             except (av.error.FFmpegError, OSError):
                 break
             self._decoder.flush()
             if (time := self._land()) is not None and time <= target:
                 return time
             back = 2 * back + step  # some containers land behind the place, or between key pictures
-        self.container.close()
+        self._ask.close(self.container)
         self._open()
         return None
 
@@ -282,7 +284,7 @@ class Reading:
         self._packets.close()
         # It holds this reading, and this holds it: without this its pictures' memory would wait for the collector.
         self.__dict__.pop("_decoder", None)
-        self.container.close()
+        self._ask.close(self.container)
 
 
 def _again(packet: Any, packets: Generator[Any, None, None]) -> Generator[Any, None, None]:

@@ -7,8 +7,11 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +19,7 @@ import av
 
 from vidstyle.errors import SourceError
 
+POLL = 0.2  # seconds: how soon whoever waits for a server is heard; Windows hears nothing in a longer wait
 PATIENCE = 4  # times the timeout for one packet, however often a connection is taken up again
 NOT_VALID = "the server's certificate is not valid"
 _SILENCE = "no data for {:g} s: try again later"
@@ -60,23 +64,77 @@ def open_url(url: str, name: str, timeout: float) -> Any:
     return container
 
 
+class Aside:
+    """Calls into FFmpeg on a thread of their own, in turn: a server may keep one for as long as it likes.
+
+    Whoever waits for an answer hears Ctrl-C meanwhile, and ``stopped``; what is then under way is left to itself.
+    """
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._left = False  # whether a call is under way that nobody waits for any more
+        weakref.finalize(self, self._calls.put, None)  # where nobody closes it
+        threading.Thread(target=_serve, args=(self._calls,), name="vidstyle-remote", daemon=True).start()
+
+    def __call__(self, call: Callable[..., T], *values: Any, **options: Any) -> T:
+        """What ``call`` gives.
+
+        Raises:
+            SourceError: ``stopped`` was set before it came back.
+        """
+        answer: Future[T] = Future()
+        self._left = True
+        self._calls.put(lambda: _answered(answer, call, values, options))
+        while not answer.done():
+            if self._stopped.is_set():
+                raise SourceError("reading was stopped")
+            with suppress(TimeoutError):
+                answer.exception(POLL)
+        self._left = False
+        return answer.result()
+
+    def close(self, container: Any = None) -> None:
+        """Close ``container``, if need be when the call that is left to itself has come back; and end the thread."""
+        if container is not None and self._left:
+            self._calls.put(container.close)
+        elif container is not None:
+            container.close()
+        self._calls.put(None)
+
+
+class AtOnce:
+    """In place of an `Aside` for what no server keeps waiting."""
+
+    def __call__(self, call: Callable[..., T], *values: Any, **options: Any) -> T:
+        return call(*values, **options)
+
+    def close(self, container: Any) -> None:
+        container.close()
+
+
+def _serve(calls: SimpleQueue[Callable[[], object] | None]) -> None:
+    for call in iter(calls.get, None):
+        call()
+        del call  # or what it gave would live until the next
+
+
+def _answered(answer: Future[T], call: Callable[..., T], values: tuple[Any, ...], options: dict[str, Any]) -> None:
+    try:
+        answer.set_result(call(*values, **options))
+    except BaseException as error:
+        answer.set_exception(error)
+
+
 def heeding_signals(call: Callable[..., T], *values: Any, **options: Any) -> T:
-    """What ``call`` gives, on a thread of its own: Python hears no Ctrl-C while its main thread is inside of FFmpeg."""
+    """What ``call`` gives, `Aside`: Python hears no Ctrl-C while its main thread is inside of FFmpeg."""
     if threading.current_thread() is not threading.main_thread():
         return call(*values, **options)
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(call(*values, **options))
-        except BaseException as error:
-            answer.set_exception(error)
-
-    thread = threading.Thread(target=run, name="vidstyle-open", daemon=True)  # which a server may never answer
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)  # Windows hears nothing in a longer one
-    return answer.result()
+    aside = Aside(threading.Event())
+    try:
+        return aside(call, *values, **options)
+    finally:
+        aside.close()
 
 
 def address_of(url: str) -> str:

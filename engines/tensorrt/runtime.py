@@ -44,6 +44,10 @@ class Plan:
         key = record.key
         if len(names) != 2 or len(inputs) != 1 or shapes != {(key.batch, 3, key.height, key.width)}:
             raise RefusedError(f"it takes or gives {shapes}")
+        wanted = {torch.float16: trt.DataType.HALF, torch.float32: trt.DataType.FLOAT}[IO_TYPES[key.precision]]
+        types = {self.engine.get_tensor_dtype(name) for name in names}
+        if types != {wanted}:  # a longer one would be written beyond the memory that it is given
+            raise RefusedError(f"it takes or gives numbers of {sorted(map(str, types))}, expected {wanted}")
         self.input = inputs[0]
         self.output = next(name for name in names if name != self.input)
 

@@ -15,7 +15,6 @@ export function figures(run, isPicture) {
   by("pause").hidden = isPicture;
 }
 
-
 /** What was kept, and where the result is. */
 export function outcome(run, address) {
   by("download").href = address;

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from batch_shop import Shop, rest, styled, wait_for
-from media import make_clip, video_times
+from media import make_clip, save_tiny, video_times
 from processes import gone
+
+from vidstyle.batch import crew
+from vidstyle.batch.decide import Fingerprints
+from vidstyle.catalog import parse_recipe
+from vidstyle.errors import INTERRUPTED, Interrupted
+from vidstyle.job import FileJob
 
 pytest_plugins = "batch_fixtures"
 
@@ -99,6 +108,21 @@ def test_the_second_ctrl_c_does_not_wait(shop: Shop, long_clip: Path) -> None:
     code, events, errors = rest(process)
     assert (code, errors) == (130, "") and events[-1]["left"] == 1
     assert not psutil.pid_exists(pid)
+
+
+def test_a_signal_while_a_worker_is_born_leaves_no_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heard when the worker is there, and nobody knows of it yet; as in a dry run, where signals raise."""
+
+    @contextmanager
+    def heard_at_its_end() -> Iterator[None]:
+        yield
+        raise Interrupted(INTERRUPTED)
+
+    monkeypatch.setattr(crew, "_deaf", heard_at_its_end)
+    template = FileJob(Path(), parse_recipe(str(save_tiny(home / "styles", "tiny"))))
+    with pytest.raises(Interrupted), crew.Crew([template], Fingerprints(template)) as workers:
+        workers.scout()
+    assert multiprocessing.active_children() == []
 
 
 def test_watching_takes_videos_when_they_are_complete(shop: Shop) -> None:

@@ -15,6 +15,7 @@ from style_files import write_style
 from vidstyle import built, choice
 from vidstyle.choice import Machine
 from vidstyle.cli import main
+from vidstyle.errors import INTERRUPTED, Interrupted
 from vidstyle.signals import CODES
 
 pytest_plugins = "tensorrt_fixtures"
@@ -146,6 +147,24 @@ def test_one_that_fails_does_not_stop_the_others(
     assert len(out.splitlines()) == 2 and "other" in out
     code, out, _ = run(capsys, "--style", "tiny", *SIZE, "--json")
     assert code == 6 and events(out)[-1] == {"event": "done", "ok": False, "built": 0, "failed": 1}
+
+
+def test_stopped_in_the_middle_it_tells_what_is_kept(
+    styled: Behaviour, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines import tensorrt
+
+    build = tensorrt.build
+
+    def stopped_at_other(style: object, *rest: object) -> tuple[bytes, float]:
+        if style.card.name == "other":  # type: ignore[attr-defined]
+            raise Interrupted(INTERRUPTED)
+        return build(style, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tensorrt, "build", stopped_at_other)
+    code, _, err = run(capsys, "--style", "tiny:1+other:1", *SIZE)
+    assert code == INTERRUPTED and err.endswith("vidstyle: stopped; 1 of 2 are built, and kept\n")
+    assert len(styled.builds) == 1
 
 
 def test_no_build_does_not_hold_for_the_command_that_builds(

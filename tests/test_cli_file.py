@@ -20,7 +20,7 @@ from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 from vidstyle.account import cut_short
 from vidstyle.cli.console import event, human
 from vidstyle.cli.progress import _plain
-from vidstyle.errors import SinkError
+from vidstyle.errors import SinkError, SourceError
 from vidstyle.job import Progress
 
 
@@ -279,6 +279,15 @@ def test_a_closed_terminal_stops_no_run(clip: Clip, tmp_path: Path, redirected: 
     output = tmp_path / "out.mp4"
     done = subprocess.run(["sh", "-c", command, "sh", str(clip.path), str(output)], cwd=Path(__file__).parents[1])
     assert done.returncode == 0 and len(video_times(output)) == len(clip.times)
+
+
+def test_an_error_that_nobody_reads_has_its_exit_code() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "vidstyle", "file", "nosuch.mp4"]
+    done = subprocess.run(command, stderr=theirs, cwd=Path(__file__).parents[1])
+    os.close(theirs)
+    assert done.returncode == SourceError.exit_code
 
 
 def test_ctrl_c_while_modules_are_loaded_says_nothing() -> None:

@@ -13,6 +13,7 @@ import pytest
 import typer
 from media import save_tiny
 
+from vidstyle.built import NO_BUILD
 from vidstyle.cli import app
 from vidstyle.cli.config import check_config, load_defaults
 from vidstyle.config import read_config
@@ -168,3 +169,10 @@ def test_a_home_is_one_in_the_file_too(home: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(tmp_path))
     write(home, "[image]\noutput = '~/drawn/'\nstyle = 'a~/b'\n")
     assert check_config(app)["image"] == {"output": f"{tmp_path}/drawn/", "style": "a~/b"}
+
+
+def test_an_option_of_one_command_does_nothing_for_another(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NO_BUILD, raising=False)
+    write(home, "[file]\nno-build = true")
+    assert check_config(app) == {"file": {"no_build": True}}
+    assert NO_BUILD not in os.environ

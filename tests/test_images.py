@@ -12,8 +12,9 @@ from media import make_clip, save_tiny
 from picture_files import PROFILE, save, smooth, vidstyle, with_exif
 
 from vidstyle.catalog import parse_recipe
-from vidstyle.errors import SinkError, UsageError
-from vidstyle.images import check_target, stylize_image, targets
+from vidstyle.cli.image import _each
+from vidstyle.errors import INTERRUPTED, Interrupted, SinkError, UsageError
+from vidstyle.images import PictureReport, check_target, stylize_image, targets
 from vidstyle.picture import Picture, encode_picture, on_white, read_picture
 from vidstyle.picture_tags import read_exif, read_profile
 from vidstyle.stylizer import Stylizer
@@ -209,6 +210,18 @@ def test_one_bad_picture_does_not_stop_the_others(home: Path, tmp_path: Path) ->
     assert (events[3]["pictures"], events[3]["failed"], events[0]["exit_code"]) == (1, 2, 4)
     assert "use vidstyle file" in events[1]["error"] and len(done.stderr.splitlines()) == 2
     assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {"good.jpg", "bad.jpg", "clip.mp4", "good.tiny.jpg"}
+
+
+def test_stopped_in_the_middle_it_tells_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(source: Path, target: Path) -> PictureReport:
+        if source.name == "b.jpg":
+            raise Interrupted(INTERRUPTED)
+        return PictureReport(str(source), str(target), 30, 20, 0.1)
+
+    with pytest.raises(Interrupted) as stop:
+        _each([(Path(name), Path("out", name)) for name in ("a.jpg", "b.jpg")], run, json=False)
+    assert stop.value.__notes__ == ["1 of 2 pictures styled"]
+    assert capsys.readouterr().err.startswith("out/a.jpg: 30x20")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from vidstyle.live import devices
 from vidstyle.live.av_camera import AVCamera
 from vidstyle.live.camera import Capture
 from vidstyle.live.clock import Clock, Flag
-from vidstyle.live.devices import Wish, find_camera, find_microphone, list_cameras
+from vidstyle.live.devices import Device, Wish, find_camera, find_microphone, list_cameras
 from vidstyle.live.opencv_camera import OpenCVCamera
 from vidstyle.live.pixels import Fit
 from vidstyle.remote import options_of
@@ -53,6 +53,11 @@ def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(devices, "_SYSFS", tmp_path / "class")
     monkeypatch.setattr(devices.av, "enumerate_input_devices", lambda _: found)
     monkeypatch.setattr(sys, "platform", "linux")
+
+
+def test_a_device_is_listed_by_its_name_once() -> None:
+    told = [str(Device(0, "/dev/video0", "Webcam")), str(Device(1, "default", "default"))]
+    assert told == ["0 Webcam (/dev/video0)", "1 default"]
 
 
 @pytest.mark.usefixtures("three")

@@ -34,6 +34,7 @@ class Machine:
         self.now, self.whole = 0.0, whole  # seconds that 1280x720 takes
         self.base = 0.0  # and a picture of any size
         self.fails: set[int] = set()  # heights that cannot be loaded
+        self.cold: set[int] = set()  # heights that are loaded, and cannot compute a picture
         self.open: list[tuple[int, int]] = []
 
     def work(self, height: int, width: int) -> None:
@@ -52,7 +53,8 @@ class Region:
         machine.open.append(self.size)
 
     def warm(self) -> None:
-        pass
+        if self.size[0] in self._machine.cold:
+            raise EngineError("no memory for a picture")
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         assert picture.shape[:2] == self.size
@@ -187,6 +189,14 @@ def test_a_size_that_cannot_be_loaded_is_told_and_the_present_one_goes_on(opened
     show(machine, look, 3 * HOLD_DOWN)
     status = look.status()
     assert status["working"] == before and "no memory" in status["error"]
+
+
+def test_a_size_that_fails_with_its_first_picture_is_closed(opened: Any) -> None:
+    machine, look = opened(0.2)
+    show(machine, look, 1)
+    machine.cold, machine.whole = {448, 384, 320}, 0.4
+    show(machine, look, 3 * HOLD_DOWN)
+    assert "no memory" in look.status()["error"] and machine.open == [tuple(look.status()["working"][::-1])]
 
 
 def test_a_size_that_was_given_stays_and_nothing_is_measured(opened: Any) -> None:

@@ -93,6 +93,9 @@ def test_a_look_that_cannot_be_loaded_leaves_the_present_one(bench: Bench) -> No
     assert "the look two cannot be shown: its file is damaged" in bench.said
     assert session.status()["shown"] == "three", "the next one can still be reached"
     assert {mark for _, _, mark, _, _ in out.sent} == {3, 5}
+    told = [status["problems"] for status in out.statuses if status["problems"]]
+    assert told and all(words == ["the look two cannot be shown: its file is damaged"] for words in told)
+    assert session.status()["problems"] == [], "another look is shown"
 
 
 def test_the_first_look_and_the_camera_must_be_good(bench: Bench) -> None:

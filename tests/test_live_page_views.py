@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from page_client import STATUS
 from page_show import CONTROLS, HEIGHT, WIDTH, Pairs, Show, by_id, moves, press, showing, until
 
 pytest_plugins = "page_fixtures"
@@ -60,6 +61,15 @@ def test_an_ended_session_is_shown_as_such(browser: Any, pictures: Pairs) -> Non
         until(browser, lambda: one.controls.has_ended)
     until(browser, lambda: by_id(browser, "message").text == "The session has ended")
     browser.get("about:blank")
+
+
+def test_what_failed_is_told_as_long_as_it_holds(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not by_id(page, "problems").is_displayed()
+    monkeypatch.setitem(STATUS, "problems", ["the recording failed: no room", "the look two cannot be shown"])
+    words = "The recording failed: no room. The look two cannot be shown."
+    until(page, lambda: by_id(page, "problems").text == words)
+    monkeypatch.setitem(STATUS, "problems", [])
+    until(page, lambda: not by_id(page, "problems").is_displayed())
 
 
 def test_a_broken_network_is_shown_and_found_again(browser: Any, show: Show) -> None:

@@ -135,7 +135,7 @@ def test_a_recording_goes_on_without_its_microphone(tmp_path: Path, clock: Simul
     recorder = Recorder(tmp_path / "out.mp4", 64, 48, 30.0, clock, Lost(), say=said.append)  # type: ignore[arg-type]
     record(recorder, clock, [i / 30 for i in range(30)])
     recorder.close()
-    assert said == ["the recording goes on without microphone X: unplugged"]
+    assert said == [recorder.problem] == ["the recording goes on without microphone X: unplugged"]
     assert len(read(tmp_path / "out.mp4")[0]) == 30
 
 

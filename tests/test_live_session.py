@@ -197,6 +197,7 @@ def test_an_output_that_breaks_is_left_out(bench: Bench) -> None:
     broken, good = Collector(bench.clock, breaks_at=30), Collector(bench.clock)
     session = bench.run(5, FakeLook(bench.clock), [("camera", broken), ("page", good)])
     assert bench.said == ["the camera failed and was closed: the driver is gone"]
+    assert session.status()["problems"] == bench.said == good.statuses[-1]["problems"]
     assert broken.closed == good.closed == 1 and len(good.sent) >= 149
     assert session.status()["sent"] >= 149, "the figures are those of an output that is left"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 pty = pytest.importorskip("pty")
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
@@ -39,17 +41,68 @@ def run(args):
 cli._run = run
 cli.main([])
 """
+#: a training's bar
+TRAINING = """
+import time
+from types import SimpleNamespace
+from vidstyle.batch.stop import Stop
+from vidstyle.cli.train_view import open_view
+with Stop() as stop, open_view(False, stop) as view:
+    view.begin(SimpleNamespace(name="ttn", title="draw photos with pieces of exemplars", unit="steps"), 3, 4)
+    for done in (100, 110):
+        view.step(done, 20000, {"loss": 0.12345, "texture": 0.00123, "critic": 12.3456})
+        time.sleep(0.3)
+"""
+#: what a session shows again and again
+STATUS = """
+from vidstyle.cli.console import redraw
+for _ in range(3):
+    redraw("anime 100% | 30.0 fps in, 30.0 out | 28 ms, p95 41 | " + "長" * 20)
+"""
+#: goes on when its terminal is closed, as a job in the background does
+ALONE = """
+import signal, sys, time
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from vidstyle.cli.console import human, redraw
+from vidstyle.cli.progress import watch
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with watch("a.mp4", False) as update:
+    update(SimpleNamespace(frames=7, total=10, fps=2.5))
+    with suppress(OSError):
+        sys.stdin.read()
+    update(SimpleNamespace(frames=8, total=10, fps=2.5))
+    time.sleep(0.3)
+human("done")
+redraw("done")
+Path(sys.argv[1]).write_text("done")
+"""
 
 
-def shown(*args: str, columns: int = 80) -> tuple[int, bytes]:
-    """(exit code, what a terminal gets) of Python with these arguments."""
+def opened(columns: int = 80) -> tuple[int, int]:
+    """The two ends of a terminal."""
     import fcntl
     import termios
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    return ours, theirs
+
+
+def started(terminal: int, *args: str) -> subprocess.Popen[bytes]:
+    """Python with these arguments on a terminal, which is its alone from now on."""
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
     environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, *args]
+    one = subprocess.Popen(command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    return one
+
+
+def shown(*args: str, columns: int = 80) -> tuple[int, bytes]:
+    """(exit code, what a terminal gets) of Python with these arguments."""
+    ours, theirs = opened(columns)
     found: list[bytes] = []
 
     def read() -> None:
@@ -60,9 +113,8 @@ def shown(*args: str, columns: int = 80) -> tuple[int, bytes]:
             pass
 
     reader = threading.Thread(target=read)
-    with subprocess.Popen([sys.executable, *args], env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as one:
+    with started(theirs, *args) as one:
         reader.start()
-        os.close(theirs)
         code = one.wait(30)
     reader.join(10)
     os.close(ours)
@@ -87,6 +139,30 @@ def test_the_cursor_is_there_after_two_ctrl_c() -> None:
     code, data = shown("-c", TWICE)
     assert code == 130
     assert HIDE in data and data.rfind(SHOW) > data.rfind(HIDE)
+
+
+def test_how_long_a_training_takes_is_on_the_line() -> None:
+    _, data = shown("-c", TRAINING)
+    assert re.search(rb"110/20000 steps, [0-9.]+ \w+ left, l", data)
+
+
+def test_a_line_that_is_drawn_again_is_no_longer_than_the_terminal() -> None:
+    """Also where stdout is no terminal, and where letters are two columns wide."""
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE)"
+    for columns in (40, 60):
+        _, data = shown("-c", script, STATUS, columns=columns)
+        lines = data.decode().split("\r\x1b[K")[1:]
+        assert len(lines) == 3 and all(columns - 2 <= cell_len(line) < columns for line in lines)
+
+
+def test_a_run_goes_on_where_its_terminal_is_gone(tmp_path: Path) -> None:
+    ours, theirs = opened()
+    with started(theirs, "-c", ALONE, str(tmp_path / "end")) as one:
+        while b"7/10" not in os.read(ours, 4096):
+            pass
+        os.close(ours)
+        assert one.wait(30) == 0
+    assert (tmp_path / "end").read_text() == "done"
 
 
 def test_looks_are_told_on_a_narrow_terminal_too() -> None:

@@ -31,6 +31,7 @@ from vidstyle.ui.school import School
 from vidstyle.ui.sessions import LOCK, PREFIX, plain_text, safe_name, sweep
 from vidstyle.ui.studio import Choice
 from vidstyle.ui.words import in_words
+from vidstyle.ui.work import Work
 
 FILES = Path(texts.__file__).parent / "page_files"
 
@@ -155,6 +156,20 @@ def test_what_a_killed_page_left_is_swept_and_a_living_ones_is_not(tmp_path: Pat
     with FileLock(tmp_path / f"{PREFIX}living" / LOCK):
         sweep(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == [f"{PREFIX}living"]
+
+
+def test_a_pause_in_the_moment_of_the_end_comes_too_late() -> None:
+    class Ends:
+        def __enter__(self) -> None:
+            run.status = "done"
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    run = Work.__new__(Work)
+    run.status, run._lock, run._connection = "running", Ends(), None  # type: ignore[assignment]
+    run.pause()
+    assert run.status == "done"
 
 
 def test_a_choice_is_checked() -> None:

@@ -40,8 +40,14 @@ class Worker:
         self.connection, theirs = CONTEXT.Pipe()
         arguments = (theirs, template, fingerprints, self._log, self.is_scout)
         self._process = CONTEXT.Process(target=work, args=arguments, name=f"vidstyle-worker-{number}", daemon=True)
-        with _deaf():
-            self._process.start()
+        try:
+            with _deaf():
+                self._process.start()
+        except BaseException:  # a signal that came meanwhile: nobody else knows of the process
+            if self._process.pid is not None:
+                self._process.kill()
+                self._process.join()
+            raise
         theirs.close()  # or its death would not close the pipe
 
     @property

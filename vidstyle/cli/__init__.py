@@ -74,9 +74,12 @@ def _with_notes(message: str, error: BaseException, otherwise: str = "") -> str:
 
 
 def _say(message: str) -> None:
-    from vidstyle.cli.console import human
+    from vidstyle.cli.console import forget, human
 
-    human(" ".join(f"vidstyle: {message}".split()))
+    try:
+        human(" ".join(f"vidstyle: {message}".split()))
+    except BrokenPipeError:  # nobody reads it: the exit code says it all the same
+        forget(sys.stderr)
 
 
 def _run(args: list[str]) -> int:

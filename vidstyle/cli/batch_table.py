@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from vidstyle.cli.batch_view import clock, how_far, line, plain, preface, summary
+from vidstyle.cli.console import drawing
 
 if TYPE_CHECKING:
     from vidstyle.batch.inputs import Found
@@ -28,7 +29,7 @@ class TableView:
     """See `vidstyle.cli.batch_view.BatchView`. A context manager; nothing of the table stays behind it."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = drawing(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._rows: dict[int, Event] = {}  # the last start or progress of every worker
         self._names = 0  # width of their column: it only grows, or the table would jump

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import SOME_FAILED, EngineError, UsageError
+from vidstyle.errors import SOME_FAILED, EngineError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from vidstyle.built import Build, Entry, Record
@@ -92,6 +92,10 @@ def _build(jobs: list[tuple[Style, EngineSpec]], runtime: str, settings: Build, 
             else:
                 if json:
                     event({"event": "built", **records[-1].as_dict()})
+    except Interrupted as stop:
+        if records:
+            stop.add_note(f"{len(records)} of {len(jobs)} are built, and kept")
+        raise
     finally:
         BUILD.reset(before)
     if json:

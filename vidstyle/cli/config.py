@@ -87,7 +87,8 @@ def _value(command: Any, option: Any, value: Any, where: str) -> Any:
     texts = [os.path.expanduser(item) if str(item).startswith("~/") else str(item) for item in items]  # noqa: PTH111
     given = value if option.is_flag else texts if option.multiple else texts[0]
     try:
-        option.process_value(typer.Context(command), given)
+        # Resilient: another command may be run, and a callback does nothing then.
+        option.process_value(typer.Context(command, resilient_parsing=True), given)
     except typer.BadParameter as error:
         raise UsageError(f"{where} is {value!r}: {error.message}") from error
     return given

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,19 +19,61 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def human(text: str = "") -> None:
-    """A line for people, on stderr. What a file's name could do to a terminal is shown as an escape.
+class Screen:
+    """Standard error, for people. Hours of work do not end since nobody can read them.
 
-    Hours of work do not end since nobody can read them: where stderr is closed, or its disk is full, nothing is said.
+    Once it cannot be written, since its terminal is gone or its disk is full, what follows goes nowhere.
     """
+
+    def __init__(self) -> None:
+        self._stream: Any = sys.stderr
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[..., object], *arguments: str) -> None:
+        try:
+            action(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            forget(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def human(text: str = "") -> None:
+    """A line for people, on stderr if it is open. What a name could do to a terminal is shown as an escape."""
     from vidstyle.report import printable
 
+    _write(None if sys.stderr is None else Screen(), printable(text))
+
+
+def drawing(**settings: Any) -> Any:
+    """A `rich.console.Console` that draws on the terminal which stderr is; it goes on where that is gone."""
+    from rich.console import Console
+
+    return Console(file=Screen(), **settings)  # type: ignore[arg-type]
+
+
+def redraw(text: str = "") -> None:
+    """Put ``text`` in place of the line that the cursor is on, of the terminal which stderr is; too long, it is cut."""
+    from rich.cells import set_cell_size
+
+    from vidstyle.report import printable
+
+    screen = Screen()
     try:
-        _write(sys.stderr, printable(text))
-    except BrokenPipeError:
-        raise
-    except OSError:
-        sys.stderr = None
+        columns = os.get_terminal_size(screen.fileno()).columns  # stdout may be another terminal, or none
+    except OSError:  # it is gone
+        columns = 80
+    screen.write(f"\r\x1b[K{set_cell_size(printable(text), columns - 1).rstrip()}")
+    screen.flush()
 
 
 def result(text: str) -> None:

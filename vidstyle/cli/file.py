@@ -63,7 +63,6 @@ def file(
     from vidstyle.containers import pipe_format
     from vidstyle.inputs import parse_input
     from vidstyle.outputs import PIPE, check_report, parse_output
-    from vidstyle.report import printable
 
     target, folder = parse_output(output)
     settled = job.file_job(
@@ -100,7 +99,7 @@ def file(
     if report is not None:
         _save(result, report)
     if strict and not result.kept_everything:
-        human(f"vidstyle: --strict: {printable('; '.join(result.strict_losses()))}")
+        human(f"vidstyle: --strict: {'; '.join(result.strict_losses())}")
     return VidstyleError.exit_code if result.losses or (strict and not result.kept_everything) else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import SOME_FAILED, SinkError, SourceError, UsageError
+from vidstyle.errors import SOME_FAILED, Interrupted, SinkError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,28 +76,46 @@ def _each(pairs: list[tuple[Path, Path]], run: Callable[[Path, Path], PictureRep
     """Style one after the other; what is wrong with one picture does not stop the rest."""
     from vidstyle.cli.console import event, human
 
-    failed = 0
-    for source, target in pairs:
-        try:
-            report = run(source, target)
-        except (SourceError, SinkError) as error:
-            if len(pairs) == 1:
-                raise
-            failed += 1
-            human(f"vidstyle: {error}")
-            if json:
-                event({"event": "failed", "source": str(source), "error": str(error), "exit_code": error.exit_code})
-            continue
-        if json:
-            event({"event": "picture", **report.as_dict()})
-        else:
-            notes = "".join(f"; {note}" for note in report.notes)
-            human(f"{report.output}: {report.width}x{report.height}, {report.seconds:.2f} s{notes}")
+    styled = failed = 0
+    try:
+        for source, target in pairs:
+            try:
+                report = run(source, target)
+            except (SourceError, SinkError) as error:
+                if len(pairs) == 1:
+                    raise
+                failed += 1
+                _failed(source, error, json)
+            else:
+                styled += 1
+                _styled(report, json)
+    except Interrupted as stop:
+        if styled:
+            stop.add_note(f"{styled} of {len(pairs)} pictures styled")
+        raise
     if json:
-        event({"event": "done", "pictures": len(pairs) - failed, "failed": failed})
+        event({"event": "done", "pictures": styled, "failed": failed})
     elif len(pairs) > 1:
-        human(f"{len(pairs) - failed} of {len(pairs)} pictures styled")
+        human(f"{styled} of {len(pairs)} pictures styled")
     return SOME_FAILED if failed else 0
+
+
+def _failed(source: Path, error: SourceError | SinkError, json: bool) -> None:
+    from vidstyle.cli.console import event, human
+
+    human(f"vidstyle: {error}")
+    if json:
+        event({"event": "failed", "source": str(source), "error": str(error), "exit_code": error.exit_code})
+
+
+def _styled(report: PictureReport, json: bool) -> None:
+    from vidstyle.cli.console import event, human
+
+    if json:
+        event({"event": "picture", **report.as_dict()})
+    else:
+        notes = "".join(f"; {note}" for note in report.notes)
+        human(f"{report.output}: {report.width}x{report.height}, {report.seconds:.2f} s{notes}")
 
 
 def preview(

@@ -220,9 +220,10 @@ class _View:
             self.say(str(error))
 
     def _flush(self) -> None:
-        from vidstyle.cli.console import event, human
+        from vidstyle.cli.console import event, human, redraw
 
-        self._clear()
+        if self._draws:
+            redraw()
         while self._lines:
             line = self._lines.popleft()
             if self._json:
@@ -231,7 +232,7 @@ class _View:
                 human(line)
 
     def _status(self, running: Running) -> None:
-        from vidstyle.cli.console import event, human
+        from vidstyle.cli.console import event, human, redraw
 
         if time.monotonic() < self._next and not self._draws:
             return
@@ -239,25 +240,11 @@ class _View:
         if self._json:
             event({"event": "status", **now})
         elif self._draws:
-            self._draw(status_line(now))
+            redraw(status_line(now))
         else:
             human(status_line(now))
         wait = JSON_SECONDS if self._json else LINE_SECONDS if self._draws else PLAIN_SECONDS
         self._next = time.monotonic() + wait
-
-    def _draw(self, text: str) -> None:
-        import shutil
-        import sys
-
-        width = shutil.get_terminal_size().columns
-        sys.stderr.write(f"\r\x1b[K{text[: width - 1]}")
-        sys.stderr.flush()
-
-    def _clear(self) -> None:
-        import sys
-
-        if self._draws:
-            sys.stderr.write("\r\x1b[K")
 
     def end(self, running: Running, code: int) -> None:
         """The figures of the whole session."""

@@ -11,9 +11,9 @@ import typer
 from vidstyle.errors import UsageError
 
 
-def _no_build(wanted: bool) -> None:
+def _no_build(context: typer.Context, wanted: bool) -> None:
     """Told through the environment: engines are loaded by workers, too."""
-    if wanted:
+    if wanted and not context.resilient_parsing:
         import os
 
         from vidstyle.built import NO_BUILD

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vidstyle.cli.console import event, human, is_terminal
+from vidstyle.cli.console import drawing, event, human, is_terminal
 
 if TYPE_CHECKING:
     from vidstyle.job import Progress
@@ -65,7 +65,6 @@ def shortened(text: str, columns: int) -> str:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
-    from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -79,7 +78,7 @@ def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[fps]:.1f} fps"),
         TimeRemainingColumn(compact=True),
     )
-    console = Console(stderr=True)
+    console = drawing()
     name = shortened(printable(name), max(12, console.width - FIGURES))
     with Bars(*columns, console=console, transient=True) as bars:
         task = bars.add_task(escape(name), total=None, shown="?", fps=0.0)

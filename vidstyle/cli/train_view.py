@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vidstyle.cli.console import event, human, is_terminal, result
+from vidstyle.cli.console import drawing, event, human, is_terminal, result
 from vidstyle.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class _Bars(View):
         self._task = self._bars.add_task(f"{number}/{of} {stage.title}", total=None, about="")
 
     def say_step(self, done: int, of: int, figures: dict[str, float], left: float | None) -> None:
-        about = f"{done}/{of} {self.stage.unit}{shown(figures)}" + (f", {duration(left)} left" if left else "")
+        time_ = f", {duration(left)} left" if left else ""  # before the figures: a narrow line cuts off its end
+        about = f"{done}/{of} {self.stage.unit}{time_}{shown(figures)}"
         self._bars.update(self._task, completed=done, total=of, about=about)
 
     def say_end(self, stage: _Stage, seconds: float, was_done: bool) -> None:
@@ -130,11 +131,10 @@ def open_view(json: bool, stop: Stop) -> Iterator[View]:
     elif not is_terminal():
         yield View(stop)
     else:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[about]}"))
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        with Progress(*columns, console=drawing(), transient=True) as bars:
             yield _Bars(stop, bars)
 
 

@@ -33,7 +33,7 @@ class Device:
     is_virtual: bool = False
 
     def __str__(self) -> str:
-        return f"{self.index} {self.title} ({self.address})" if self.address != self.title else str(self.index)
+        return f"{self.index} {self.title}" + (f" ({self.address})" if self.address != self.title else "")
 
 
 @dataclass(frozen=True)

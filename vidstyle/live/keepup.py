@@ -137,7 +137,11 @@ class KeepUp:
             threads=o.threads,
             noise=self._noise,
         )
-        region.warm()
+        try:
+            region.warm()
+        except BaseException:
+            region.close()
+            raise
         return region
 
     def _prepare(self, picture: np.ndarray) -> None:

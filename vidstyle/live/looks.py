@@ -35,6 +35,7 @@ class Looks:
     Attributes:
         shown: the name of the look that pictures get now.
         loading: the name of the one that is being made ready, if any.
+        problem: why the one that was asked for last cannot be shown; "" where it can.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Looks:
         clock: Clock,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.shown, self.loading = first, ""
+        self.shown, self.loading, self.problem = first, "", ""
         self._load, self._clock, self._say = load, clock, say
         self._changed = clock.condition()
         self._fresh: LiveStylizer | None = None  # made ready, not yet taken by the thread that styles
@@ -114,6 +115,7 @@ class Looks:
 
     def _change(self, name: str) -> None:
         """Load a look, wait until it is taken, and free the one before."""
+        self.problem = ""
         self.loading = name if name != self.shown else ""
         if not self.loading or (fresh := self._ready(name)) is None:
             self.loading = ""
@@ -135,5 +137,6 @@ class Looks:
         except Exception as error:  # a bad style must not end a call
             if fresh is not None:
                 fresh.close()
-            self._say(f"the look {name} cannot be shown: {' '.join(str(error).split())}")
+            self.problem = f"the look {name} cannot be shown: {' '.join(str(error).split())}"
+            self._say(self.problem)
             return None

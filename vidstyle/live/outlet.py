@@ -20,6 +20,7 @@ class Output(Protocol):
     """Where pictures go.
 
     One that keeps them may have ``patience``: seconds that it gets for the last one at the end, or all would be lost.
+    One that goes on without a part of it may have ``problem``: what that is, for people.
     """
 
     def send(self, picture: np.ndarray, status: dict[str, Any]) -> None:
@@ -66,6 +67,10 @@ class Outlet:
     def is_idle(self) -> bool:
         """Whether everything put was sent or dropped."""
         return self.failure is not None or self._put == self.meter.count + self.box.dropped
+
+    @property
+    def problem(self) -> str:
+        return getattr(self._output, "problem", "")
 
     def stop(self, patience: float) -> None:
         """End the thread and close the output; one whose thread does not end in time is left as it is.

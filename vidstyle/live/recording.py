@@ -54,6 +54,7 @@ class Recorder:
     """
 
     patience = 10.0  # a disk may be slow to take what it was given
+    problem = ""  # see `vidstyle.live.outlet.Output`
 
     def __init__(
         self,
@@ -144,7 +145,8 @@ class Recorder:
                     return
                 self._hear(time, samples)
         except Exception as error:  # of a driver or a library, whatever it raises: the pictures go on
-            self._say(f"the recording goes on without {self._microphone.label}: {' '.join(str(error).split())}")
+            self.problem = f"the recording goes on without {self._microphone.label}: {' '.join(str(error).split())}"
+            self._say(self.problem)
 
     def _hear(self, time: float, samples: np.ndarray) -> None:
         """Encode sound whose first sample was captured at ``time``, at its place beside the pictures."""

@@ -54,6 +54,7 @@ class Session:
         self._done = 0  # pictures taken from the capture and passed on
         self._reasons: set[str] = set()
         self._is_failing = self._was_silent = False
+        self._lost: list[str] = []  # outputs, and why
         self._outlets = [Outlet(name, output, self._box(), clock, self.status) for name, output in outputs]
         self._first = self._outlets[0]  # whose figures are shown
         self._changed = clock.condition()
@@ -113,7 +114,8 @@ class Session:
         """Tell of what went wrong meanwhile, and drop outputs that failed."""
         for outlet in [outlet for outlet in self._outlets if outlet.failure is not None]:
             reason = " ".join(str(outlet.failure).split())
-            self._say(f"the {outlet.name} failed and was closed: {reason}")
+            self._lost.append(f"the {outlet.name} failed and was closed: {reason}")
+            self._say(self._lost[-1])
             self._outlets.remove(outlet)
             self._close(outlet)
             if not self._outlets:
@@ -214,8 +216,14 @@ class Session:
             "held": self.held,
             "delay": round(self._delay * 1000),
             "outputs": [outlet.name for outlet in self._outlets],
+            "problems": self._problems(),
             **self.looks.status(),
         }
+
+    def _problems(self) -> list[str]:
+        """What was lost, or is not as it was asked for, as long as that holds."""
+        partial = [outlet.problem for outlet in self._outlets]
+        return [*self._lost, *filter(None, [*partial, self.looks.problem])]
 
     def _state(self) -> str:
         if self.capture.is_waiting or self._was_silent:

@@ -13,8 +13,9 @@
     words       the report in a person's words
     folder      the queue of files, which outlives the page
     entries     what is in it
-    places      where things are remembered; paths that are being typed
+    places      what a typed path may become
     neighbour   a vidstyle live on this machine
+    loops       event loops that Gradio makes and forgets
     gallery     the looks: cards, import, removal
     school      a training that runs beside the page
     texts       every word on the page, in one place for translation

@@ -74,19 +74,19 @@ class Work:
         if self.status == "cancelled":
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _send(self, message: str) -> None:
-        with suppress(OSError):
-            self._connection.send(message)
-
     def pause(self) -> None:
-        if self.status == "running":
-            self.status = "paused"
-            self._send(PAUSE)
+        self._turn("running", "paused", PAUSE)
 
     def resume(self) -> None:
-        if self.status == "paused":
-            self.status = "running"
-            self._send(RESUME)
+        self._turn("paused", "running", RESUME)
+
+    def _turn(self, before: str, after: str, message: str) -> None:
+        with self._lock:  # it may end at this moment
+            if self.status != before:
+                return
+            self.status = after
+        with suppress(OSError):
+            self._connection.send(message)
 
     def cancel(self) -> None:
         """End it; nothing of it is left when this returns."""

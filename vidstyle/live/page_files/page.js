@@ -114,6 +114,11 @@ function show() {
   $("frozen").hidden = !now.frozen;
   write($("numbers"), numbers(now));
   $("message").textContent = message(now);
+  tell($("problems"), (now.problems ?? []).map((words) => `${sentence(words)}.`).join(" "));
+}
+
+function tell(place, words) {
+  if (place.textContent !== words) place.textContent = words; // once: screen readers say it every time
 }
 
 function message(now) {

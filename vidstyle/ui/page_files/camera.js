@@ -14,6 +14,7 @@ const show = by("camera-show");
 const line = wipe(show, 0);
 const pump = new Pump();
 let stream = null;
+let turn = 0; // of starts and stops: a camera that is given when the next one has begun is let go
 let times = []; // {at, ms} of the newest pictures
 let newest = 0;
 let fresh = false; // the camera has a picture that was not sent
@@ -40,17 +41,23 @@ show.classList.add("mirrored");
 async function start() {
   if (!navigator.mediaDevices?.getUserMedia) return message(say("camera_insecure"));
   message(say("camera_waiting"));
+  const mine = ++turn;
+  let given;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, frameRate: { ideal: 30 } } });
+    given = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, frameRate: { ideal: 30 } } });
   } catch (error) {
-    return message(say(error.name === "NotAllowedError" ? "camera_refused" : "camera_none"));
+    if (mine === turn) message(say(error.name === "NotAllowedError" ? "camera_refused" : "camera_none"));
+    return;
   }
+  if (mine !== turn) return off(given);
+  stream = given;
   stream.getVideoTracks()[0].onended = () => {
     stop();
     message(say("camera_lost"));
   };
   eye.srcObject = stream;
-  await eye.play();
+  await eye.play().catch(() => {}); // it was stopped
+  if (mine !== turn) return;
   times = [];
   message("");
   by("camera-intro").hidden = true;
@@ -62,8 +69,11 @@ async function start() {
   thumbsOfNow();
 }
 
+const off = (one) => one?.getTracks().forEach((track) => track.stop());
+
 function stop() {
-  stream?.getTracks().forEach((track) => track.stop());
+  turn += 1;
+  off(stream);
   stream = eye.srcObject = null;
   show.hidden = true;
   by("camera-intro").hidden = false;

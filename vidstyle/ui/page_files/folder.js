@@ -34,16 +34,18 @@ async function watch() {
   }
 }
 
-/** Do something with the queue; without an action just look. */
+/** Do something with the queue, without an action just look; whether that was done. */
 async function change(json) {
   try {
     state = await ask("queue", json ? { json } : {});
-    if (json) problem("queue-problem", "");
-    if (state.locked) return closed(say("queue_locked"));
-    if (here) show();
   } catch (error) {
     problem("queue-problem", error.message);
+    return false;
   }
+  if (json) problem("queue-problem", "");
+  if (state.locked) closed(say("queue_locked"));
+  else if (here) show(); // also what the last run ended with
+  return true;
 }
 
 function closed(words) {
@@ -143,8 +145,7 @@ by("queue-add").onsubmit = async (event) => {
   event.preventDefault();
   const input = by("queue-path");
   if (!input.value.trim()) return;
-  await change({ action: "add", path: input.value });
-  if (by("queue-problem").hidden) input.value = "";
+  if (await change({ action: "add", path: input.value })) input.value = "";
 };
 for (const id of ["queue-path", "queue-output"]) {
   by(id).oninput = async () => {
@@ -156,7 +157,6 @@ by("queue-output").onchange = () => change({ action: "set", output: by("queue-ou
 by("queue-clear").onclick = () => change({ action: "remove", ids: state.entries.filter((entry) => ["done", "skipped"].includes(entry.status)).map((entry) => entry.id) });
 by("queue-start").onclick = async () => {
   if (state.running) return change({ action: "stop" });
-  await change({ action: "set", output: by("queue-output").value.trim(), ...chosen() });
-  if (by("queue-problem").hidden) await change({ action: "start" });
+  if (await change({ action: "set", output: by("queue-output").value.trim(), ...chosen() })) await change({ action: "start" });
 };
 onChoice((choice) => here && own && !state?.running && change({ action: "set", ...choice }));

@@ -9,12 +9,11 @@ export function figures(run, isPicture) {
   by("bar").style.setProperty("--done", share);
   by("bar").setAttribute("aria-valuenow", Math.round(share * 100));
   const count = total ? say("progress", { frames, total: Math.max(total, frames) }) : say("progress_open", { frames });
-  by("figures").textContent = !frames ? say("starting") : run.status === "paused" ? `${say("paused")} · ${count}` : `${count} · ${say("speed", { fps })}`;
+  by("figures").textContent = run.status === "paused" ? `${say("paused")} · ${count}` : !frames ? say("starting") : `${count} · ${say("speed", { fps })}`;
   by("eta").textContent = run.status === "paused" || eta == null ? "" : total && frames >= total ? say("finishing") : eta < 1 ? say("almost") : say("eta", { left: clock(eta) });
   by("pause").textContent = say(run.status === "paused" ? "resume" : "pause");
   by("pause").hidden = isPicture;
 }
-
 
 /** What was kept, and where the result is. */
 export function outcome(run, address) {

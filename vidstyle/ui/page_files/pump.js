@@ -11,10 +11,6 @@ export class Pump {
     this.count = 0;
   }
 
-  get busy() {
-    return this.waiting.size;
-  }
-
   get free() {
     return this.waiting.size < WORKERS;
   }

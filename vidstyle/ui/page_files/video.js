@@ -402,5 +402,5 @@ function action(before) {
   }
   if (works) figures(run, file.kind === "picture");
   if (status === "failed") problem("problem", `${say("failed")}: ${run.reason}`);
-  if (status === "cancelled" && before === "running") toast(say("cancelled"));
+  if (status === "cancelled" && (before === "running" || before === "paused")) toast(say("cancelled"));
 }

@@ -233,6 +233,18 @@ def test_the_table_draws_every_kind_of_row(capsys: pytest.CaptureFixture[str], m
     assert "stopped with 9 left" in shown
 
 
+@pytest.mark.parametrize("every", [None, 5.0])
+def test_only_a_watched_folder_is_waited_for(
+    every: float | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with TableView() as view:
+        view.begin(Found(), every)
+        view.tick(Totals(found=1, done=1))
+    shown = capsys.readouterr().err
+    assert "1 done" in shown and ("waiting for videos" in shown) == (every is not None)
+
+
 # --- the report
 
 

@@ -160,7 +160,7 @@ def test_pull_without_a_network(run: Run) -> None:
     nowhere = f"http://127.0.0.1:{closed_port()}"
     for args, env, says in [
         (["dctnet/anime", "--base-url", nowhere], {}, "cannot reach 127.0.0.1"),
-        (["dctnet/anime", "--base-url", nowhere, "--offline"], {}, "network is off"),
+        (["dctnet/anime", "--base-url", nowhere, "--offline"], {}, "VIDSTYLE_OFFLINE). By hand:"),
         (["dctnet/anime", "--base-url", nowhere], {"VIDSTYLE_OFFLINE": "1"}, "network is off"),
     ]:
         line = one_line(run("pull", *args, code=7, **env))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from media import make_clip, save_tiny
 from picture_files import PROFILE, save, smooth, vidstyle, with_exif
 
@@ -252,6 +254,21 @@ def test_one_picture_ends_with_its_own_code(
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1, error
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["image", "preview"])
+def test_a_file_that_may_not_be_read_is_no_mistake_in_the_words(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 4, as of every input that cannot be read; and of several pictures the others are styled."""
+    from vidstyle.cli import app
+
+    path = save(tmp_path / "in.png", smooth(2, 2))
+    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    argument = next(param for param in found.params if param.param_type_name == "argument")
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    given = argument.process_value(typer.Context(found), [str(path)] if argument.nargs == -1 else str(path))
+    assert given in (path, [path])
 
 
 # The sheet

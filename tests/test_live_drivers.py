@@ -140,5 +140,5 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.setattr(health, "version", missing)
     found = {name: health.CHECKS[name]() for name in ("opencv", "pyvirtualcam")}
-    assert all(f.state == WARN and "vidstyle[live]" in f.fix for f in found.values())
+    assert all(f.state == WARN and "vidstyle[live]" in f.fix and "pip" not in f.found for f in found.values())
     assert INFO not in {f.state for f in found.values()}

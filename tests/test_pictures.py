@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import wave
 from pathlib import Path
 
 import av
@@ -103,10 +104,14 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello\n" * 99)
     make_clip(tmp_path / "clip.mp4", frames=3)
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8000))
     for name, error, words in (
         ("gone.png", SourceError, "No such file"),
         ("empty.png", SourceError, "empty"),
         ("text.png", SourceError, "not a picture"),
+        ("sound.wav", SourceError, r"no picture in it \(found: audio\)"),
         (".", SourceError, "folder"),
         ("clip.mp4", NotAPictureError, "vidstyle file"),
     ):

@@ -186,7 +186,7 @@ def _still_stream(container: Any, path: Path) -> Any:
     streams = [s for s in container.streams.video if not s.disposition & ATTACHED_PIC and s.codec_context is not None]
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise SourceError(f"{path} is not a picture (found: {kinds})")
+        raise SourceError(f"{path} has no picture in it (found: {kinds})")
     if any(stream.disposition & DEPENDENT for stream in streams):
         raise SourceError(f"{path} is stored as tiles, as phones write HEIC: convert it to .jpg or .png first")
     return max(streams, key=lambda stream: stream.width * stream.height)  # an icon has one of every size

@@ -92,7 +92,7 @@ def pull(
     if target.exists() and not overwrite:
         raise StyleError(f"the style {target.stem} is there already ({target}); to fetch it again: --overwrite")
     if offline:
-        raise StyleError(f"{model} was not fetched: the network is off (--offline, VIDSTYLE_OFFLINE); {_by_hand(look)}")
+        raise StyleError(f"{model} was not fetched: the network is off (--offline, VIDSTYLE_OFFLINE). {_by_hand(look)}")
     if not base_url.startswith(("https://", "http://")):
         raise UsageError(f"cannot fetch from {base_url!r}; expected an address that begins with https://")
     folder = cache_dir() / "downloads" / target.stem

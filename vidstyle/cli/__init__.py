@@ -18,6 +18,7 @@ app = typer.Typer(
     cls=Group,
     help="Put the people in a video into a drawn look: vidstyle file in.mp4 --style anime",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -82,6 +83,17 @@ def _say(message: str) -> None:
         forget(sys.stderr)
 
 
+def _say_usage(error: BaseException, args: list[str]) -> None:
+    from vidstyle.cli.console import human
+    from vidstyle.cli.usage import shows_help, usage_message
+
+    if shows_help(error):
+        for line in str(error).splitlines():
+            human(line)
+    else:
+        _say(usage_message(error, args))
+
+
 def _run(args: list[str]) -> int:
     from vidstyle.cli.config import load_defaults
 
@@ -119,8 +131,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         forget(sys.stdout)
         code = 1
     except _CLICK_ERROR as error:
-        if message := error.format_message():  # else the help was asked for by giving nothing
-            _say(f"{message} (see vidstyle --help)")
+        _say_usage(error, args)
         code = UsageError.exit_code
     except Exception as error:
         if debug:

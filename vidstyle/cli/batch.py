@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def batch(
     context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="IN", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
     ],

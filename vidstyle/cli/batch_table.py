@@ -32,6 +32,7 @@ class TableView:
         self._console = drawing(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._rows: dict[int, Event] = {}  # the last start or progress of every worker
+        self._watches = False
         self._names = 0  # width of their column: it only grows, or the table would jump
 
     def __enter__(self) -> TableView:
@@ -49,6 +50,7 @@ class TableView:
         self._console.print(styled, soft_wrap=True)
 
     def begin(self, found: Found, every: float | None) -> None:
+        self._watches = every is not None
         for text in preface(found, every):
             self._print(text)
 
@@ -63,7 +65,7 @@ class TableView:
     def tick(self, totals: Totals) -> None:
         room = max(1, self._console.height - 4)
         lines: list[RenderableType] = [self._table(room)] if self._rows else []
-        if not self._rows:
+        if not self._rows and (totals.left or self._watches):
             lines.append(Text("starting" if totals.left else "waiting for videos", "dim"))
         elif len(self._rows) > room:
             lines.append(Text(f"and {len(self._rows) - room} more", "dim"))

@@ -43,7 +43,7 @@ def build_engine(
     ] = None,
     json: opt.Json = False,
 ) -> int:
-    """Build GPU engines ahead: vidstyle build-engine --style anime --size 1080x1920
+    """Build GPU engines ahead: vidstyle build-engine --style anime
 
     Each is checked against the reference, timed, and kept; file, live and batch then use it.
 

@@ -1,33 +1,48 @@
-"""Help as Typer writes it, but without a type for options that take no value."""
+"""Help as Typer writes it without Rich, whole at every width, and without a type for options that take no value."""
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+NARROWEST, WIDEST = 32, 100  # letters of a line
 
-class Command(TyperCommand):
-    """A command that shows ``--overwrite``, and not ``--overwrite <bool>``."""
+
+class Plain:
+    """Help that cuts nothing off, as Typer's boxes do at 80 letters, and that shows ``--overwrite`` without a type."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        _without_types(self.get_params(ctx))
-        super().format_help(ctx, formatter)
+        _without_types(self.get_params(ctx))  # type: ignore[attr-defined]
+        _fit(formatter)
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The whole first sentence: what it is cut to would be an example without its end."""
+        return super().get_short_help_str(max(limit, 1000))  # type: ignore[misc]
 
 
-class Group(TyperGroup):
+class Command(Plain, TyperCommand):
+    """A command with such help."""
+
+
+class Group(Plain, TyperGroup):
     """As `Command`, of a command with commands."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _without_types(self.get_params(ctx))
-        super().format_help(ctx, formatter)
 
 
 def show_plainly(app: typer.Typer) -> None:
     """Let the commands that an app has so far be `Command`."""
     for command in app.registered_commands:
         command.cls = Command
+
+
+def _fit(formatter: Any) -> None:
+    """Fit the lines to the terminal; an option that would take more than a third of one stands on a line of its own."""
+    formatter.width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST) - 2
+    formatter.write_dl = partial(formatter.write_dl, col_max=formatter.width // 3)
 
 
 def _without_types(params: list[Any]) -> None:

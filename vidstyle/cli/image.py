@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vidstyle.images import PictureReport
 
+# ``readable=False``: for Typer a source that cannot be read is a mistake in the command's words, exit code 2.
 Output = Annotated[
     str | None,
     typer.Option("--output", "-o", metavar="OUT", help="A file, or a folder; beside the picture if left out."),
@@ -22,7 +23,9 @@ Output = Annotated[
 
 
 def image(
-    sources: Annotated[list[Path], typer.Argument(metavar="IN", help="Pictures: jpg, png, webp, tiff, bmp ...")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="IN", readable=False, help="Pictures: jpg, png, webp, tiff, bmp ...")
+    ],
     output: Output = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
@@ -119,7 +122,7 @@ def _styled(report: PictureReport, json: bool) -> None:
 
 
 def preview(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A video or a picture.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", readable=False, help="A video or a picture.")],
     output: Output = None,
     at: Annotated[
         str | None,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from vidstyle.catalog import FoundStyle
     from vidstyle.style import Card, Style
 
-app = typer.Typer(help="The looks: list them, see their licence, import or pull more.", no_args_is_help=True)
+app = typer.Typer(
+    help="The looks: list them, see their licence, import or pull more.", no_args_is_help=True, rich_markup_mode=None
+)
 
 NARROW = 60  # letters of a terminal that leaves a look's text no room beside the rest, which `info` shows
 
@@ -39,7 +41,7 @@ def list_(as_json: bool = Json) -> None:
 
 @app.command()
 def info(
-    name: str = typer.Argument(help="A style's name, or the path of a style file."),
+    name: str = typer.Argument(metavar="NAME", help="A style's name, or the path of a style file."),
     as_json: bool = Json,
 ) -> None:
     """Check one style and show its card: look, licence, origin, how it was made."""
@@ -55,7 +57,7 @@ def info(
 
 @app.command("import")
 def import_(
-    file: str = typer.Argument(help="A published cartoon_bg.pb or .tflite, or a vidstyle .safetensors."),
+    file: str = typer.Argument(metavar="FILE", help="A published cartoon_bg.pb or .tflite, or a style's .safetensors."),
     name: str | None = typer.Option(None, "--name", help="Name of the style; by default from the file's."),
     overwrite: bool = Overwrite,
     as_json: bool = Json,
@@ -99,7 +101,7 @@ def pull(
 
 @app.command()
 def verify(
-    names: list[str] | None = typer.Argument(None, metavar="[NAME]...", help="Names or paths; all when none."),
+    names: list[str] | None = typer.Argument(None, metavar="NAME", help="Names or paths; all when none."),
     as_json: bool = Json,
 ) -> None:
     """Check that weights and cards agree and nothing was altered; exit code 7 if anything is bad."""
@@ -119,7 +121,7 @@ def verify(
 
 
 @app.command()
-def remove(name: str = typer.Argument(help="A style of your own."), as_json: bool = Json) -> None:
+def remove(name: str = typer.Argument(metavar="NAME", help="A style of your own."), as_json: bool = Json) -> None:
     """Delete a style from your own folder; those of packages stay."""
     from vidstyle.catalog import remove_style
 

@@ -19,7 +19,7 @@ def _opencv() -> Finding:
     try:
         cv2 = opencv()
     except VidstyleError as error:
-        return Finding(WARN, str(error), INSTALL)
+        return Finding(WARN, f"OpenCV cannot be loaded ({error.__cause__}); --steady needs it too", INSTALL)
     windows = re.search(r"GUI:\s+(\w+)", cv2.getBuildInformation())
     found = f"OpenCV {cv2.__version__}"
     if windows is None or windows[1] == "NONE":

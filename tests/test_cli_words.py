@@ -1,0 +1,79 @@
+"""What the command line says of itself: its help at every width, and what is said when its words are off."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from vidstyle.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def commands(command: Any, context: Any = None, name: str = "vidstyle") -> Iterator[tuple[Any, Any]]:
+    """Every command with its context, the whole app first."""
+    context = typer.Context(command, info_name=name, parent=context)
+    yield command, context
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, context, name)
+
+
+ALL = list(commands(typer.main.get_command(app)))
+NAMES = [context.command_path for _, context in ALL]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize(("command", "context"), ALL, ids=NAMES)
+def test_help_is_whole_at_every_width(command: Any, context: Any, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Typer's boxes names of options and ends of examples were cut off, at 80 letters too."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = command.get_help(context)
+    assert "…" not in shown and "..." not in shown.replace("]...", "").replace("}...", "").replace(" ...", "")
+    assert max(map(len, shown.splitlines())) <= max(width, 42), shown  # --virtual-camera / --no-virtual-camera
+    for param in command.params:
+        if param.param_type_name == "option" and not param.hidden:
+            assert all(name in shown for name in param.opts + param.secondary_opts), shown
+    for name in getattr(command, "commands", {}):
+        assert name in shown
+
+
+@pytest.mark.parametrize(("command", "context"), ALL, ids=NAMES)
+def test_usage_names_each_argument_once_and_in_capitals(command: Any, context: Any) -> None:
+    usage = command.get_usage(context)
+    assert "......" not in usage and "[[" not in usage and "...}" not in usage
+    assert usage.removeprefix(f"Usage: {context.command_path}").isupper()
+
+
+def said(folder: Path, *words: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "vidstyle", *words]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+def test_words_that_are_off_get_the_help_of_their_command_and_what_was_meant(tmp_path: Path) -> None:
+    for name in ("in put.mp4", "-dash.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "clips").mkdir()
+    for words, expected in [
+        (["in put.mp4"], "no command is given for 'in put.mp4': vidstyle file 'in put.mp4' (see vidstyle --help)"),
+        (["clips"], "no command is given for clips: vidstyle batch clips -o OUTDIR (see vidstyle --help)"),
+        (["fiel", "in.mp4"], "No such command 'fiel'. Did you mean 'file'? (see vidstyle --help)"),
+        (["styles", "lst"], "No such command 'lst'. Did you mean 'list'? (see vidstyle styles --help)"),
+        (["file"], "Missing argument 'IN' (see vidstyle file --help)"),
+    ]:
+        assert said(tmp_path, *words) == f"vidstyle: {expected}\n"
+    assert "is given as ./-dash.mp4 (see vidstyle file --help)" in said(tmp_path, "file", "-dash.mp4")
+    assert "vidstyle batch takes several videos; a name with spaces" in said(tmp_path, "file", "a.mp4", "b.mp4")
+
+
+@pytest.mark.parametrize("words", [[], ["styles"]])
+def test_nothing_given_shows_the_help_on_its_lines(tmp_path: Path, words: list[str]) -> None:
+    first, _, *more = said(tmp_path, *words).splitlines()
+    assert first.startswith("Usage: vidstyle") and "Commands:" in more

@@ -26,12 +26,15 @@ def build_engine(
         list[str] | None,
         typer.Option(metavar="HxW", help="Height and width that the network works at; repeat for more. [720p, 1080p]"),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a call.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures a call.")] = 1,
     precision: opt.Precision = "auto",
-    engine: Annotated[str, typer.Option(help="tensorrt, or cuda, which is only checked and timed; auto.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="tensorrt, or cuda, which is only checked and timed; auto.")
+    ] = "auto",
     device: opt.Device = "auto",
     optimization_level: Annotated[
-        int | None, typer.Option(min=0, max=5, help="How long TensorRT searches: 3 if left out, 5 for the longest.")
+        int | None,
+        typer.Option(min=0, max=5, metavar="N", help="How long TensorRT searches: 3 if left out, 5 for the longest."),
     ] = None,
     tiling: Annotated[
         str | None, typer.Option(metavar="|".join(TILINGS), help="How long TensorRT searches for a tiling of layers.")

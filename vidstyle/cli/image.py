@@ -30,7 +30,9 @@ def image(
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "720",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of a .jpg or .webp; 100 is exact in a .webp.")] = 92,
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Of a .jpg or .webp; 100 is exact in a .webp.")
+    ] = 92,
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 Start = Annotated[str | None, typer.Option(metavar="TIME", help="Begin here: 12.5 or 1:02:03.5.")]
 End = Annotated[str | None, typer.Option(metavar="TIME", help="End here.")]
-Deinterlace = Annotated[str, typer.Option(help="auto (where the video is flagged), always or never.")]
-Hdr = Annotated[str, typer.Option(help="sdr: tone-map HDR for every screen; keep: write HDR in 10 bits.")]
+Deinterlace = Annotated[str, typer.Option(metavar="WHEN", help="auto (where the video is flagged), always or never.")]
+Hdr = Annotated[
+    str, typer.Option(metavar="sdr|keep", help="sdr: tone-map HDR for every screen; keep: write HDR in 10 bits.")
+]
 NoLimit = Annotated[bool, typer.Option("--no-limit", help="Allow videos that claim to be enormous.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything but the look differs from the source.")]
 PixelFormat = Annotated[
@@ -26,10 +28,12 @@ PixelFormat = Annotated[
 Compare = Annotated[bool, typer.Option("--compare", help="Source and result side by side.")]
 Codec = Annotated[
     str | None,
-    typer.Option(help="h264, hevc, av1, vp9, or an FFmpeg encoder's name; what suits the container if left out."),
+    typer.Option(
+        metavar="NAME", help="h264, hevc, av1, vp9, or an FFmpeg encoder's name; what suits the container if left out."
+    ),
 ]
-Crf = Annotated[float | None, typer.Option(help="Quality of the encoder: lower is better and larger.")]
-Preset = Annotated[str | None, typer.Option(help="Speed of the encoder, as veryfast or slow.")]
+Crf = Annotated[float | None, typer.Option(metavar="N", help="Quality of the encoder: lower is better and larger.")]
+Preset = Annotated[str | None, typer.Option(metavar="NAME", help="Speed of the encoder, as veryfast or slow.")]
 EncoderOption = Annotated[
     list[str] | None,
     typer.Option(metavar="K=V", help="An option of the encoder, as tune=animation; repeat for more."),

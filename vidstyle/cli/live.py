@@ -41,7 +41,9 @@ def live(
         ),
     ] = False,
     output_size: Annotated[str, typer.Option(metavar="WxH", help="Size of every picture that is sent.")] = "1280x720",
-    fit: Annotated[str, typer.Option(help="letterbox, or crop: how a camera of another shape fits.")] = "letterbox",
+    fit: Annotated[
+        str, typer.Option(metavar="HOW", help="letterbox, or crop: how a camera of another shape fits.")
+    ] = "letterbox",
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: Annotated[
@@ -59,8 +61,8 @@ def live(
     page: Annotated[
         bool, typer.Option("--page", help="A page in the browser; also where there is no other output.")
     ] = False,
-    host: Annotated[str, typer.Option(help="Address the page listens at.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port of the page; a free one if left out.")] = None,
+    host: Annotated[str, typer.Option(metavar="NAME", help="Address the page listens at.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(metavar="N", help="Port of the page; a free one if left out.")] = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Record to .mp4, .mov or .mkv.")] = None,
     microphone: Annotated[
         str | None, typer.Option(metavar="NAME|N", help="Sound of the recording; default for the system's own.")

@@ -24,7 +24,7 @@ def _no_build(context: typer.Context, wanted: bool) -> None:
 Style = Annotated[
     str, typer.Option("--style", "-s", metavar="NAME", help="The look: a name, a file, or a mix as anime:0.6+3d:0.4.")
 ]
-Strength = Annotated[float, typer.Option(help="How much of the look: 0 is the source, 1 the whole look.")]
+Strength = Annotated[float, typer.Option(metavar="N", help="How much of the look: 0 is the source, 1 the whole look.")]
 Size = Annotated[
     str,
     typer.Option(metavar="N|native", help="Short side the network works at; the output keeps the source's size."),
@@ -35,19 +35,24 @@ Steady = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0 (NVIDIA), gpu (Intel) ...: never replaced by another.")]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="auto, cpu, cuda:0 (NVIDIA), gpu (Intel) ...: never replaced by another.")
+]
 Precision = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="auto, f32 (exact), bf16, f16 or int8.",
         callback=lambda text: {"fp16": "f16", "fp32": "f32"}.get(text, text),
     ),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 for all cores.")]
+Threads = Annotated[int, typer.Option(min=0, metavar="N", help="CPU threads of the network; 0 for all cores.")]
 EngineName = Annotated[
     str,
     typer.Option(
-        "--engine", help="openvino (CPU, Intel), tensorrt or cuda (NVIDIA), torch (the reference); auto: the fastest."
+        "--engine",
+        metavar="NAME",
+        help="openvino (CPU, Intel), tensorrt or cuda (NVIDIA), torch (the reference); auto: the fastest.",
     ),
 ]
 NoBuild = Annotated[

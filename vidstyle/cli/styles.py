@@ -58,7 +58,9 @@ def info(
 @app.command("import")
 def import_(
     file: str = typer.Argument(metavar="FILE", help="A published cartoon_bg.pb or .tflite, or a style's .safetensors."),
-    name: str | None = typer.Option(None, "--name", help="Name of the style; by default from the file's."),
+    name: str | None = typer.Option(
+        None, "--name", metavar="NAME", help="Name of the style; by default from the file's."
+    ),
     overwrite: bool = Overwrite,
     as_json: bool = Json,
 ) -> None:

@@ -38,8 +38,8 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="K=V", help="As student.steps=2000; repeat for more.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another one gives another training.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(metavar="N", help="Another one gives another training.")] = 0,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a style of this name.")] = False,
     attended: Annotated[
         bool, typer.Option("--attended", hidden=True, help="End when standard input does: for programs that start it.")

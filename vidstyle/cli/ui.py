@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen at; any but this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int | None, typer.Option(help="Port; the first free one from 7860 on if left out.")] = None,
+    host: Annotated[
+        str, typer.Option(metavar="NAME", help="Address to listen at; any but this machine's own needs a token.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int | None, typer.Option(metavar="N", help="Port; the first free one from 7860 on if left out.")
+    ] = None,
     share: Annotated[bool, typer.Option("--share", help="Open it to others through Gradio's tunnel.")] = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     max_upload: Annotated[float, typer.Option(metavar="GB", min=0.001, help="Largest file that is taken.")] = 8.0,

@@ -79,3 +79,17 @@ def test_words_that_are_off_get_the_help_of_their_command_and_what_was_meant(tmp
 def test_nothing_given_shows_the_help_on_its_lines(tmp_path: Path, words: list[str]) -> None:
     first, _, *more = said(tmp_path, *words).splitlines()
     assert first.startswith("Usage: vidstyle") and "Commands:" in more
+
+
+@pytest.mark.parametrize(
+    ("written", "looks"),
+    [("ani", ["anime", "anime-fast"]), ("anime:0.5+ske", ["anime:0.5+sketch", "anime:0.5+sketch-fast"]), ("zzz", [])],
+)
+def test_the_shell_completes_looks(written: str, looks: list[str], tmp_path: Path) -> None:
+    words = f"vidstyle file in.mp4 --style {written}"
+    asked = {"_VIDSTYLE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "4", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "from vidstyle.cli import main; main()"]
+    done = subprocess.run(
+        command, env=os.environ | asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == looks

@@ -126,7 +126,7 @@ def _unknown(name: str) -> str:
         return (
             f"no style file {name}; fetch it with: vidstyle styles pull {name}; then: --style {name.replace('/', '-')}"
         )
-    names = list(dict.fromkeys(place.name for place in _places()))
+    names = style_names()
     near = difflib.get_close_matches(name, names, cutoff=0.5)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
     there = f"there are: {', '.join(names)}" if names else "none is installed"
@@ -140,6 +140,11 @@ def _describe(place: _Place, shadowed: bool) -> FoundStyle:
         return FoundStyle(place.name, place.origin, path, read_card(path), shadowed=shadowed)
     except StyleError as error:
         return FoundStyle(place.name, place.origin, path, error=str(error), shadowed=shadowed)
+
+
+def style_names() -> list[str]:
+    """The names of `list_styles`, each once; no file is opened."""
+    return list(dict.fromkeys(place.name for place in _places()))
 
 
 def list_styles() -> list[FoundStyle]:

@@ -21,8 +21,23 @@ def _no_build(context: typer.Context, wanted: bool) -> None:
         os.environ[NO_BUILD] = "1"
 
 
+def looks(incomplete: str) -> list[str]:
+    """For the shell's completion: the looks whose names go on from what is written, also in a mix."""
+    from vidstyle.catalog import style_names
+
+    before, plus, last = incomplete.rpartition("+")
+    return [f"{before}{plus}{name}" for name in style_names() if name.startswith(last)]
+
+
 Style = Annotated[
-    str, typer.Option("--style", "-s", metavar="NAME", help="The look: a name, a file, or a mix as anime:0.6+3d:0.4.")
+    str,
+    typer.Option(
+        "--style",
+        "-s",
+        metavar="NAME",
+        help="The look: a name, a file, or a mix as anime:0.6+3d:0.4.",
+        autocompletion=looks,
+    ),
 ]
 Strength = Annotated[float, typer.Option(metavar="N", help="How much of the look: 0 is the source, 1 the whole look.")]
 Size = Annotated[

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from training.chain import Chain, OnStep, Stage, fingerprint
+from training.chain import Chain, OnStep, Stage
+from training.pictures import fingerprint
 from vidstyle.errors import Interrupted, SinkError, StyleError, VidstyleError
 
 

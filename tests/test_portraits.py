@@ -15,10 +15,9 @@ import pytest
 from faces import POINTS, draw_face
 
 from training import pictures, portraits
-from training.chain import fingerprint
-from training.pictures import read_all
+from training.pictures import fingerprint, read_all
 from training.portraits import DRAWN, Options, aligned, alignment, fault, load, prepare
-from vidstyle.errors import SourceError
+from vidstyle.errors import Interrupted, SourceError
 
 Found = dict[int, np.ndarray]
 
@@ -119,6 +118,55 @@ def test_a_folder_becomes_crops_a_split_and_a_report(tmp_path: Path, detector: P
     assert small.faces.shape[1:] == (64, 64, 3)
     assert cv2.imread(str(tmp_path / "out" / "sheet.png")) is not None
     assert json.loads((tmp_path / "out" / "report.json").read_text())["kept"] == 30
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_was_found_before_a_stop_is_not_looked_for_again(tmp_path: Path, detector: Path, zipped: bool) -> None:
+    source = save(tmp_path / "in", 24)
+    (source / "003.png").write_bytes(b"broken")
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+            for path in sorted(source.iterdir()):
+                archive.write(path, path.name)
+        source = tmp_path / "in.zip"
+    straight = prepare(source, tmp_path / "straight", detector, Options())
+
+    def stop(done: int, *_: object) -> None:
+        if done == 10:
+            raise Interrupted(130)
+
+    with pytest.raises(Interrupted):
+        prepare(source, tmp_path / "out", detector, Options(), stop)
+    assert not (tmp_path / "out").exists()
+    looked: list[int] = []
+    assert prepare(source, tmp_path / "out", detector, Options(), lambda done, *_: looked.append(done)) == straight
+    assert looked == list(range(11, 25))
+    assert not (tmp_path / "out.begun.npz").exists()
+    for part in ("train", "held"):
+        one, other = (load(tmp_path / name, part) for name in ("straight", "out"))
+        assert one.names == other.names and np.array_equal(one.faces, other.faces)
+        assert np.array_equal(one.landmarks, other.landmarks)
+
+
+def test_what_was_found_in_other_pictures_or_is_damaged_is_not_taken_up(tmp_path: Path, detector: Path) -> None:
+    def stop(done: int, *_: object) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    def stopped() -> Path:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out", detector, Options(), stop)
+        return tmp_path / "out.begun.npz"
+
+    source = save(tmp_path / "in", 21)
+    for spoil in (
+        lambda begun: begun.write_bytes(begun.read_bytes()[:200]),
+        lambda _: cv2.imwrite(str(source / "000a.png"), draw_face(99, 256)),
+    ):
+        spoil(stopped())
+        looked: list[int] = []
+        prepare(source, tmp_path / "out", detector, Options(), lambda done, *_, to=looked: to.append(done))
+        assert looked[0] == 1 and looked[-1] == len(looked)
 
 
 def test_a_name_may_be_no_text(tmp_path: Path, detector: Path) -> None:

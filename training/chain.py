@@ -20,9 +20,8 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from training.pictures import is_picture
 from training.world import leave
-from vidstyle.errors import SinkError, VidstyleError
+from vidstyle.errors import SinkError
 from vidstyle.locking import LOCK, alone
 from vidstyle.whole import write_whole
 
@@ -176,24 +175,3 @@ def machine() -> str:
 
     cores = f"{torch.get_num_threads()} threads of {platform.processor() or platform.machine()}"
     return torch.cuda.get_device_name() if torch.cuda.is_available() else cores
-
-
-def fingerprint(source: Path) -> str:
-    """A digest of the names, sizes and times of a folder's pictures, or of a file: whether they are the same.
-
-    What else lies in the folder, as .DS_Store, changes while one looks into it, and nothing of a training.
-    """
-    paths = [source]
-    if source.is_dir():
-        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
-        paths = sorted(found)
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            if path != source and not path.is_file():
-                continue
-            stat = path.stat()
-        except OSError as error:
-            raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
-        digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
-    return digest.hexdigest()

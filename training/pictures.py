@@ -7,16 +7,19 @@ temporary file of our own naming, never unpacked by their names, and of a bounde
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, VidstyleError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MEMBER_BYTES = 200 << 20  # of one picture in a zip
@@ -39,14 +42,14 @@ def is_picture(name: str) -> bool:
     return path.suffix.lower() in EXTENSIONS and not hidden
 
 
-def read_all(source: Path) -> Iterator[Read]:
-    """Every picture under a folder, or in a zip, in the order of names.
+def read_all(source: Path, skip: int = 0) -> Iterator[Read]:
+    """Every picture under a folder, or in a zip, in the order of names, after the first ``skip``.
 
     Raises:
         SourceError: as `check`; or the zip is damaged as a whole.
     """
     check(source)
-    yield from _folder(source) if source.is_dir() else _zip(source)
+    yield from _folder(source, skip) if source.is_dir() else _zip(source, skip)
 
 
 def check(source: Path) -> None:
@@ -73,11 +76,32 @@ def count(source: Path) -> int:
         return 0
 
 
-def _folder(folder: Path) -> Iterator[Read]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if is_picture(name) and path.is_file():
-            yield _decode(path, name)
+def fingerprint(source: Path) -> str:
+    """A digest of the names, sizes and times of a folder's pictures, or of a file: whether they are the same.
+
+    What else lies in the folder, as .DS_Store, changes while one looks into it, and nothing of a training.
+    """
+    paths = [source]
+    if source.is_dir():
+        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
+        paths = sorted(found)
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            if path != source and not path.is_file():
+                continue
+            stat = path.stat()
+        except OSError as error:
+            raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
+        digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
+    return digest.hexdigest()
+
+
+def _folder(folder: Path, skip: int) -> Iterator[Read]:
+    named = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
+    found = ((path, name) for path, name in named if is_picture(name) and path.is_file())
+    for path, name in islice(found, skip, None):
+        yield _decode(path, name)
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -85,13 +109,13 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return sorted(members, key=lambda member: member.filename)
 
 
-def _zip(path: Path) -> Iterator[Read]:
+def _zip(path: Path, skip: int) -> Iterator[Read]:
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as scratch:
             members = _members(archive)
             if len(members) > MEMBERS:
                 raise SourceError(f"{path} has {len(members)} pictures, at most {MEMBERS} are taken: split it")
-            for number, member in enumerate(members):
+            for number, member in enumerate(members[skip:]):
                 yield _member(archive, member, Path(scratch) / f"{number}.picture")
     except zipfile.BadZipFile as error:
         raise SourceError(f"{path} is a damaged zip ({error}): make it again") from error

@@ -22,8 +22,9 @@ import numpy as np
 from training.data import evenly, held_out
 from training.inputs import open_detector
 from training.options import run_command
-from training.pictures import Read, count, read_all
+from training.pictures import Read, check, count, fingerprint, read_all
 from training.sheets import write_picture
+from training.sifted import Kept, kept_when_stopped
 from vidstyle.download import download
 from vidstyle.errors import SourceError
 
@@ -35,7 +36,6 @@ YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
-Kept = tuple[str, np.ndarray, np.ndarray]  # name, crop, points
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -211,21 +211,26 @@ def prepare(
 ) -> dict[str, object]:
     """Make ``folder`` from the pictures of ``source`` (a folder or a zip), whole or not at all; give the report.
 
+    Stopped, it puts by what was found in ``{folder}.begun.npz``, and goes on from there.
+
     Raises:
         SourceError: too few good portraits, with the reasons; the list is in ``{folder}.refused.txt``.
     """
-    net, total = Detector(detector_file(detector), options.score), count(source)
-    kept: list[Kept] = []
-    refused: dict[str, str] = {}
-    for number, (name, why, crop, points) in enumerate(sift(read_all(source), net, options), 1):
-        if crop is None or points is None:
-            refused[name] = why
-        else:
-            kept.append((name, crop, points))
-        if on_step:
-            on_step(number, total, {"kept": float(len(kept))})
-    _check(source, folder, len(kept), refused, options)
-    return write(source, folder, kept, refused, options)
+    check(source)
+    network, total = detector_file(detector), count(source)
+    net, begun = Detector(network, options.score), folder.with_name(f"{folder.name}.begun.npz")
+    note = {"source": fingerprint(source), "detector": fingerprint(network), **asdict(options)}
+    with kept_when_stopped(begun, note) as sifted:
+        for name, why, crop, points in sift(read_all(source, sifted.count), net, options):
+            if crop is None or points is None:
+                sifted.refused.append((name, why))
+            else:
+                sifted.kept.append((name, crop, points))
+            if on_step:
+                on_step(sifted.count, total, {"kept": float(len(sifted.kept))})
+    refused = dict(sifted.refused)
+    _check(source, folder, len(sifted.kept), refused, options)
+    return write(source, folder, sifted.kept, refused, options)
 
 
 def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], options: Options) -> None:

@@ -13,7 +13,8 @@ from training import ccn, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
-from training.chain import OWN, OnStep, Stage, fingerprint, read_note
+from training.chain import OWN, OnStep, Stage, read_note
+from training.pictures import fingerprint
 from training.recipes import Wishes
 from training.world import join
 from vidstyle.whole import write_whole

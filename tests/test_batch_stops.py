@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from vidstyle.batch.decide import Fingerprints
 from vidstyle.catalog import parse_recipe
 from vidstyle.errors import INTERRUPTED, Interrupted
 from vidstyle.job import FileJob
+from vidstyle.signals import ECHO
 
 pytest_plugins = "batch_fixtures"
 
@@ -104,6 +106,7 @@ def test_the_second_ctrl_c_does_not_wait(shop: Shop, long_clip: Path) -> None:
     os.kill(pid, signal.SIGSTOP)  # it will never come to its next frame
     process.send_signal(signal.SIGINT)
     wait_for(process, lambda event: event["event"] == "note")
+    time.sleep(2 * ECHO)  # at once it would be the first one, sent twice
     process.send_signal(signal.SIGINT)
     code, events, errors = rest(process)
     assert (code, errors) == (130, "") and events[-1]["left"] == 1

@@ -230,13 +230,12 @@ def build(
     """
     cache.mkdir(parents=True, exist_ok=True)
     inputs, kinds, note = cache / "sources.npy", cache / "kinds.npy", cache / "made-of.json"
-    made_of = _made_of(folder, clips)
     if not kinds.exists():
         source, kind = sources(folder, clips, detector)
-        write_whole(note, made_of)
+        write_whole(note, _made_of(folder, clips))
         _save(inputs, source)
         _save(kinds, kind)
-    elif note.exists() and note.read_bytes() != made_of:
+    elif note.exists() and note.read_bytes() != _made_of(folder, clips):
         raise UsageError(f"{cache} holds pictures of other --photos or --clips: give those, or another --run")
     source, kind = np.load(inputs, mmap_mode="c"), np.load(kinds)
     some = spread(kind, limit)

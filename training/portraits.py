@@ -216,9 +216,10 @@ def prepare(
     Raises:
         SourceError: too few good portraits, with the reasons; the list is in ``{folder}.refused.txt``.
     """
-    check(source)
-    network, total = detector_file(detector), count(source)
+    network = detector_file(detector)
     net, begun = Detector(network, options.score), folder.with_name(f"{folder.name}.begun.npz")
+    check(source)
+    total = count(source)
     note = {"source": fingerprint(source), "detector": fingerprint(network), **asdict(options)}
     with kept_when_stopped(begun, note) as sifted:
         for name, why, crop, points in sift(read_all(source, sifted.count), net, options):

@@ -29,9 +29,9 @@ def test_from_the_drop_to_the_download(page: Page, clip: Clip, tmp_path: Path) -
     until(lambda: page.thumbs() == page.looks() > 2)
     until(lambda: preview_is_there(page))
     page.pick("sketch")
-    until(lambda: np.abs(page.canvas("under").astype(int) - page.canvas("over")).mean() > 10)
+    until(lambda: page.apart() > 10)
     page.slide("strength", 0)
-    until(lambda: np.abs(page.canvas("under").astype(int) - page.canvas("over")).mean() < 4)
+    until(lambda: page.apart() < 4)
     page.slide("strength", 100)
     grip = page.browser.find_element("css selector", ".grip.end")
     for _ in range(3):

@@ -99,8 +99,17 @@ class Page:
 
     def canvas(self, name: str) -> np.ndarray:
         """uint8 [H, W, 3] of what it shows."""
-        width, height, *levels = self.js(READ, name)
-        return np.array(levels, np.uint8).reshape(height, width, 4)[..., :3]
+        return self.canvases(name)[0]
+
+    def canvases(self, *names: str) -> list[np.ndarray]:
+        """What they show at one moment: between two calls a video plays on."""
+        found = self.js(f"return Array.from(arguments, (name) => (function () {{ {READ} }})(name))", *names)
+        return [np.array(levels, np.uint8).reshape(height, width, 4)[..., :3] for width, height, *levels in found]
+
+    def apart(self) -> float:
+        """Mean levels between the source and its look, as the page shows them."""
+        source, look = self.canvases("under", "over")
+        return float(np.abs(source.astype(int) - look).mean())
 
     def thumbs(self) -> int:
         return len(self.browser.find_elements("css selector", ".tile img.there"))

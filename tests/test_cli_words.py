@@ -51,10 +51,14 @@ def test_usage_names_each_argument_once_and_in_capitals(command: Any, context: A
     assert usage.removeprefix(f"Usage: {context.command_path}").isupper()
 
 
-def said(folder: Path, *words: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def ran(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     command = [sys.executable, "-m", "vidstyle", *words]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def said(folder: Path, *words: str) -> str:
+    done = ran(folder, *words)
     assert (done.returncode, done.stdout) == (2, "")
     return done.stderr
 
@@ -87,9 +91,5 @@ def test_nothing_given_shows_the_help_on_its_lines(tmp_path: Path, words: list[s
 )
 def test_the_shell_completes_looks(written: str, looks: list[str], tmp_path: Path) -> None:
     words = f"vidstyle file in.mp4 --style {written}"
-    asked = {"_VIDSTYLE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "4", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", "from vidstyle.cli import main; main()"]
-    done = subprocess.run(
-        command, env=os.environ | asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = ran(tmp_path, _VIDSTYLE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4")
     assert done.stdout.split() == looks

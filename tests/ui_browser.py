@@ -14,10 +14,12 @@ import pytest
 from page_fixtures import FLAGS, find, missing
 from ui_client import until
 
-READ = """const canvas = document.getElementById(arguments[0]);
+READ = """const read = (name) => {
+const canvas = document.getElementById(name);
 const copy = new OffscreenCanvas(canvas.width, canvas.height), pen = copy.getContext("2d");
 pen.drawImage(canvas, 0, 0);
-return [canvas.width, canvas.height, ...pen.getImageData(0, 0, canvas.width, canvas.height).data]"""
+return [canvas.width, canvas.height, ...pen.getImageData(0, 0, canvas.width, canvas.height).data] };
+return Array.from(arguments, read)"""
 
 
 @contextmanager
@@ -103,7 +105,7 @@ class Page:
 
     def canvases(self, *names: str) -> list[np.ndarray]:
         """What they show at one moment: between two calls a video plays on."""
-        found = self.js(f"return Array.from(arguments, (name) => (function () {{ {READ} }})(name))", *names)
+        found = self.js(READ, *names)
         return [np.array(levels, np.uint8).reshape(height, width, 4)[..., :3] for width, height, *levels in found]
 
     def apart(self) -> float:

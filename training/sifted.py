@@ -40,12 +40,13 @@ def kept_when_stopped(path: Path, note: dict[str, Any]) -> Iterator[Sifted]:
 
     ``note``: what the search depends on; what was found by another one is not taken up.
     """
-    sifted = _taken_up(path, json.dumps(note, sort_keys=True))
+    text = json.dumps(note, sort_keys=True)
+    sifted = _taken_up(path, text)
     try:
         yield sifted
     except (Interrupted, KeyboardInterrupt):
         if sifted.count:
-            _put_by(path, json.dumps(note, sort_keys=True), sifted)
+            _put_by(path, text, sifted)
         raise
     path.unlink(missing_ok=True)
 

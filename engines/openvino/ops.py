@@ -119,8 +119,7 @@ def _convolution(x: Node, kernel: Node | np.ndarray, bias: np.ndarray, stride: i
 
 def _quantised(x: Node, taken: Span, given: Span, levels: int) -> Node:
     """``x``, of the range ``taken``, as so many values over the range ``given``."""
-    ends = (op.constant(np.asarray(end, np.float32).reshape(np.shape(end) or (1, 1, 1, 1))) for end in taken + given)
-    return op.fake_quantize(x, *ends, levels)
+    return op.fake_quantize(x, *(op.constant(np.asarray(end, np.float32)) for end in taken + given), levels)
 
 
 def operations(style: Style, precision: str) -> OpenVINOOps:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def ui(
     host: Annotated[
         str, typer.Option(metavar="NAME", help="Address to listen at; any but this machine's own needs a token.")
-    ] = ("127.0.0.1"),
+    ] = "127.0.0.1",
     port: Annotated[
         int | None, typer.Option(metavar="N", help="Port; the first free one from 7860 on if left out.")
     ] = None,

@@ -1,7 +1,9 @@
-"""Clips and the face detector that a person gives, read or refused in one line."""
+"""Clips and the face detector that a person gives, read or refused in one line; how damaged archives are known."""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 import cv2
 
 from vidstyle.errors import SourceError
+
+#: what reading a NumPy archive raises that is missing, cut or altered
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def decoded(clip: Path) -> Iterator[Any]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +19,7 @@ import numpy as np
 
 from training import data
 from training.data import SIDE
+from training.inputs import DAMAGED
 from training.options import run_command
 from vidstyle.errors import SourceError
 from vidstyle.importer import import_published
@@ -103,9 +102,9 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     path = folder / "canvases.npz"
     try:
-        with np.load(path) as stored:
+        with open(path, "rb") as file, np.load(file) as stored:
             return decode(stored["files"], stored["starts"]), stored["kind"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise SourceError(f"{path} is missing or damaged: make it with training.pack") from error
 
 

@@ -6,8 +6,6 @@ A large set takes hours to go through; the next search of the same pictures goes
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from training.inputs import DAMAGED
 from vidstyle.errors import Interrupted
 from vidstyle.whole import whole
 
@@ -66,5 +65,5 @@ def _taken_up(path: Path, note: str) -> Sifted:
             text = json.loads(str(stored["text"]))
             kept = list(zip(text["names"], stored["crops"], stored["points"], strict=True))
             return Sifted(kept, [(name, why) for name, why in text["refused"]])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # none, or damaged
+    except DAMAGED:
         return Sifted()

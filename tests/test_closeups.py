@@ -23,7 +23,9 @@ from training.run import Options
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 COLOURS = {(-0.5, -0.6): (255, 0, 0), (0.5, -0.6): (0, 255, 0), (0.0, 0.4): (0, 0, 255)}
-PLAIN = replace(SMALL, side=192, pairs=24, noise=0, gain=0, empty=0, exact=0, eyes=(46, 130), near=(46, 130))
+PLAIN = replace(SMALL, side=192, pairs=24, noise=0, empty=0, anywhere=0, exact=0, eyes=(46, 130), near=(46, 130))
+
+INNER = slice(32 - closeups.LEAST, 32 + closeups.LEAST)  # beyond it a crop's border may be mirrored
 
 
 def marked(options: CropOptions, paired: bool = True) -> Crops:
@@ -46,8 +48,7 @@ def test_eyes_and_mouths_are_upright_in_the_middle_and_of_one_size(turn: float, 
     assert len(found) == len(close) > 20 and found.shape[1:] == (3, closeups.SIDE, closeups.SIDE)
     half = len(cut.source) // 2
     assert (close.rows < half).any() and (close.rows >= half).any()
-    inner = slice(32 - closeups.LEAST, 32 + closeups.LEAST)  # beyond it a crop's border may be mirrored
-    found = found[:, :, inner, inner]
+    found = found[:, :, INNER, INNER]
     lit = found > 0.5
     assert lit.sum(1).max() == 1  # each disc is of one colour
     assert set(lit.sum((2, 3)).argmax(1).tolist()) == {0, 1, 2}
@@ -61,7 +62,7 @@ def test_eyes_and_mouths_are_upright_in_the_middle_and_of_one_size(turn: float, 
 def test_a_partners_closeups_show_the_same() -> None:
     cut = marked(replace(PLAIN, exact=1.0))
     close, half = closeups.find(cut, (44, 140)), len(cut.source) // 2
-    found = close.of(cut.target)
+    found = close.of(cut.target)[:, :, INNER, INNER]
     places: dict[tuple[int, int], list[tuple[int, torch.Tensor, torch.Tensor]]] = {}
     for picture, row, grid in zip(found, close.rows.tolist(), close.grids, strict=True):
         places.setdefault((row % half, int(picture.mean((1, 2)).argmax())), []).append((row, picture, grid))

@@ -54,6 +54,22 @@ def test_crops_cover_the_sizes_of_faces_that_were_asked_for() -> None:
     assert len(crops(options, paired=False).eyes) == 800
 
 
+@pytest.mark.parametrize("anywhere", [0.0, 0.5])
+def test_crops_lie_around_faces_and_a_share_of_them_anywhere(anywhere: float) -> None:
+    """Red and green tell the place on the canvas: what a crop's middle shows."""
+    ramp = np.arange(2 * SIDE) * 255 // (2 * SIDE)
+    face = np.stack(np.broadcast_arrays(ramp[None], ramp[:, None], 0), -1).astype(np.uint8)
+    canvas = Canvases(face[None], face[None, ::2, ::2].copy(), np.zeros(1, np.uint8))
+    options = replace(CropOptions(), side=64, pairs=400, noise=0, soft=0, coded=0, exact=1.0, anywhere=anywhere)
+    middles = Cropper(canvas, options, CPU)(torch.Generator().manual_seed(0), paired=False).target[:, :2, 32, 32]
+    apart = middles.abs() * SIDE / 2  # pixels from the nose
+    around = 0.3 * (64 + options.offset) + 8
+    far = (apart > around).any(1).float().mean()
+    beyond = SIDE / 2 - (64 + options.offset) / 3  # evenly up to there, on either axis
+    assert far == pytest.approx(anywhere * (1 - (around / beyond) ** 2), abs=0.06)
+    assert apart.max() > (0.9 * beyond if anywhere else 0)
+
+
 @pytest.mark.parametrize("turn", [0.0, 90.0])
 def test_eyes_and_mouth_weigh_most_wherever_a_face_is_turned(turn: float) -> None:
     """Light eyes and a light mouth on a dark face: the weight is high where those are, and nowhere else."""

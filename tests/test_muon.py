@@ -31,6 +31,23 @@ def test_a_kernels_first_step_is_the_polar_factor_of_its_gradient() -> None:
     assert torch.linalg.cond(step) < 3 < torch.linalg.cond(gradient.flatten(1).double()) * 3
 
 
+def test_kernels_step_as_torchs_own_muon() -> None:
+    """Which rounds to bf16, to about a hundredth."""
+    conv = layer()
+    optimiser, before = MuonAdam(conv.parameters(), 0.01), conv.weight.detach().permute(0, 2, 3, 1).flatten(1)
+    reference = nn.Parameter(before.clone())
+    torchs = torch.optim.Muon([reference], lr=0.01, weight_decay=1e-4, adjust_lr_fn="match_rms_adamw")
+    before = before.clone()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        conv.weight.grad = torch.randn(10, 6, 3, 3)
+        reference.grad = conv.weight.grad.permute(0, 2, 3, 1).flatten(1)
+        optimiser.step()
+        torchs.step()
+    ours, theirs = conv.weight.detach().permute(0, 2, 3, 1).flatten(1) - before, reference.detach() - before
+    assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
 def test_a_bias_steps_as_adamw() -> None:
     conv, other = layer(), layer()
     optimiser, reference = MuonAdam(conv.parameters(), 0.01), torch.optim.AdamW([other.bias], 0.01, (0.9, 0.99))

@@ -25,6 +25,7 @@ class CropOptions:
     eyes: tuple[float, float] = field(default=(20.0, 220.0), metadata={"least": 1})  # pixels between the eyes
     near: tuple[float, float] = field(default=(40.0, 110.0), metadata={"least": 1})  # most faces of calls and films
     near_share: float = 0.78
+    anywhere: float = 0.35  # share of the faces whose crop lies anywhere on the canvas: bodies, what is behind them
     eyes_at: float = -0.6  # below the middle of a canvas, where `training.data` has the nose, in eye distances
     mouth_at: float = 0.4
     turn: float = 90.0  # degrees either way
@@ -153,6 +154,8 @@ class Cropper:
         angle = 0.0 if exact else _turn(rng, options)
         flip = uniform(rng) < 0.5
         reach = self._size * (0.48 if empty else 0.3)
+        if not empty and uniform(rng) < options.anywhere:  # two thirds of a crop, at least, show the canvas
+            reach = max(reach, self._targets[0].shape[-1] / 2 * eyes / EYES - self._size / 3)
         at = (uniform(rng, -reach, reach), uniform(rng, -reach, reach))  # the face, from the middle
         if exact:
             at = (round(at[0]), round(at[1]))

@@ -7,6 +7,7 @@ of out rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,37 @@ import torch
 from torch import Tensor, nn
 
 from training.world import TrainingError
+
+
+class Muon(torch.optim.Muon):
+    """torch's with Nesterov's momentum and AdamW's RMS, in the matrices' own precision.
+
+    torch rounds to bf16: where a CPU has none, that took 0.46 s of a student's step of 1.2, and float32 takes 0.03.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        assert closure is None, "the gradients are there already"
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                kept = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix.grad))
+                kept.lerp_(matrix.grad, 1 - group["momentum"])
+                update = _polar(matrix.grad.lerp(kept, group["momentum"]), group["ns_coefficients"], group["ns_steps"])
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.sub_(update, alpha=group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
+
+
+def _polar(x: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """``x`` with its singular values near 1 (0.5 to 1.5), by Newton and Schulz's iteration of fifth degree."""
+    a, b, c = coefficients
+    flat = x.T if x.shape[0] > x.shape[1] else x
+    flat = flat / flat.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = flat @ flat.T
+        flat = torch.addmm(flat, torch.addmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
+    return flat.T if x.shape[0] > x.shape[1] else flat
 
 
 class MuonAdam:
@@ -25,7 +57,7 @@ class MuonAdam:
         self._biases = [value for value in parameters if value.dim() != 4]
         self._matrices = [nn.Parameter(_matrix(value.detach())) for value in self._kernels]
         # The update's RMS is made AdamW's, so that one learning rate serves both.
-        self._muon = torch.optim.Muon(self._matrices, lr=lr, weight_decay=1e-4, adjust_lr_fn="match_rms_adamw")
+        self._muon = Muon(self._matrices, lr=lr, weight_decay=1e-4, adjust_lr_fn="match_rms_adamw")
         self._adam = torch.optim.AdamW(self._biases, lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
 
     @property

@@ -28,10 +28,10 @@ Terms = dict[str, Tensor]
 
 
 def certain(crops: Crops, options: Options) -> Tensor:
-    """The rows of the crops in which lines are asked for."""
+    """The rows in which lines are asked for, of a pair a's alone: b's would say it again, and no term takes longer."""
     low, high = options.contrast_eyes
     which = crops.crisp & (crops.eyes >= low) & (crops.eyes <= high)
-    return torch.nonzero(which.repeat(len(crops.source) // len(which))).flatten()
+    return torch.nonzero(which).flatten()
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def paired_terms(out: Tensor, crops: Crops, features: TeacherFeatures, options: 
     }
     sure, risen = certain(crops, options), ramp(options, step)
     if len(sure) and (weight := options.contrast * risen):
-        share = len(sure) / len(out)
+        share = len(sure) / len(crops.eyes)
         terms["contrast"] = weight * share * line_contrast(out[sure], crops.target[sure], crops.weight[sure])
     some = slice(0, len(a), options.costly_every)
     with half(out.device):

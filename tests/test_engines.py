@@ -317,3 +317,16 @@ def test_memory_that_runs_out_has_many_words_in_torch(raised: Exception, monkeyp
         monkeypatch.setattr(engine, "_translate", fail)
         with pytest.raises(OutOfMemoryError, match="too little memory"):
             engine(pictures(1, 8, 8))
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("graph.cpp:1\nFailed to allocate 529408000 bytes")])
+def test_memory_that_runs_out_is_told_by_openvino(raised: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise raised
+
+    call = openvino_engine._Call(SimpleNamespace(wait=fails), 1, lambda _: None)
+    with pytest.raises(OutOfMemoryError, match="too little memory: OpenVINO failed on a picture: "):
+        call()
+    monkeypatch.setattr(openvino_engine, "_compile", fails)
+    with pytest.raises(OutOfMemoryError, match="memory: OpenVINO cannot build it for CPU at f32: "):
+        load_engine(plain("student"), EngineSpec(16, 16, precision="f32"), "openvino")

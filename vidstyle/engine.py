@@ -12,7 +12,7 @@ import numpy as np
 
 from vidstyle.choice import choose
 from vidstyle.errors import EngineError, UsageError
-from vidstyle.style import Style
+from vidstyle.style import Style, weights_sha256
 
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
 
@@ -83,8 +83,10 @@ class Recipe:
 
     def key(self) -> str:
         """Digest that names a compiled form: architectures and weights, not the shares."""
-        text = "|".join(f"{style.card.architecture}{style.card.sha256}" for style, _ in self.parts)
-        return hashlib.sha256(f"{self.is_plain}|{text}".encode()).hexdigest()[:24]
+        parts = [
+            f"{style.card.architecture}{style.card.sha256 or weights_sha256(style.weights)}" for style, _ in self.parts
+        ]
+        return hashlib.sha256(f"{self.is_plain}|{'|'.join(parts)}".encode()).hexdigest()[:24]
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -65,6 +66,8 @@ class Recipe:
             raise UsageError(f"strength is {self.strength:g}; expected 0 (the source) to 1 (the full look)")
         if any(not share > 0 for _, share in self.parts):
             raise UsageError("the share of a style must be above 0, as in anime:0.6+3d:0.4")
+        if not sum(share for _, share in self.parts) < math.inf:  # each would be nothing of it
+            raise UsageError("the shares of the styles are too large to be added: give them as in anime:0.6+3d:0.4")
 
     @property
     def name(self) -> str:

@@ -52,6 +52,7 @@ class Behaviour:
     builds: list[dict[str, Any]] = field(default_factory=list)
     off_by: float = 0.0  # levels added to every result of what is built from now on
     refuses: bool = False  # to deserialize
+    full: bool = False  # the memory, for what is deserialized
     gives: DataType | None = None  # what the results of what is built are, where it is not the type of the picture
     contexts_left: int = 1_000  # until the memory is full
     fails: Exception | None = None  # of a build
@@ -145,6 +146,10 @@ def fake_tensorrt(behaviour: Behaviour) -> ModuleType:
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> Engine | None:
             if behaviour.refuses:
                 self._logger.log(Severity.ERROR, "Error Code 1: Serialization (stdVersionRead == kVERSION)")
+                return None
+            if behaviour.full:
+                self._logger.log(Severity.ERROR, "Error Code 1: Cuda Runtime (out of memory)")
+                self._logger.log(Severity.ERROR, "Error Code 4: Internal Error (Engine deserialization failed.)")
                 return None
             return Engine(serialized_engine, behaviour, self._logger)
 

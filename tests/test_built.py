@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -211,6 +212,24 @@ print(built.fetch(key)[1].decode())
     said = [process.communicate(timeout=60)[0].split() for process in processes]
     assert sum("builds" in words for words in said) == 1, said
     assert said[0][-1] == said[1][-1]
+
+
+def test_who_waits_for_another_builder_says_so() -> None:
+    told: list[str] = []
+    said = threading.Event()
+
+    def wait() -> None:
+        built.BUILD.set(built.Build(tell=lambda line: (told.append(line), said.set())))
+        with built.building(KEY):
+            told.append("in turn")
+
+    thread = threading.Thread(target=wait)
+    with built.building(KEY):
+        thread.start()
+        assert said.wait(30)
+        assert told == ["another vidstyle builds this engine: waiting for it, some minutes perhaps"]
+    thread.join(30)
+    assert told[1:] == ["in turn"]
 
 
 def test_two_processes_agree_on_the_key() -> None:

@@ -206,7 +206,7 @@ def test_strength() -> None:
 @pytest.mark.parametrize(
     "text",
     ["anime:", ":0.5", "", "+", "anime+", "+anime", "anime:0", "anime:-1", "anime:nan", "anime:inf", "anime:much",
-     "anime:0.6+3d", "anime:0.5:0.5", "anime:60%", " "],
+     "anime:0.6+3d", "anime:0.5:0.5", "anime:60%", "anime:1e308+3d:1e308", " "],
 )  # fmt: skip
 def test_malformed_recipes(text: str) -> None:
     with pytest.raises((UsageError, StyleError)) as caught:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from interpreted import interpreter, launches  # before the module that imports the kernels
 
 import gpu_check_kernels  # isort: skip
+
+from engines.cuda.convolutions import Filters
+from engines.cuda.convolve import FusedConvolution, Tiles
 
 __all__ = ["interpreter"]
 pytestmark = pytest.mark.usefixtures("interpreter")
@@ -54,3 +60,26 @@ def test_programs_never_hold_more_than_the_row_needs() -> None:
     assert launches._blocks(8, 1) == (1, 8)
     assert launches._blocks(96, 480) == (32, 128)
     assert launches._blocks(32, 1920) == (128, 32)
+
+
+def test_rows_beyond_2_31_elements_are_found(tmp_path: Path) -> None:
+    """Of a picture of more than 67 megapixels; the file has holes, and where 32 bits would lead there is memory too."""
+    row, there = 1 << 30, 1 << 31
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(2 * (2 * there + 64))
+    memory = torch.from_numpy(np.memmap(tmp_path / "sparse", np.float16, "r+"))
+    (tmp_path / "sparse").unlink()
+
+    far = memory.as_strided((1, 3, 4, 16), (3 * row, row, 16, 1), there)
+    x = torch.arange(3 * 4 * 16).reshape(far.shape).half()
+    far.copy_(x)
+    for kind, channels, scale in ((launches.PLAIN, 16, 1), (launches.SHUFFLE, 4, 2), (launches.UPSAMPLE, 16, 2)):
+        got, want = (torch.zeros(1, 3 * scale, 4 * scale, channels) for _ in range(2))
+        launches.combine(got, [launches.Term(far, kind=kind, block=scale)])
+        launches.combine(want, [launches.Term(x, kind=kind, block=scale)])
+        assert got.equal(want) and got.any()
+    launches.combine(far, [launches.Term(x + 1)])
+    assert far.equal(x + 1)
+    filters = Filters(np.eye(16)[..., None, None], np.zeros(16))
+    same = FusedConvolution(filters, 1, (0, 0, 0, 0), (3, 4), Tiles(128, 4, 3))
+    assert same.to(CPU, torch.float16)(far, far, False, False).equal(2 * (x + 1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -317,3 +318,29 @@ def test_memory_that_runs_out_has_many_words_in_torch(raised: Exception, monkeyp
         monkeypatch.setattr(engine, "_translate", fail)
         with pytest.raises(OutOfMemoryError, match="too little memory"):
             engine(pictures(1, 8, 8))
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("graph.cpp:1\nFailed to allocate 529408000 bytes")])
+def test_memory_that_runs_out_is_told_by_openvino(raised: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise raised
+
+    call = openvino_engine._Call(SimpleNamespace(wait=fails), 1, lambda _: None)
+    with pytest.raises(OutOfMemoryError, match="too little memory: OpenVINO failed on a picture: "):
+        call()
+    monkeypatch.setattr(openvino_engine, "_compile", fails)
+    with pytest.raises(OutOfMemoryError, match="memory: OpenVINO cannot build it for CPU at f32: "):
+        load_engine(plain("student"), EngineSpec(16, 16, precision="f32"), "openvino")
+
+
+@pytest.mark.usefixtures("home")
+def test_styles_without_a_digest_are_told_apart_by_their_weights() -> None:
+    """As a style made in Python has none: the compiled network of another was taken for it."""
+    styles = [replace(style("student", seed), card=replace(style("student").card, sha256="")) for seed in (0, 1)]
+    batch = pictures(1, 24, 40)
+    for one, right in zip(styles, (style("student", 0), style("student", 1)), strict=True):
+        with (
+            load("openvino", "f32", Recipe(((one, 1.0),))) as network,
+            load("torch", "f32", Recipe(((right, 1.0),))) as t,
+        ):
+            assert np.abs(network(batch).astype(int) - t(batch)).max() <= 1

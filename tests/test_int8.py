@@ -217,6 +217,8 @@ def test_ranges_stay_with_the_style(style: Style, tmp_path: Path, home: Path) ->
     [
         lambda found: {**found, "stem": [1.0, -1.0]},
         lambda found: {**found, "stem": [float("nan"), 1.0]},
+        lambda found: {**found, "stem": [0, 10**400]},
+        lambda found: {**found, "stem": [-1e300, 1e300]},
         lambda found: {**found, "stem": ["a", 1.0]},
         lambda found: {**found, "stem": [0.0]},
         lambda found: {**found, "stem": [[0.0] * 48, [1.0] * 47]},

@@ -130,6 +130,36 @@ def test_a_capture_that_fails_leaves_the_callers_stream_current(cuda: cuda_fakes
     assert cuda.current_stream().name == "the caller's stream"
 
 
+def test_two_threads_capture_one_after_the_other(cuda: cuda_fakes.Cuda) -> None:
+    captures, going_on = threading.Event(), threading.Event()
+
+    def make(_: int) -> Callable[..., Tensor]:
+        def function(frames: Tensor, _: Any) -> Tensor:
+            if cuda.capturing is not None and threading.current_thread() is first:
+                captures.set()
+                assert going_on.wait(30)
+            return frames
+
+        return function
+
+    def load() -> None:
+        Lanes(cuda_fakes.DEVICE, spec(1), make, graph=True)
+
+    def begun() -> int:
+        return sum(line.startswith("capture on") for line in cuda.log)
+
+    first, second = threading.Thread(target=load), threading.Thread(target=load)
+    first.start()
+    assert captures.wait(30)
+    second.start()
+    second.join(0.5)
+    assert second.is_alive() and begun() == 1
+    going_on.set()
+    for thread in (first, second):
+        thread.join(30)
+    assert begun() == 2
+
+
 def test_the_host_waits_for_a_result_and_for_nothing_else(cuda: cuda_fakes.Cuda) -> None:
     lanes = lanes_on(cuda)
     cuda.log.clear()

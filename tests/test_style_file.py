@@ -140,6 +140,13 @@ def test_truncations_and_flips_raise_style_errors_only(path: Path) -> None:
         ),
         ({"architecture": '{"name": "student", "widths": [4, 8], "blocks": [0, 1], "down_blocks": [0, 0]}'}, "shape"),
         ({"architecture": '{"name": "ttn"}'}, "missing or left over"),
+        (
+            {
+                "architecture": '{"name": "student", "widths": [4, 4], "blocks": [0, 1], "down_blocks": [0, 0],'
+                ' "guided": "no"}'
+            },
+            "neither true nor false",
+        ),
     ],
 )
 def test_bad_cards_are_refused_in_one_line(path: Path, values: dict, says: str) -> None:
@@ -148,15 +155,29 @@ def test_bad_cards_are_refused_in_one_line(path: Path, values: dict, says: str) 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("kind", "size"), [("BF16", 2), ("I32", 4), ("F8_E4M3", 1)])
-def test_other_types_of_weights_are_refused(path: Path, kind: str, size: int) -> None:
+@pytest.mark.parametrize(("kind", "size"), [("BF16", 2), ("I32", 4), ("F8_E4M3", 1), ("F6_E2M3", 0.75)])
+def test_other_types_of_weights_are_refused(path: Path, kind: str, size: float) -> None:
     def change(header: dict) -> None:
         entry = header["stem.bias"]
         start, end = entry["data_offsets"]
-        entry |= {"dtype": kind, "shape": [(end - start) // size]}
+        entry |= {"dtype": kind, "shape": [int((end - start) / size)]}
 
     with pytest.raises(StyleError, match=r"type|expected float16"):
         load_style(rewrite(path, change))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    """Their pictures are black, or noise."""
+    weights = random_weights(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vidstyle.style.prepare", lambda *_: None)  # as another program may write it
+        weights["head.bias"][1] = value
+        save_style(tmp_path / "x.safetensors", Card("x", "l", TINY, "MIT", "p"), weights)
+    with pytest.raises(StyleError, match=r"head\.bias holds values that are not numbers"):
+        load_style(tmp_path / "x.safetensors")
+    with pytest.raises(StyleError, match=r"head\.bias holds values that are not numbers"):
+        save_style(tmp_path / "y.safetensors", Card("y", "l", TINY, "MIT", "p"), weights)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello, this is a text\n" * 20, b"\x80\x04pickle", b"PK\x03\x04" + bytes(60)])

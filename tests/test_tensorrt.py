@@ -235,6 +235,38 @@ def test_full_memory_is_told_as_such(behaviour: Behaviour) -> None:
         load(spec=EngineSpec(H, W))
 
 
+def test_full_memory_costs_no_built_engine(behaviour: Behaviour, told: list[str]) -> None:
+    load().close()
+    behaviour.full = True
+    with pytest.raises(OutOfMemoryError, match="too little memory"):
+        load()
+    behaviour.full = False
+    load().close()
+    assert len(behaviour.builds) == 1 and not any("refused" in line for line in told)
+
+
+@pytest.mark.usefixtures("told")
+def test_a_failed_build_leaves_no_timing_cache(behaviour: Behaviour) -> None:
+    """It may be what failed: torch-tensorrt writes it in place, and one that is cut short would fail for ever."""
+    built.timing_cache().parent.mkdir(parents=True)
+    built.timing_cache().write_bytes(b"cut short")
+    behaviour.fails = TypeError("set_timing_cache(): incompatible function arguments")
+    with pytest.raises(EngineError, match="TensorRT cannot build"):
+        load()
+    assert not built.timing_cache().exists()
+
+
+@pytest.mark.usefixtures("behaviour", "told")
+def test_a_closed_engine_and_pictures_elsewhere_are_refused() -> None:
+    engine = load(replace(plain(), strength=0.0))
+    with pytest.raises(EngineError, match=r"takes pictures on cpu, got them on meta"):
+        engine.submit_on_device(torch.empty((1, H, W, 3), dtype=torch.uint8, device="meta"))
+    engine.close()
+    for submit in (engine.submit, lambda batch: engine.submit_on_device(torch.from_numpy(batch))):
+        with pytest.raises(EngineError, match="is closed"):
+            submit(pictures())
+
+
 @pytest.mark.usefixtures("told")
 def test_a_failed_build_says_tensorrt_s_reason(behaviour: Behaviour) -> None:
     behaviour.fails = UnboundLocalError("cannot access local variable 'interpreter_result'")  # as 2.11 has it

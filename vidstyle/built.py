@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from vidstyle.errors import EngineError
 from vidstyle.paths import cache_dir
@@ -160,7 +160,11 @@ def building(key: Key) -> Iterator[None]:
     lock = FileLock(folder() / f"{key.digest}.lock")
     try:
         make_folder(folder())
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            BUILD.get().tell("another vidstyle builds this engine: waiting for it, some minutes perhaps")
+            lock.acquire()
     except OSError as error:
         raise _unwritable(error) from error
     try:

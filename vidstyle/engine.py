@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ import numpy as np
 
 from vidstyle.choice import choose
 from vidstyle.errors import EngineError, UsageError
-from vidstyle.style import Style
+from vidstyle.style import Style, weights_sha256
 
 PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
 
@@ -65,6 +66,8 @@ class Recipe:
             raise UsageError(f"strength is {self.strength:g}; expected 0 (the source) to 1 (the full look)")
         if any(not share > 0 for _, share in self.parts):
             raise UsageError("the share of a style must be above 0, as in anime:0.6+3d:0.4")
+        if not sum(share for _, share in self.parts) < math.inf:  # each would be nothing of it
+            raise UsageError("the shares of the styles are too large to be added: give them as in anime:0.6+3d:0.4")
 
     @property
     def name(self) -> str:
@@ -83,8 +86,10 @@ class Recipe:
 
     def key(self) -> str:
         """Digest that names a compiled form: architectures and weights, not the shares."""
-        text = "|".join(f"{style.card.architecture}{style.card.sha256}" for style, _ in self.parts)
-        return hashlib.sha256(f"{self.is_plain}|{text}".encode()).hexdigest()[:24]
+        parts = [
+            f"{style.card.architecture}{style.card.sha256 or weights_sha256(style.weights)}" for style, _ in self.parts
+        ]
+        return hashlib.sha256(f"{self.is_plain}|{'|'.join(parts)}".encode()).hexdigest()[:24]
 
 
 @runtime_checkable

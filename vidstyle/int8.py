@@ -10,7 +10,6 @@ float32, half a level, and bfloat16 54 to 58.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ EXACT = "up0.", "gate", "head"
 FIRST = "stem"  # takes the picture: 16 pixels of each colour
 MOVED = 0.7  # of how uneven the channels are, to their weights; 0.5, as published, leaves more shimmer
 LEAST = 1e-3  # of the greatest range, or weight, a channel is taken to have
+FARTHEST = 1e30  # of an end: float32 holds it, and a range of two
 
 
 def is_eight_bits(name: str) -> bool:
@@ -102,6 +102,6 @@ def _ends(ends: Any, channels: int) -> Ends:
     low, high = (tuple(end) if isinstance(end, list) else (end,) * channels for end in ends)
     if not len(low) == len(high) == channels or not all(type(end) in (int, float) for end in low + high):
         raise ValueError(f"{str(ends)[:60]} is not a range of {channels} channels")
-    if not all(math.isfinite(a) and math.isfinite(b) and a <= b for a, b in zip(low, high, strict=True)):
+    if not all(-FARTHEST <= a <= b <= FARTHEST for a, b in zip(low, high, strict=True)):  # not of NaN
         raise ValueError(f"{str(ends)[:60]} is not a range")
     return low, high

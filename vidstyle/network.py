@@ -215,7 +215,7 @@ def prepare(arch: Architecture, weights: Weights) -> Weights:
     """Check every weight's name and shape against ``arch`` and apply the exact rewrites; float32 out.
 
     Raises:
-        StyleError: a weight is missing, left over, or of another shape.
+        StyleError: a weight is missing, left over, of another shape, or not finite.
     """
     want = layers(arch)
     names = {f"{name}.{part}" for name in want for part in ("weight", "bias")}
@@ -227,6 +227,9 @@ def prepare(arch: Architecture, weights: Weights) -> Weights:
         if shape != (layer.out, layer.inp, layer.k, layer.k) or weights[f"{name}.bias"].shape != (layer.out,):
             raise StyleError(f"weight {name} has shape {shape}, expected {layer}")
     ready = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
+    for name, value in ready.items():
+        if not np.isfinite(value).all():
+            raise StyleError(f"weight {name} holds values that are not numbers: no picture can come of it")
     return fold_last_conv(ready) if arch.name == "ttn" else ready
 
 

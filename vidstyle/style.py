@@ -157,6 +157,8 @@ def _architecture(text: str) -> Architecture:
             raise ValueError(f"{key} is not a list of at most {MAX_LEVELS}")
         if any(type(value) is not int or not least <= value <= most for value in values):
             raise ValueError(f"{key} holds something other than {least} to {most}")
+    if type(arch.guided) is not bool or type(arch.smooth) is not bool:
+        raise ValueError("guided or smooth is neither true nor false")
     return arch
 
 
@@ -210,9 +212,11 @@ def read_card(path: Path) -> Card:
 
 
 def _weights(file: Any, path: Path) -> Weights:
+    from safetensors import SafetensorError
+
     try:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (TypeError, AttributeError) as error:  # bfloat16, float8: types that numpy lacks
+    except (TypeError, AttributeError, SafetensorError) as error:  # bfloat16, float8: types that numpy lacks
         raise StyleError(f"{path}: a weight is of a type this version cannot read ({error})") from error
     if other := [name for name, value in weights.items() if value.dtype not in (np.float16, np.float32)]:
         raise StyleError(f"{path}: weight {other[0]} is {weights[other[0]].dtype}, expected float16 or float32")

@@ -1,8 +1,9 @@
 """Triton kernels between the convolutions: pictures to the network's numbers, and what follows a convolution.
 
 Tensors in the network are [n, height, width, channels] with channels side by side, and may be windows of larger ones:
-``sn``, ``sy`` and ``sx`` are the strides of a picture, a row and a pixel, in elements. Arithmetic is float32; only
-what is stored has the network's type. One program does a piece of one row.
+``sn``, ``sy`` and ``sx`` are the strides of a picture, a row and a pixel, in elements. Rows are found with 64 bits: of
+32 channels, 67 megapixels have more than 2**31 elements. Arithmetic is float32; only what is stored has the network's
+type. One program does a piece of one row.
 
 A *term* is what a convolution left in memory, completed on the way in: plus bias, perhaps through a leaky ReLU, and
 from its own grid to the output's: as it lies (PLAIN), upsampled by 2 on TensorFlow's legacy bilinear grid (UPSAMPLE),
@@ -60,16 +61,19 @@ def term(
         top, left = y // 2, x // 2
         below = tl.minimum(top + y % 2, height - 1)
         right = tl.minimum(left + x % 2, width - 1)
-        a = loaded(pointer, bias, top * sy + left * sx + channel, channel, mask, slope, BIASED, LEAKY)
-        b = loaded(pointer, bias, top * sy + right * sx + channel, channel, mask, slope, BIASED, LEAKY)
-        c = loaded(pointer, bias, below * sy + left * sx + channel, channel, mask, slope, BIASED, LEAKY)
-        d = loaded(pointer, bias, below * sy + right * sx + channel, channel, mask, slope, BIASED, LEAKY)
+        upper, lower = pointer + top.to(tl.int64) * sy, pointer + below.to(tl.int64) * sy
+        a = loaded(upper, bias, left * sx + channel, channel, mask, slope, BIASED, LEAKY)
+        b = loaded(upper, bias, right * sx + channel, channel, mask, slope, BIASED, LEAKY)
+        c = loaded(lower, bias, left * sx + channel, channel, mask, slope, BIASED, LEAKY)
+        d = loaded(lower, bias, right * sx + channel, channel, mask, slope, BIASED, LEAKY)
         return ((a + b) + (c + d)) * 0.25
     elif KIND == SHUFFLE:
         place = (y % BLOCK * BLOCK + x % BLOCK) * channels + channel
-        return loaded(pointer, bias, y // BLOCK * sy + x // BLOCK * sx + place, place, mask, slope, BIASED, LEAKY)
+        pointer += (y // BLOCK).to(tl.int64) * sy
+        return loaded(pointer, bias, x // BLOCK * sx + place, place, mask, slope, BIASED, LEAKY)
     else:
-        return loaded(pointer, bias, y * sy + x * sx + channel, channel, mask, slope, BIASED, LEAKY)
+        pointer += y.to(tl.int64) * sy
+        return loaded(pointer, bias, x * sx + channel, channel, mask, slope, BIASED, LEAKY)
 
 
 @jit
@@ -97,8 +101,8 @@ def combine(
                       B_KIND, B_BLOCK, B_BIASED, B_LEAKY)  # fmt: skip
     if LEAKY:
         value = leaky(value, slope)
-    out += n.to(tl.int64) * out_sn
-    tl.store(out + y * out_sy + x * out_sx + channel, value.to(out.dtype.element_ty), mask=mask)
+    out += n.to(tl.int64) * out_sn + y.to(tl.int64) * out_sy
+    tl.store(out + x * out_sx + channel, value.to(out.dtype.element_ty), mask=mask)
 
 
 @jit

@@ -25,7 +25,7 @@ def convolve(
     channel = tl.arange(0, BLOCK_C)
     column, row, n = pixel % width, pixel // width % height, (pixel // (width * height)).to(tl.int64)
     top, left = row * STRIDE - TOP, column * STRIDE - LEFT
-    at = n * x_sn + top * x_sy + left * x_sx
+    at = n * x_sn + top.to(tl.int64) * x_sy + left * x_sx
     sums = tl.full([BLOCK_P, BLOCK_R], 0.0, tl.float32)
     for step in range(KERNEL * KERNEL * (CHANNELS // BLOCK_C)):
         tap, first = step // (CHANNELS // BLOCK_C), step % (CHANNELS // BLOCK_C) * BLOCK_C
@@ -40,9 +40,9 @@ def convolve(
         sums = leaky(sums, slope)
     mask = (pixel < pixels)[:, None] & (result < RESULTS)
     if ADDED:
-        place = n * value_sn + row * value_sy + column * value_sx
+        place = n * value_sn + row.to(tl.int64) * value_sy + column * value_sx
         sums += tl.load(value + place[:, None] + result, mask=mask, other=0.0).to(tl.float32)
     if LAST_LEAKY:
         sums = leaky(sums, slope)
-    place = n * out_sn + row * out_sy + column * out_sx
+    place = n * out_sn + row.to(tl.int64) * out_sy + column * out_sx
     tl.store(out + place[:, None] + result, sums.to(out.dtype.element_ty), mask=mask)

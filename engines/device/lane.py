@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from vidstyle.engine import EngineSpec
 
+#: torch takes one capture at a time in a process: to begin one it waits for the device, which another's capture forbids
+_CAPTURING = threading.Lock()
 WARM_UPS = 2  # the first compiles kernels and picks convolutions, the second runs as all later ones do
 
 #: uint8 [max_batch, height, width, 3] on the device and float32 [styles] or None, to a tensor like the first
@@ -82,7 +85,8 @@ class CudaLane(Lane):
         if graph:
             self._graph = torch.cuda.CUDAGraph()
             capture = torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local")
-            with self._current(), capture:  # where a capture's end fails, torch leaves its stream the current one
+            # Inside of the lane's own: where a capture's end fails, torch leaves its stream the current one.
+            with _CAPTURING, self._current(), capture:
                 self._output = self._function(self.frames, self.shares)
 
     def _run(self) -> Tensor:

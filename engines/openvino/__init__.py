@@ -23,7 +23,7 @@ from engines.openvino.ops import from_pixels, op, operations, ov, to_pixels
 from vidstyle import compiled, int8, network
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
-from vidstyle.errors import EngineError
+from vidstyle.errors import EngineError, OutOfMemoryError
 from vidstyle.network import run
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 #: what a compiled model depends on besides its weights: how the graph is built
 _SOURCES = (__file__, ops.__file__, network.__file__, int8.__file__)
 _CODE = hashlib.sha256(b"".join(Path(source).read_bytes() for source in _SOURCES)).hexdigest()[:16]
+
+#: OpenVINO's own words, oneDNN's, and C++'s
+_FULL = ("failed to allocate", "out of memory", "out_of_memory", "bad_alloc", "bad alloc")
 
 
 def build_model(recipe: Recipe, height: int, width: int, batch: int, precision: str = "f32") -> ov.Model:
@@ -71,8 +74,8 @@ class _Call:
             try:
                 self.request.wait()
                 self._outcome = self.request.get_output_tensor(0).data[: self._n].copy()
-            except RuntimeError as error:
-                self._outcome = EngineError(f"OpenVINO failed on a picture: {_reason(error)}")
+            except (RuntimeError, MemoryError) as error:
+                self._outcome = _failure("OpenVINO failed on a picture", error)
             self._release(self)
             self.request = None  # it holds the network's memory, which may outlive the engine otherwise
         return self._outcome
@@ -103,7 +106,7 @@ class OpenVINOEngine:
             self._free = [model.create_infer_request() for _ in range(in_flight)]
             name = core.get_property(device, "FULL_DEVICE_NAME")
         except (RuntimeError, MemoryError) as error:
-            raise EngineError(f"OpenVINO cannot build it for {device} at {precision}: {_reason(error)}") from error
+            raise _failure(f"OpenVINO cannot build it for {device} at {precision}", error) from error
         self._running: deque[_Call] = deque()
         self._closed = False
         where = f"{name}, {precision}" + (f", {threads} threads" if device == "CPU" else "")
@@ -212,6 +215,14 @@ def _options(spec: EngineSpec) -> dict[str, Any]:
             "ENABLE_CPU_PINNING": False,  # decoder and encoder threads share these cores
         }
     return options
+
+
+def _failure(what: str, error: Exception) -> EngineError:
+    """What OpenVINO raised; full memory as such, for whoever can do with less at a time."""
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _FULL):
+        return OutOfMemoryError(f"too little memory: {what}: {_reason(error)}")
+    return EngineError(f"{what}: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

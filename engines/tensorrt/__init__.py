@@ -76,21 +76,24 @@ class TensorRTEngine:
         return function
 
     def submit(self, batch: np.ndarray) -> Callable[[], np.ndarray]:
-        check_batch(batch, self.spec)
-        if self._is_source():
+        if self._returns_source(batch):
             source = np.array(batch, order="C")
             return lambda: source
         return self._lanes.submit(batch, self._shares)
 
     def submit_on_device(self, batch: Tensor) -> Callable[[], Tensor]:
-        check_batch(batch, self.spec)
-        if self._is_source():
+        if str(batch.device) != self.spec.device:
+            raise EngineError(f"the engine takes pictures on {self.spec.device}, got them on {batch.device}")
+        if self._returns_source(batch):
             copy = batch.clone()
             return lambda: copy
         return self._lanes.submit_on_device(batch, self._shares)
 
-    def _is_source(self) -> bool:
-        """Strength 0: the source, to the byte."""
+    def _returns_source(self, batch: Any) -> bool:
+        """Whether all shares are 0, where the result is the source to the byte; checks the batch."""
+        if not self._plans:
+            raise EngineError("the engine is closed: load it again")
+        check_batch(batch, self.spec)
         return self._shares is not None and not self._shares.any()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:

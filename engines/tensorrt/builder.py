@@ -121,6 +121,8 @@ def build(
                 tiling_optimization_level=tiling,
             )
         except Exception as error:  # whatever it raises: 2.11 raises NameError where TensorRT gives no engine
+            with contextlib.suppress(OSError):  # torch-tensorrt writes it in place: cut short, no build might succeed
+                timing_cache().unlink()
             raise _failure(error, complaints, style, spec) from error
     return bytes(data), time.monotonic() - start
 

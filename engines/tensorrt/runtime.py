@@ -26,6 +26,7 @@ class Plan:
     Raises:
         RefusedError: TensorRT does not take it, or it is for other pictures.
         EngineError: TensorRT does not start.
+        RuntimeError: the device has no room for it; `device_errors` makes it an OutOfMemoryError.
     """
 
     def __init__(self, trt: Any, data: bytes, record: Record) -> None:
@@ -36,6 +37,8 @@ class Plan:
         except TypeError as error:  # its factory gave nothing
             raise EngineError(f"TensorRT cannot start: {self.log.last or error}; update the NVIDIA driver") from error
         self.engine = self._runtime.deserialize_cuda_engine(data)
+        if self.engine is None and self.log.full:  # it is good: less at a time, or another time
+            raise RuntimeError(f"out of memory: TensorRT loads no engine: {self.log.last}")
         if self.engine is None:
             raise RefusedError(self.log.last or "TensorRT refuses it")
         names = [self.engine.get_tensor_name(i) for i in range(self.engine.num_io_tensors)]
@@ -141,14 +144,15 @@ def runtime_name(trt: Any) -> str:
 
 def _log_of(trt: Any) -> Any:
     class Log(trt.ILogger):
-        """TensorRT gives reasons to its log alone; ``last`` is the newest error's."""
+        """TensorRT gives reasons to its log alone; ``last`` is the newest error's, ``full`` that one was of memory."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last = ""
+            self.last, self.full = "", False
 
         def log(self, severity: Any, msg: str) -> None:
             if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
                 self.last = " ".join(msg.split())[:300]
+                self.full = self.full or "outofmemory" in self.last.lower().replace(" ", "")
 
     return Log()

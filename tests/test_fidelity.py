@@ -64,6 +64,13 @@ def test_transparency_that_is_lost_is_told(style: str, glass: Path, tmp_path: Pa
     assert first(tmp_path / "out.mp4", "rgb24")[:, -8:].max() < 30
 
 
+def test_transparent_prores_is_called_so(style: str, glass: Path, tmp_path: Path) -> None:
+    """By the name of the codec alone players of MOV know that there is an alpha channel."""
+    stylize_file(FileJob(glass, parse_recipe(style, strength=0.0), tmp_path / "out.mov"))
+    with av.open(str(tmp_path / "out.mov")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "ap4h"
+
+
 @pytest.mark.parametrize("name", ["hdr10-av1.mp4", "hlg10-color-test.mp4"])
 def test_hdr_is_kept(style: str, shared, tmp_path: Path, name: str) -> None:
     """Ten bits, the source's tags, and with no look the source's signal but for what eight bits between cost."""

@@ -157,9 +157,9 @@ class VideoSource:
 
     @property
     def declared_end(self) -> Fraction | None:
-        """Seconds: where the container says it ends; None where it does not, or only a part is wanted."""
+        """Seconds: where the container says it ends; None where it does not or cannot, or only a part is wanted."""
         container = self._pictures.reading.container
-        if self.options.end is not None or not container.duration:
+        if self.options.end is not None or not container.duration or self._pictures.reading.joined:
             return None
         begins = 0 if container.format.name.startswith(FROM_ZERO) else container.start_time or 0
         return Fraction(begins + container.duration, av.time_base)

@@ -171,6 +171,12 @@ def test_alpha_that_is_lost_is_named() -> None:
 # --- HDR
 
 
+def test_hdr_metadata_that_an_encoder_does_not_take_is_told() -> None:
+    info = replace(PQ, mastering=Mastering(brightest=(1000, 400)))
+    assert choose(".mov", info).reductions == ()
+    assert choose(".mov", info, codec="prores_ks").reductions[0].startswith("the HDR10 metadata")
+
+
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("transfer", [TRC_PQ, TRC_HLG])
 def test_hdr_gets_a_codec_that_carries_it(tmp_path: Path, extension: str, transfer: int) -> None:

@@ -64,6 +64,24 @@ def test_the_second_part_follows_the_first_in_pictures_and_sound_alike(joined: P
     assert note == f"timestamps begin again at {float(found[0] + moved):.2f} s: joined"
 
 
+@pytest.mark.parametrize("clock", [100_000, 20_000_000])
+def test_a_second_part_far_from_the_first_follows_it_too(tmp_path: Path, clock: int) -> None:
+    """Of another day: an hour later, or earlier, which FFmpeg takes for the clock's wrapping around."""
+    options: Any = {"time_base": Fraction(1, 1000), "size": (32, 32), "audio": 0}
+    starts = 10_000_000, clock
+    parts = [make_clip(tmp_path / f"{at}.ts", pts=[at + 40 * n for n in range(FRAMES)], **options) for at in starts]
+    whole = tmp_path / "joined.ts"
+    whole.write_bytes(b"".join(part.path.read_bytes() for part in parts))
+    with VideoSource(whole) as source:
+        found = [frame.time for frame in source]
+        assert [note for note in source.notes if "begin again" in note] == source.notes != []
+        assert source.declared_end is None
+    assert len(found) == 2 * FRAMES and all(0.03 < step < 0.1 for step in steps(found))
+    first = found[0] + Fraction(3)
+    with VideoSource(whole, SourceOptions(start=Fraction(3), end=Fraction(4))) as source:
+        assert [frame.time for frame in source] == [time for time in found if first <= time < first + 1] != []
+
+
 def test_a_program_stream(tmp_path: Path) -> None:
     options: Any = {"codec": "mpeg2video", "pts": list(range(FRAMES)), "time_base": Fraction(1, 25), "audio": 0}
     found = times(twice(make_clip(tmp_path / "part.mpg", **options).path))
@@ -138,7 +156,11 @@ def test_files_of_one_clock_can_be_read_from_the_middle(joined: Path, tmp_path: 
     assert not again(make_clip(tmp_path / "a.mp4").path) and not again(joined, tmp_path / "none.ts")
 
 
-STREAMS = [SimpleNamespace(type=kind, disposition=0, codec_context=None) for kind in ("video", "audio", "subtitle")]
+CONTAINER = SimpleNamespace(format=SimpleNamespace(flags=0))
+STREAMS = [
+    SimpleNamespace(type=kind, disposition=0, codec_context=None, container=CONTAINER)
+    for kind in ("video", "audio", "subtitle")
+]
 
 
 def on_one_clock(*given: tuple[int, int]) -> tuple[list[int], list[str]]:

@@ -101,6 +101,21 @@ def test_languages_titles_and_flags_of_streams(tmp_path: Path, extension: str) -
         assert [s.metadata.get("title") or s.metadata.get("name") for s in container.streams.audio] == titles
 
 
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".webm", ".ts"])
+def test_what_a_stream_is_for_is_named_where_it_is_not_kept(tmp_path: Path, extension: str) -> None:
+    """An output either says the same of its streams, or the note says that it does not."""
+    path, output = tmp_path / "in.mkv", tmp_path / f"out{extension}"
+    with source(path) as made:
+        made.sound("aac").disposition = 8  # comment
+        made.subtitles("subrip", [(0, 500, "x")]).disposition = 64  # forced
+    remuxer = remuxed(path, output)
+    with av.open(str(output)) as container:
+        for kind, flag, name in (("audio", 8, "comment"), ("subtitle", 64, "forced")):
+            [(action, reason)] = notes(remuxer, kind)
+            held = any(stream.disposition & flag for stream in container.streams if stream.type == kind)
+            assert held != (f"not marked as {name} any more" in reason) or action == "dropped"
+
+
 def test_tags_that_a_container_drops_are_named(tmp_path: Path) -> None:
     with source(tmp_path / "in.mkv") as made:
         made.sound("aac").metadata["REPLAYGAIN_TRACK_GAIN"] = "-3.20 dB"

@@ -39,6 +39,19 @@ def test_a_second_video_is_copied_and_is_not_the_default(tmp_path: Path, extensi
     assert pictures(output, 1) == pictures(path, 1) != []
 
 
+def test_a_second_video_in_mov_keeps_the_name_of_its_kind(tmp_path: Path) -> None:
+    """Players know by it alone which ProRes it is, and whether it is transparent."""
+    path, output = tmp_path / "in.mov", tmp_path / "out.mov"
+    with source(path) as made:
+        stream, other = add_video(made.out, "prores_ks", 5)
+        stream.pix_fmt, stream.options["profile"] = "yuv422p10le", "1"
+        made.add(other())
+    remuxed(path, output)
+    for file in (path, output):
+        with av.open(str(file)) as container:
+            assert container.streams.video[1].codec_context.codec_tag == "apcs"
+
+
 def pictures(path: Path, number: int) -> list[str]:
     """A digest of every decoded picture of a video."""
     with av.open(str(path)) as container:

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from vidstyle.report import Report
 from vidstyle.source import VideoSource
+from vidstyle.tags import CAPTIONS
 from vidstyle.workfolder import WorkFolder
 
 
@@ -24,7 +25,9 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
     report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
     if source.colour.is_hdr and not source.info.colour.is_hdr:
         report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
-    report.notes += dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
+    notes = dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
+    report.reductions += [note for note in notes if note == CAPTIONS]
+    report.notes += [note for note in notes if note != CAPTIONS]
     end, declared = max(source.reached, sound_end), source.declared_end
     # What was not copied may have been the longer one.
     whole = not any(note.kind in ("audio", "subtitle", "video") and note.action == "dropped" for note in report.streams)

@@ -124,8 +124,10 @@ class Assembly:
         if self.info.rate:  # H.264 and HEVC say their clock's, 24000 a second, which Matroska would take
             self._stream.codec_context.framerate = self.info.rate
         self._stream.metadata.update(self._metadata)
-        if self._encoding.choice.tag:
-            self._stream.codec_tag = self._encoding.choice.tag
+        # MOV tells the kinds of ProRes and DNxHD apart by this name alone, which a template leaves out.
+        own = video.codec_context.codec_tag.strip("\0") if self.muxer == "mov" else ""
+        if tag := self._encoding.choice.tag or own:
+            self._stream.codec_tag = tag
         self._copy_others()
 
     def _timed(self, packets: Iterable[Any], segment: Segment, decoding: Iterator[int]) -> Iterator[Any]:

@@ -35,6 +35,7 @@ _MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
 _PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
 #: options that are lists of their own: what a user gives is added to ours
 _LISTS = ("x265-params", "svtav1-params", "x264-params")
+_TAKE_MASTERING = ("libx265", "libsvtav1")  # see `_hdr_options`
 #: encoders on a device, by the end of their name: (what they need, their quality option, its default)
 _DEVICES = {
     "nvenc": ("an NVIDIA GPU that can encode, and its driver", "cq", "19"),
@@ -110,7 +111,7 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
-    less = tuple(reductions(info, pix_fmt, alpha, muxer))
+    less = (*reductions(info, pix_fmt, alpha, muxer), *_hdr_left_out(codec.name, info))
     notes = () if wanted.pix_fmt else tuple(unusual(codec, info, pix_fmt))
     choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less, notes)
     _check_device(codec, choice, info)
@@ -211,6 +212,11 @@ def _hdr_options(encoder: str, info: VideoInfo) -> Iterator[tuple[str, str]]:
             yield "x265-params", ":".join(f"{key}={value}" for key, value in (ours | given).items())
     elif encoder == "libsvtav1" and info.mastering:
         yield "svtav1-params", ":".join(f"{key}={value}" for key, value in info.mastering.svtav1().items())
+
+
+def _hdr_left_out(encoder: str, info: VideoInfo) -> Iterator[str]:
+    if info.mastering and encoder not in _TAKE_MASTERING:
+        yield f"the HDR10 metadata (mastering screen, light level) is not kept by {encoder}: use --codec hevc or av1"
 
 
 def _check_options(codec: Any, options: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ from vidstyle.reencode import named_layout
 UNKNOWN_AFTER = 1 << 31  # milliseconds: Matroska's way to say that a subtitle's length is not known
 #: video codecs whose packets begin in another way in transport streams than elsewhere
 _ANNEX_B = ("h264", "hevc", "vvc")
+#: those whose kinds MOV tells apart by the name alone
+_NAMED_KINDS = ("prores", "dnxhd")
 
 
 def payload(packet: Any) -> bytes:
@@ -105,6 +107,8 @@ class Copy:
     def _suit_mp4(self, source: Any, codec: str) -> None:
         if codec == "hevc":
             self.stream.codec_context.codec_tag = "hvc1"  # what Apple's players show
+        elif codec in _NAMED_KINDS:
+            self.stream.codec_context.codec_tag = source.codec_context.codec_tag
         if codec.startswith("pcm_"):  # refused where it does not say which speakers
             self.stream.codec_context.layout = named_layout(source.codec_context.layout)
 

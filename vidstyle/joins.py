@@ -16,6 +16,7 @@ from vidstyle.containers import codec_of, kind_of
 from vidstyle.inputs import Input, open_input
 
 BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
+LEAP = 3600.0  # seconds; a longer gap is another clock: one that is behind FFmpeg takes for one that wrapped around
 FAR_AHEAD = "a time far ahead of those around it was repaired, at {:.2f} s"
 SLIGHT = 0.1  # seconds that a packet's length may be off by
 LOOKS = 256  # places of a file that are looked at for another clock
@@ -36,6 +37,7 @@ class _Track:
         delay: ticks from decoding to showing, of the first packet.
         decoded, length, shown: ticks: of the last packet, and the latest end of one that is shown.
         unordered: the last packet had no decoding time, and was placed by the time it is shown at.
+        joinable: of a format that is made to be joined.
     """
 
     base: Fraction
@@ -47,12 +49,13 @@ class _Track:
     length: int = 0
     shown: int = 0
     unordered: bool = False
+    joinable: bool = False
 
     @classmethod
     def of(cls, stream: Any, base: Fraction) -> _Track:
         kind = kind_of(stream)
         held = 2 if kind == "video" else int(codec_of(stream) not in _WHOLE)
-        return cls(base, kind in ("audio", "video"), held)
+        return cls(base, kind in ("audio", "video"), held, joinable=_is_joinable(stream.container))
 
     def advance(self, packet: Any) -> None:
         decoded = packet.dts if packet.dts is not None else packet.pts
@@ -75,6 +78,11 @@ class _Track:
         if packet.dts is None:
             return bool(packet.is_keyframe)
         return not self.unordered
+
+    def leaps(self, packet: Any, seconds: float) -> bool:
+        """Whether the time of a packet, on the one clock, is too far ahead to be of the same recording."""
+        known = self.joinable and self.leads and self.reached is not None and self.tells(packet)
+        return known and seconds - (self.reached or 0.0) > LEAP
 
     def end(self, again: bool) -> Fraction:
         """Seconds: where its part ends, at the latest; ``again``: it is the stream that begins again."""
@@ -114,7 +122,7 @@ class Joins:
         ends = following is None or _time_of(following) is None
         for index in list(self._ahead) if ends else [following.stream_index]:
             if (packet := self._ahead.pop(index, None)) is not None:
-                if not ends:
+                if not ends and self._is_far_ahead(packet):  # it is not where another stream has shown a joint
                     self._repair(packet, following)
                 self._move(packet)
                 yield packet
@@ -147,8 +155,9 @@ class Joins:
         track = self._tracks.get(packet.stream_index)
         if track is None:
             track = self._tracks[packet.stream_index] = _Track.of(packet.stream, Fraction(packet.time_base))
-        offset = self._offset(track, packet, time * float(track.base))
-        if offset is None:
+        seconds = time * float(track.base)
+        offset = self._offset(track, packet, seconds)
+        if offset is None or track.leaps(packet, seconds + float(offset)):
             offset = self._join(packet, track)
         if offset:
             shift = round(offset / track.base)
@@ -175,8 +184,8 @@ class Joins:
         return max((track.reached for track in self._tracks.values() if track.reached is not None), default=0.0)
 
     def _join(self, packet: Any, track: _Track) -> Fraction:
-        begun = [known for known in self._tracks.values() if known.reached is not None]
-        end = max(known.end(known is track) for known in begun)
+        begun = [(known, index in self._ahead) for index, known in self._tracks.items() if known.reached is not None]
+        end = max(known.end(again or known is track) for known, again in begun)
         first = packet.pts if packet.pts is not None else packet.dts
         self._offsets.append(end - first * track.base)
         self._note(f"timestamps begin again at {float(end):.2f} s: joined")
@@ -211,12 +220,17 @@ def _time_of(packet: Any) -> int | None:
     return packet.dts if packet.dts is not None else packet.pts
 
 
+def _is_joinable(container: Any) -> bool:
+    flags = container.format.flags
+    return bool(flags & _MAY and not flags & _BY_TIME_ALONE)
+
+
 def begins_again(container: Any, source: Input, index: int) -> bool:
     """Whether the clock of stream ``index`` is another somewhere in the file, so that times cannot be looked for.
 
     ``container``: of the file or URL, open; it is not moved.
     """
-    if not container.format.flags & _MAY or container.format.flags & _BY_TIME_ALONE or not source.seekable:
+    if not _is_joinable(container) or not source.seekable:
         return False
     try:
         changed = source.path.stat().st_mtime_ns if source.path is not None else 0
@@ -233,7 +247,7 @@ def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  
         from vidstyle.remote import heeding_signals
 
         times = heeding_signals(_looks_at, source, index, _places(size, URL_LOOKS))
-    return any(later < earlier - SLIGHT for earlier, later in pairwise(times))
+    return any(not -SLIGHT <= later - earlier <= LEAP for earlier, later in pairwise(times))
 
 
 def _looks_at(source: Input, index: int, places: list[int]) -> list[Fraction]:

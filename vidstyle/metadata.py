@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
+from av.stream import Disposition
+
 #: every muxer writes its own
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 #: measured by mkvmerge of the source's packets
@@ -27,6 +29,13 @@ _OF_STREAM = {
     "mpegts": frozenset(("language",)),
 }
 _OF_STREAM["mov"] = _OF_STREAM["mp4"]
+_USES = ("dub", "original", "comment", "forced", "hearing_impaired", "visual_impaired")
+#: of those, what containers hold that do not hold all
+_HELD_USES: dict[str, tuple[str, ...]] = {
+    "mov": (),
+    "mpegts": ("hearing_impaired", "visual_impaired"),
+    "webm": ("forced",),
+}
 #: ISO 639-2 as QuickTime's older list of languages has it
 _AS_LISTED = (
     "deu:ger nld:dut swe:sve ell:gre isl:ice zho:chi sqi:alb fre:fra "
@@ -100,6 +109,11 @@ def unkept_of_stream(muxer: str, metadata: dict[str, str]) -> list[str]:
         return []
     given = of_stream(metadata, muxer, changed=True)
     return sorted(key for key in given if key.lower() not in _OF_STREAM[muxer] and given[key])
+
+
+def unkept_uses(muxer: str, disposition: Disposition) -> list[str]:
+    """What a stream is for, as "comment" or "forced", where the output will not say so."""
+    return [use for use in _USES if Disposition[use] & disposition and use not in _HELD_USES.get(muxer, _USES)]
 
 
 def listed(keys: Iterable[str], most: int = 4) -> str:

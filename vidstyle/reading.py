@@ -98,7 +98,7 @@ class Reading:
         self.tee: Tee | None = None
         self._open()
         try:
-            if options.start and source.seekable and not self._joined:
+            if options.start and source.seekable and not self.joined:
                 self._go_to(min(LATEST, self._origin + int(options.start / self.stream.time_base)))
         except BaseException:
             self.close()
@@ -153,7 +153,8 @@ class Reading:
         return (packet for packet in packets if packet.stream.index == self.stream.index)
 
     @property
-    def _joined(self) -> bool:
+    def joined(self) -> bool:
+        """Whether it is several recordings, each with a clock of its own."""
         return begins_again(self.container, self._input, self.stream.index)
 
     @property
@@ -179,7 +180,7 @@ class Reading:
     @property
     def exact(self) -> bool:
         """Whether this is a file in a container that can be trusted with times in its middle."""
-        return self.tee is None and bool(self.container.format.name.startswith(EXACT)) and not self._joined
+        return self.tee is None and bool(self.container.format.name.startswith(EXACT)) and not self.joined
 
     def jump_before(self, pts: int) -> bool:
         """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.

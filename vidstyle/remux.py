@@ -12,7 +12,7 @@ import av
 from vidstyle.containers import Fate, codec_of, converted, fate, kind_of, next_best
 from vidstyle.copying import Copy, StandingTimes, payload
 from vidstyle.keeping import chapters_within, cover_of, keep_attachment, keep_cover, program_names
-from vidstyle.metadata import listed, of_stream, unkept, unkept_of_stream
+from vidstyle.metadata import listed, of_stream, unkept, unkept_of_stream, unkept_uses
 from vidstyle.others import OtherStreams
 from vidstyle.reencode import SoundConversion
 from vidstyle.report import StreamNote
@@ -248,16 +248,18 @@ class Remuxer:
         words, harmless = track.outcome()
         times = self._times.get(stream.index)
         repaired = "with times repaired that stood still" if times is not None and times.repaired else ""
+        uses = listed(unkept_uses(self._muxer, stream.disposition))
+        unmarked = f"not marked as {uses} any more" if uses else ""
         if trouble := self._failed.get(stream.index):
             self._note(stream, "dropped", f"it cannot be written after {track.packets} packets ({trouble})")
         elif not self._is_in_file(track):
             self._note(stream, "dropped", "it is empty", harmless=True)
         elif way.action == "convert":
-            reason = ", ".join(filter(None, [f"{way.reason}; now {words}", repaired]))
+            reason = ", ".join(filter(None, [f"{way.reason}; now {words}", repaired, unmarked]))
             self._note(stream, "converted", reason, track.packets, harmless)
         else:
             tags = listed(unkept_of_stream(self._muxer, stream.metadata))
-            reason = ", ".join(filter(None, [words, repaired, tags and f"without its tags {tags}"]))
+            reason = ", ".join(filter(None, [words, repaired, tags and f"without its tags {tags}", unmarked]))
             self._note(stream, "copied", reason, track.packets)
 
     def _is_in_file(self, track: Track) -> bool:

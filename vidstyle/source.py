@@ -24,7 +24,7 @@ from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import ChangedError, Pictures
 from vidstyle.reading import SourceOptions
-from vidstyle.tags import colour_of
+from vidstyle.tags import CAPTIONS, colour_of, has_captions
 
 __all__ = [
     "INTERPOLATION",
@@ -157,9 +157,9 @@ class VideoSource:
 
     @property
     def declared_end(self) -> Fraction | None:
-        """Seconds: where the container says it ends; None where it does not, or only a part is wanted."""
+        """Seconds: where the container says it ends; None where it does not or cannot, or only a part is wanted."""
         container = self._pictures.reading.container
-        if self.options.end is not None or not container.duration:
+        if self.options.end is not None or not container.duration or self._pictures.reading.joined:
             return None
         begins = 0 if container.format.name.startswith(FROM_ZERO) else container.start_time or 0
         return Fraction(begins + container.duration, av.time_base)
@@ -212,6 +212,8 @@ class VideoSource:
         return map(self._convert, self._pictures.since(pts, max(1, warm), round((max(1, warm) - 1) * usual), whole))
 
     def _convert(self, frame: Any) -> Frame:
+        if CAPTIONS not in self._notes and has_captions(frame):
+            self._notes.append(CAPTIONS)
         return self._converter(frame)
 
     @property

@@ -15,6 +15,7 @@ DYNAMIC = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
+CAPTIONS = "closed captions that lie inside the pictures are not kept: CCExtractor writes them to a file"
 UNREADABLE = {  # AVColorSpace -> name: what neither swscale nor `vidstyle.convert` can turn into RGB
     11: "YDzDx",
     13: "constant luminance",
@@ -100,6 +101,12 @@ def unreadable(colour: Colour, data: dict[str, bytes]) -> str | None:
 def dynamic_metadata(data: dict[str, bytes]) -> list[str]:
     """Names of metadata that changes with the pictures and is not kept."""
     return sorted({DYNAMIC[name] for name in data if name in DYNAMIC})
+
+
+def has_captions(frame: Any) -> bool:
+    """Whether a picture carries closed captions (CTA-708's cc_data) that say something: most are room left empty."""
+    triples = zip(*[iter(side_data(frame).get("A53_CC", b""))] * 3, strict=False)
+    return any(head & 4 and (head & 2 or (one | two) & 0x7F) for head, one, two in triples)
 
 
 def is_ycgco(frame: Any, colour: Colour) -> bool:

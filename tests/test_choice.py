@@ -106,7 +106,15 @@ class Nvml:
 
 @pytest.mark.parametrize(
     ("allowed", "found"),
-    [(None, (3, 580)), ("", (0, 0)), ("-1", (0, 0)), ("1", (1, 580)), ("0,2", (2, 580)), ("0,1,2,3", (3, 580))],
+    [
+        (None, (3, 580)),
+        ("", (0, 0)),
+        ("-1", (0, 0)),
+        ("1", (1, 580)),
+        ("0,2", (2, 580)),
+        ("0,1,2,3", (3, 580)),
+        ("0,-1,1", (1, 580)),
+    ],
 )
 def test_gpus_are_those_that_the_process_may_use(
     monkeypatch: pytest.MonkeyPatch, allowed: str | None, found: tuple[int, int]

@@ -84,6 +84,7 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tinny"], 7, "tiny"),
         (["IN", "--style", "tiny", "--size", "huge"], 2, "--size"),
         (["IN", "--style", "tiny", "--start", "1m"], 2, "--start"),
+        (["IN", "--style", "tiny", "--start", "1:99"], 2, "--start"),
         (["IN", "--style", "tiny", "--start", "5", "--end", "3"], 2, "--end"),
         (["IN", "--style", "tiny", "--strength", "2"], 2, "strength"),
         (["IN", "--style", "tiny", "--precision", "fp8"], 2, "precision"),

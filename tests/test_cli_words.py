@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from vidstyle import cli
 from vidstyle.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -93,3 +94,23 @@ def test_the_shell_completes_looks(written: str, looks: list[str], tmp_path: Pat
     words = f"vidstyle file in.mp4 --style {written}"
     done = ran(tmp_path, _VIDSTYLE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4")
     assert done.stdout.split() == looks
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(MemoryError(), "the memory is full: close other programs"), (KeyError("x"), "unexpected KeyError: 'x'")],
+)
+def test_what_no_command_expects_is_one_line_too(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(_: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_run", failing)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["doctor"])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith(f"vidstyle: {says}")
+    with pytest.raises(type(error)):
+        cli.main(["doctor", "--debug"])

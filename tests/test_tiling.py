@@ -15,7 +15,7 @@ from style_files import random_weights
 from vidstyle import fitting
 from vidstyle.catalog import parse_recipe
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
-from vidstyle.errors import EngineError, OutOfMemoryError
+from vidstyle.errors import DeviceLostError, OutOfMemoryError, TooSmallError
 from vidstyle.frame import Frame
 from vidstyle.live.parts import halo
 from vidstyle.network import Architecture
@@ -88,7 +88,7 @@ def test_less_around_a_part_would_show() -> None:
 
 
 def test_a_small_picture_is_not_cut() -> None:
-    with pytest.raises(EngineError, match="cannot be cut"):
+    with pytest.raises(TooSmallError, match="cannot be cut"):
         TiledEngine(recipe_of(STUDENT), EngineSpec(64, 64), 2, 2, on_torch)
 
 
@@ -145,6 +145,19 @@ def test_no_memory_at_all_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -
     recipe = parse_recipe(str(save_tiny(home, "t")))
     monkeypatch.setattr(fitting, "load_engine", Memory(0, "load").load)
     with Stylizer(recipe, batch=4) as stylizer, pytest.raises(OutOfMemoryError, match="close other programs"):
+        stylizer(picture(0, 420, 200))
+
+
+def test_what_else_fails_on_the_way_down_is_told_as_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory(100 * 100, "load")
+
+    def load(recipe: Recipe, spec: EngineSpec, _engine: str = "") -> Engine:
+        if spec.width < 420:
+            raise DeviceLostError("the GPU fell off the bus")
+        return memory.load(recipe, spec)
+
+    monkeypatch.setattr(fitting, "load_engine", load)
+    with Stylizer(parse_recipe(str(save_tiny(home, "t")))) as stylizer, pytest.raises(DeviceLostError, match="the bus"):
         stylizer(picture(0, 420, 200))
 
 

@@ -15,6 +15,7 @@ from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 
 from vidstyle.errors import EngineError
@@ -176,7 +177,8 @@ def minor(text: str) -> str:
 def visible_gpus() -> tuple[int, int]:
     """(number of NVIDIA GPUs this process may use, major version of their driver or 0)."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    listed = [] if allowed is None else [name for name in allowed.split(",") if name.strip() not in ("", "-1")]
+    names = [] if allowed is None else allowed.split(",")
+    listed = list(takewhile(lambda name: name.strip() not in ("", "-1"), names))  # CUDA reads no further
     if allowed is not None and not listed:
         return 0, 0
     count, driver = _asked_of_driver()

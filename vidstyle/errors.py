@@ -6,6 +6,7 @@
     ├── SinkError            5   output or disk
     ├── EngineError          6   device or engine
     │   ├── OutOfMemoryError         the device's memory is full: less at a time may do
+    │   ├── TooSmallError            a picture cannot be cut into parts
     │   └── DeviceLostError          the device stopped answering: nothing more can be done in this process
     └── StyleError           7   weights, licence, integrity
 
@@ -39,6 +40,10 @@ class EngineError(VidstyleError):
 
 
 class OutOfMemoryError(EngineError):
+    pass
+
+
+class TooSmallError(EngineError):
     pass
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vidstyle.choice import choose
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
-from vidstyle.errors import EngineError, OutOfMemoryError
+from vidstyle.errors import EngineError, OutOfMemoryError, TooSmallError
 
 MOST_PARTS = 64
 MEGAPIXELS, MOST = 2, 8  # of a call on a GPU, and pictures: smaller ones go together, to have work for all of it
@@ -92,6 +92,7 @@ class FittingEngine:
 
         Raises:
             OutOfMemoryError: there is no less.
+            EngineError: see `vidstyle.engine.load_engine`.
         """
         self.unload()
         for way in self._ways:
@@ -99,8 +100,8 @@ class FittingEngine:
                 self._engine = self._load(way, may_shrink=False)
             except OutOfMemoryError as again:
                 error = again
-            except EngineError:
-                break  # cannot be cut into smaller parts
+            except TooSmallError:
+                break
             else:
                 size = (
                     f"the device's memory was full: pictures of {self._spec.width}x{self._spec.height} went through it"

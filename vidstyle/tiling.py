@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vidstyle.engine import Engine, EngineSpec, Recipe, check_batch
-from vidstyle.errors import EngineError
+from vidstyle.errors import TooSmallError
 from vidstyle.live.parts import halo
 
 #: (first pixel of the part with its surroundings, first and last + 1 pixel that are taken from it)
@@ -46,7 +46,7 @@ class TiledEngine:
         load: makes the engine for the parts, as `vidstyle.engine.load_engine`.
 
     Raises:
-        EngineError: the picture is too small to be cut so.
+        TooSmallError: the picture cannot be cut so.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TiledEngine:
         height, self._rows = spans(spec.height, rows, around, grid)
         width, self._columns = spans(spec.width, columns, around, grid)
         if len(self._rows) * len(self._columns) == 1:
-            raise EngineError(f"a picture of {spec.width}x{spec.height} cannot be cut into smaller parts")
+            raise TooSmallError(f"a picture of {spec.width}x{spec.height} cannot be cut into smaller parts")
         self._engine = load(recipe, replace(spec, height=height, width=width, max_batch=1))
         self.spec = replace(self._engine.spec, height=spec.height, width=spec.width)
         self.description = f"{self._engine.description}, in {len(self._rows) * len(self._columns)} parts"

@@ -133,6 +133,11 @@ def main(args: list[str] | None = None) -> NoReturn:
     except _CLICK_ERROR as error:
         _say_usage(error, args)
         code = UsageError.exit_code
+    except MemoryError as error:
+        if debug:
+            raise
+        _say(_with_notes("the memory is full: close other programs, or give a smaller --size", error))
+        code = VidstyleError.exit_code
     except Exception as error:
         if debug:
             raise

@@ -111,7 +111,7 @@ def parse_time(text: str | None, option: str) -> Fraction | None:
     """
     if text is None:
         return None
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+    if not re.fullmatch(r"(\d+:([0-5]?\d:)?[0-5]?\d|\d+)(\.\d+)?", text):
         raise UsageError(f"{option} is {text!r}: expected seconds as 12.5, or hours:minutes:seconds as 1:02:03.5")
     seconds = Fraction(0)
     for part in text.split(":"):

@@ -73,6 +73,14 @@ def test_a_start_after_the_end_is_told_however_late(tmp_path: Path, name: str, s
         VideoSource(clip.path, SourceOptions(start=Fraction(start)))
 
 
+@pytest.mark.parametrize("part", [("0.005", "0.015"), ("0.165", None)])
+def test_a_part_that_lies_within_a_picture_is_told_as_too_short(tmp_path: Path, part: tuple[str, str | None]) -> None:
+    clip = make_clip(tmp_path / "a.mp4", frames=5)  # 25 a second
+    start, end = (None if text is None else Fraction(text) for text in part)
+    with pytest.raises(SourceError, match="between --start and --end: one may be shown there, none begins there"):
+        VideoSource(clip.path, SourceOptions(start=start, end=end))
+
+
 def test_cover_art_and_missing_video_are_told(tmp_path: Path) -> None:
     sound = tmp_path / "sound.m4a"
     with av.open(str(sound), "w") as out:

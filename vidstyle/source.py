@@ -114,6 +114,8 @@ class VideoSource:
         what = "no pictures between --start and --end" if start or self.options.end else "no pictures in it"
         if start and 0 < length <= start:
             raise SourceError(f"{name}: {what}: it ends at {float(length):.2f} s")
+        if length > 0 and (start or self.options.end):
+            raise SourceError(f"{name}: {what}: one may be shown there, none begins there: give a longer part")
         raise SourceError(f"{name}: {what} could be decoded: is it complete?")
 
     @property

@@ -20,6 +20,7 @@ from training.sweeps import (
     aligned,
     at_scale,
     clarity,
+    closeup,
     colour_sharpness,
     drawn,
     middle,
@@ -71,6 +72,17 @@ def test_a_look_that_fails_on_small_faces_is_found_by_the_sweep() -> None:
     wanted = middle(large_only(half(canvas())))
     at_best, small = (psnr(middle(at_scale(large_only, canvas(), eyes)), wanted) for eyes in (68, 34))
     assert at_best > 40 and small < 15
+
+
+def test_a_look_that_fails_on_bodies_is_found_in_closeups() -> None:
+    def pale(image: np.ndarray) -> np.ndarray:
+        result = image.copy()
+        result[len(image) * 3 // 4 :] = 255
+        return result
+
+    wanted = half(canvas())
+    (whole, body), (least, none) = (closeup(run, canvas(), wanted) for run in (same, pale))
+    assert min(whole, body) > 45 > 25 > least > none + 5
 
 
 def draws_lines(width: float) -> Look:

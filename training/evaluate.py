@@ -158,6 +158,7 @@ def measure(
     def by_turn(which: Look) -> list[float]:
         return [near(list(measures.turned(which, np.stack(some), turn))) for turn in TURNS]
 
+    closeups = [sweeps.closeup(run, *pair) for pair in zip(canvases, theirs, strict=True)]
     near_by_eyes, crisp_by_eyes = by_eyes(run)
     teacher_near_by_eyes, teacher_crisp_by_eyes = by_eyes(wanted)
     return {
@@ -173,6 +174,7 @@ def measure(
         "colour_sharpness_ratio": round(statistics.median(map(specks, ours, theirs)), 3),
         "eyes_alone": of_part("eyes"),
         "mouth_alone": of_part("mouth"),
+        "psnr_of_closeups_and_their_bodies": np.mean(closeups, axis=0).round(3).tolist(),
         "identity": measures.identity(faces, our_faces, identity),
         "identity_teacher": measures.identity(faces, wanted_faces, identity),
         "shift": [round(statistics.fmean(shift_response(run, x, s) for x in some), 2) for s in SHIFTS],

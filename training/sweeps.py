@@ -21,6 +21,8 @@ PARTS = {
     "eyes": (slice(SIDE // 2 - 60, SIDE // 2 - 22), slice(SIDE // 2 - 58, SIDE // 2 + 58)),
     "mouth": (slice(SIDE // 2 + 10, SIDE // 2 + 46), slice(SIDE // 2 - 36, SIDE // 2 + 36)),
 }
+#: what is under a face on a target canvas: shoulders and jackets
+BODY = slice(SIDE * 3 // 4, SIDE)
 #: the part that `aligned` cuts out
 ALIGNED = slice(SIDE // 2 - 170, SIDE // 2 + 102), slice(SIDE // 2 - 136, SIDE // 2 + 136)
 
@@ -43,6 +45,12 @@ def drawn(run: Look, canvas: np.ndarray, eyes: int) -> np.ndarray:
 def at_scale(run: Look, canvas: np.ndarray, eyes: int) -> np.ndarray:
     """What `drawn` gives, brought to the scale of `EYES`: uint8 [SIDE, SIDE, 3]."""
     return to_scale(drawn(run, canvas, eyes))
+
+
+def closeup(run: Look, canvas: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    """dB to ``wanted``, uint8 [SIDE, SIDE, 3], where the eyes are twice `EYES` apart: of all, and of `BODY`."""
+    found = at_scale(run, canvas, 2 * EYES)
+    return psnr(found, wanted), psnr(found[BODY], wanted[BODY])
 
 
 def to_scale(result: np.ndarray) -> np.ndarray:

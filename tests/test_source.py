@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -71,6 +72,19 @@ def test_a_start_after_the_end_is_told_however_late(tmp_path: Path, name: str, s
     clip = make_clip(tmp_path / name, frames=5)
     with pytest.raises(SourceError, match=r"between --start and --end: it ends at 0\.\d\d s"):
         VideoSource(clip.path, SourceOptions(start=Fraction(start)))
+
+
+def test_pictures_are_freed_as_they_are_given(tmp_path: Path) -> None:
+    """Not when the collector comes: of a film in 4K that would be gigabytes."""
+    clip = make_clip(tmp_path / "a.mp4", frames=80)
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoSource(clip.path, SourceOptions(threads=1)) as source:
+            assert sum(1 for _ in source) == 80
+            assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) < 10
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("part", [("0.005", "0.015"), ("0.165", None)])

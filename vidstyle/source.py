@@ -24,7 +24,7 @@ from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import ChangedError, Pictures
 from vidstyle.reading import SourceOptions
-from vidstyle.tags import CAPTIONS, colour_of, has_captions
+from vidstyle.tags import colour_of
 
 __all__ = [
     "INTERPOLATION",
@@ -214,8 +214,6 @@ class VideoSource:
         return map(self._convert, self._pictures.since(pts, max(1, warm), round((max(1, warm) - 1) * usual), whole))
 
     def _convert(self, frame: Any) -> Frame:
-        if CAPTIONS not in self._notes and has_captions(frame):
-            self._notes.append(CAPTIONS)
         return self._converter(frame)
 
     @property

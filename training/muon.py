@@ -30,7 +30,9 @@ class Muon(torch.optim.Muon):
             for matrix in group["params"]:
                 if matrix.grad is None:
                     continue
-                kept = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix.grad))
+                if matrix not in self.state:
+                    self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                kept = self.state[matrix]["momentum_buffer"]
                 kept.lerp_(matrix.grad, 1 - group["momentum"])
                 update = _polar(matrix.grad.lerp(kept, group["momentum"]), group["ns_coefficients"], group["ns_steps"])
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])

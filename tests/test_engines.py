@@ -21,14 +21,14 @@ import torch
 from style_files import random_weights
 
 from engines import openvino as openvino_engine
-from engines.openvino import ov  # through the engine: imported by itself it reports its use
+from engines.openvino import CORE  # through the engine: imported by itself it reports its use
 from engines.torch import Network
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
 from vidstyle.errors import EngineError, OutOfMemoryError, UsageError
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, weights_sha256
 
-NATIVE_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+NATIVE_BF16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 BF16 = pytest.param("openvino", "bf16", marks=pytest.mark.skipif(not NATIVE_BF16, reason="no bf16 on this CPU"))
 F32 = [("openvino", "f32"), ("torch", "f32")]
 ENGINES = pytest.mark.parametrize(("engine", "precision"), [*F32, BF16, ("torch", "bf16")])
@@ -244,7 +244,7 @@ def test_bf16_is_chosen_only_where_it_is_native() -> None:
     choose = openvino_engine._precision
     without = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
     assert choose(without, "CPU", "auto") == "f32"
-    assert choose(ov.Core(), "CPU", "auto") == ("bf16" if NATIVE_BF16 else "f32")
+    assert choose(CORE, "CPU", "auto") == ("bf16" if NATIVE_BF16 else "f32")
     with pytest.raises(EngineError, match="--precision f32"):
         choose(without, "CPU", "bf16")
 

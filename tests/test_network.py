@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from style_files import random_weights
 from torch.nn import functional as F
 
-from engines.openvino.ops import OpenVINOOps, op, ov
+from engines.openvino.ops import CORE, OpenVINOOps, op, ov
 from engines.torch import Network, TorchOps
 from vidstyle.errors import StyleError
 from vidstyle.network import (
@@ -48,7 +48,7 @@ def by_torch(function: Function, x: np.ndarray, weights: Weights) -> np.ndarray:
 def by_openvino(function: Function, x: np.ndarray, weights: Weights) -> np.ndarray:
     parameter = op.parameter(list(x.shape), np.float32)
     model = ov.Model([function(OpenVINOOps(weights), parameter)], [parameter])
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = CORE.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled([x])[0]
 
 

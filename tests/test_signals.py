@@ -122,3 +122,32 @@ def test_a_batch_is_asked_once_however_often_it_is_told() -> None:
     """In a process of its own: a library that other tests load leaves no stack that a signal's handler could run on."""
     done = subprocess.run([sys.executable, "-c", BATCH], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["1 143", "2 143", "0 0", "1 143", "1 143", "2 143"]
+
+
+#: networks that go in the order they came, or on another thread, before a signal that is heard
+NETWORKS = """
+import gc, os, signal, threading
+from vidstyle.catalog import find_style
+from vidstyle.engine import EngineSpec, Recipe, load_engine
+recipe = Recipe(((find_style("anime-fast"), 1.0),))
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+engines = [load_engine(recipe, EngineSpec(64, 64), "openvino") for _ in range({count})]
+def close():
+    while engines:
+        engines.pop(0).close()
+        gc.collect()
+{closing}
+os.kill(os.getpid(), signal.SIGINT)
+assert heard
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "closing"), [(2, "close()"), (1, "t = threading.Thread(target=close); t.start(); t.join()")]
+)
+def test_a_signal_is_heard_after_networks_have_gone(count: int, closing: str) -> None:
+    """OpenVINO left the thread a stack for signals that was freed."""
+    script = NETWORKS.format(count=count, closing=closing)
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr)

@@ -109,8 +109,8 @@ def _numpy() -> Finding:
 def _openvino() -> Finding:
     from vidstyle.engine import ENGINES
 
-    ov = import_module(ENGINES["openvino"]).ov  # through the engine, which keeps it from reporting its use
-    core = ov.Core()
+    engine = import_module(ENGINES["openvino"])  # OpenVINO through the engine, which keeps it from reporting its use
+    ov, core = engine.ov, engine.CORE
     devices = [f"{name} ({core.get_property(name, 'FULL_DEVICE_NAME')})" for name in core.available_devices]
     found = f"OpenVINO {ov.__version__.partition('-')[0]}: {', '.join(devices) or 'no device'}"
     if "CPU" not in core.available_devices:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from engines.openvino import ops
-from engines.openvino.ops import from_pixels, op, operations, ov, to_pixels
+from engines.openvino.ops import CORE, from_pixels, op, operations, ov, to_pixels
 from vidstyle import compiled, int8, network
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
@@ -91,9 +91,8 @@ class OpenVINOEngine:
     """See `vidstyle.engine.Engine`. A batch is copied at `submit`: the caller may then reuse its memory."""
 
     def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
-        core = ov.Core()
-        device = _device(core, spec.device)
-        precision = _precision(core, device, spec.precision)
+        device = _device(CORE, spec.device)
+        precision = _precision(CORE, device, spec.precision)
         lacking = [style.name for style, _ in recipe.parts if not style.ranges]
         if precision == "int8" and lacking:
             raise EngineError(f"the look {lacking[0]} has no ranges for int8: use --precision auto")
@@ -102,9 +101,9 @@ class OpenVINOEngine:
         self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads, in_flight=in_flight)
         self._shares = None if recipe.is_plain else recipe.shares
         try:
-            model = _compile(core, recipe, self.spec, device)
+            model = _compile(CORE, recipe, self.spec, device)
             self._free = [model.create_infer_request() for _ in range(in_flight)]
-            name = core.get_property(device, "FULL_DEVICE_NAME")
+            name = CORE.get_property(device, "FULL_DEVICE_NAME")
         except (RuntimeError, MemoryError) as error:
             raise _failure(f"OpenVINO cannot build it for {device} at {precision}", error) from error
         self._running: deque[_Call] = deque()

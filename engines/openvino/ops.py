@@ -20,7 +20,12 @@ from vidstyle.int8 import Ranges
 from vidstyle.network import LEAKY_SLOPE, Pad, Weights, prepare
 from vidstyle.style import Style
 
-__all__ = ["Int8Ops", "Node", "OpenVINOOps", "from_pixels", "op", "operations", "ov", "to_pixels"]
+__all__ = ["CORE", "Int8Ops", "Node", "OpenVINOOps", "from_pixels", "op", "operations", "ov", "to_pixels"]
+
+#: The one of this process. OpenVINO gives the thread that asks a core first a stack for signals, and frees it with the
+#: core: where cores went in another order than they came, or on another thread, the thread kept a stack that was gone,
+#: and the next signal, as Ctrl-C, ended the process with a segmentation fault.
+CORE = ov.Core()
 
 Node = Any
 Span = tuple[np.ndarray | float, np.ndarray | float]  # the least and the greatest value

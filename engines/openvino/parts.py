@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from engines.openvino import _device, _options, _reason
-from engines.openvino.ops import Node, from_pixels, op, operations, ov, to_pixels
+from engines.openvino.ops import CORE, Node, from_pixels, op, operations, ov, to_pixels
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import EngineError
 from vidstyle.live.parts import PICTURE, Part, Tensor, run_part
@@ -31,11 +31,10 @@ class OpenVINOPart:
     """
 
     def __init__(self, style: Style, part: Part, spec: EngineSpec) -> None:
-        core = ov.Core()
-        device = _device(core, spec.device)
+        device = _device(CORE, spec.device)
         self._type, self.dtype = FORMATS.get(spec.precision, FORMATS["f32"])
         try:
-            compiled = core.compile_model(build_part(style, part, spec, self._type), device, _options(spec))
+            compiled = CORE.compile_model(build_part(style, part, spec, self._type), device, _options(spec))
             self._request = compiled.create_infer_request()
         except (RuntimeError, MemoryError) as error:
             raise EngineError(f"OpenVINO cannot build a part of {style.name}: {_reason(error)}") from error

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from engines.torch import Network
-from training import colours, curves, data, pack
+from training import colours, curves, data, legs, pack
 from training.ahead import Drawn, ahead
 from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
@@ -139,7 +139,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=Options.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pairs", type=int, default=CropOptions.pairs)
-    parser.add_argument("--start", type=Path, help="style file of a student to go on from, in place of random weights")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--start", type=Path, help="style file of a student to go on from, in place of random weights")
+    begin.add_argument("--leg", action="store_true", help="go on from the bundled look, with what such a leg needs")
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="any option, as lr=1e-3 crops.turn=30")
     parser.add_argument(
         "--shape", default="default", choices=SHAPES, help="of the student: fast has a third of the work"
@@ -157,9 +159,10 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _options(args: argparse.Namespace) -> Options:
+def _options(args: argparse.Namespace, name: str) -> Options:
     shared = [f"steps={args.steps}", f"seed={args.seed}", f"crops.pairs={args.pairs}"]
-    options: Options = set_options(Options(shape=args.shape), [*shared, *args.set])
+    own = legs.options_of(name, args.shape) if args.leg else []
+    options: Options = set_options(Options(shape=args.shape), [*shared, *own, *args.set])
     return options
 
 
@@ -186,7 +189,7 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
         UsageError: only to be written, and nothing is trained.
         TrainingError: the run was begun with other options.
     """
-    options = _options(args)
+    options = _options(args, name)
     made = called(name, options.shape)
     folder = args.run / made
     checkpoint = folder / "checkpoint.pt"
@@ -201,8 +204,8 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
         check_unchanged(folder, noted, options)
     device = world.device
     run = Run(SHAPES[options.shape], options, device)
-    if args.start:
-        run.start_from(load_style(args.start))
+    if args.start or args.leg:
+        run.start_from(legs.start_of(name, options.shape) if args.leg else load_style(args.start))
     if checkpoint.exists():
         run.load(checkpoint)
         run.started_from = started_from or run.started_from
@@ -236,8 +239,9 @@ def main() -> None:
 
 def _command() -> None:
     args = _arguments()
-    _options(args)  # wrong ones are told before anything is read
     names = _names(args)
+    for name in names:
+        _options(args, name)  # wrong ones are told before anything is read
     packed = None if args.pack is None or args.finish else pack.read(args.pack)
     world, failed = join(args.device), []
     for name in names:

@@ -71,40 +71,6 @@ def test_transparent_prores_is_called_so(style: str, glass: Path, tmp_path: Path
         assert container.streams.video[0].codec_context.codec_tag == "ap4h"
 
 
-def captioned(path: Path, said: bytes) -> Path:
-    """A clip whose pictures carry CTA-708's cc_data ``said``, as broadcasts and cameras write it (ATSC A/53)."""
-    cc_data = b"\xb5\0\x31GA94\x03\x41\xff" + said + b"\xff"
-    message = b"\0\0\1\x06\x04" + bytes([len(cc_data)]) + cc_data + b"\x80"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(6):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 20 * index, np.uint8), format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            for packet in stream.encode(frame):
-                out.mux(_with_message(packet, message))
-        for packet in stream.encode(None):
-            out.mux(_with_message(packet, message))
-    return path
-
-
-def _with_message(packet: Any, message: bytes) -> Any:
-    copy = av.Packet(message + bytes(packet))
-    copy.stream, copy.time_base, copy.pts, copy.dts = packet.stream, packet.time_base, packet.pts, packet.dts
-    copy.is_keyframe = packet.is_keyframe
-    return copy
-
-
-@pytest.mark.parametrize("deinterlace", ["auto", "always"])
-def test_captions_inside_the_pictures_are_told(style: str, tmp_path: Path, deinterlace: str) -> None:
-    """They go with the source's pictures; room that was left for them is none."""
-    reading = SourceOptions(48, deinterlace=deinterlace)
-    for said, told in ((b"\xfc\x14\x20", 1), (b"\xfc\x80\x80", 0)):
-        source = captioned(tmp_path / f"captions{told}.ts", said)
-        report = stylize_file(FileJob(source, parse_recipe(style), reading=reading))
-        assert len([line for line in report.strict_losses() if "closed captions" in line]) == told
-
-
 @pytest.mark.parametrize("name", ["hdr10-av1.mp4", "hlg10-color-test.mp4"])
 def test_hdr_is_kept(style: str, shared, tmp_path: Path, name: str) -> None:
     """Ten bits, the source's tags, and with no look the source's signal but for what eight bits between cost."""

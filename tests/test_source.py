@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from caption_clips import captioned_clip
 from media import make_clip, picture
 
 from vidstyle.errors import SourceError
@@ -74,19 +75,21 @@ def test_a_start_after_the_end_is_told_however_late(tmp_path: Path, name: str, s
         VideoSource(clip.path, SourceOptions(start=Fraction(start)))
 
 
-def test_pictures_are_freed_as_they_are_given(tmp_path: Path) -> None:
+@pytest.mark.parametrize("captions", [False, True])
+def test_pictures_are_freed_as_they_are_given(tmp_path: Path, captions: bool) -> None:
     """Not when the collector comes: of a film in 4K that would be gigabytes."""
 
     def living() -> int:
         return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
 
-    clip = make_clip(tmp_path / "a.mp4", frames=80)
+    times = [index * 512 for index in range(80)]
+    clip = captioned_clip(tmp_path / "a.mp4", pts=times) if captions else make_clip(tmp_path / "a.mp4", pts=times).path
     gc.collect()
     gc.disable()
     before = living()
     try:
-        with VideoSource(clip.path, SourceOptions(threads=1)) as source:
-            assert sum(1 for _ in source) == 80
+        with VideoSource(clip, SourceOptions(threads=1)) as source:
+            assert sum(bool(frame.captions) == captions for frame in source) == 80
             assert living() < before + 10
     finally:
         gc.enable()

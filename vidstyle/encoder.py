@@ -17,6 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
+from vidstyle.captions import carrier, prefix_of, with_captions
 from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
@@ -59,6 +60,8 @@ class Encoder:
     def __init__(self, container: Any, muxer: str, encoding: Encoding, metadata: dict[str, str]) -> None:
         self._container, self._muxer, self._encoding = container, muxer, encoding
         self._durations: dict[int, int] = {}
+        self._captions: dict[int, bytes] = {}  # by pts
+        self._carrier = carrier(encoding.choice.encoder)
         self._inverse: Any = None
         self._waiting: tuple[Callable[[], Any], Frame, int] | None = None  # its planes are on their way
         choice, info = encoding.choice, encoding.info
@@ -130,6 +133,8 @@ class Encoder:
             if self._times is not None:
                 self._times[picture.pts] = pts
         self._durations[pts] = frame.duration or self._usual_duration(frame.time_base)
+        if frame.captions and self._carrier:
+            self._captions[pts] = frame.captions
         yield from self._finished(self.stream.encode(picture))
 
     def flush(self) -> Iterator[Any]:
@@ -147,7 +152,23 @@ class Encoder:
             if self._times is not None:
                 self._retime(packet, self._times)
             packet.duration = self._durations.pop(packet.pts, packet.duration)
-            yield packet
+            captions = self._captions.pop(packet.pts, b"")
+            yield self._captioned(packet, captions) if captions else packet
+
+    def _captioned(self, packet: Any, captions: bytes) -> Any:
+        """The same packet with captions in it."""
+        prefix = prefix_of(self._carrier, self.stream.codec_context.extradata)
+        made = av.Packet(with_captions(bytes(packet), self._carrier, prefix, captions))
+        made.stream, made.time_base = packet.stream, packet.time_base
+        made.pts, made.dts, made.duration, made.is_keyframe = (
+            packet.pts,
+            packet.dts,
+            packet.duration,
+            packet.is_keyframe,
+        )
+        for data in packet.iter_sidedata():
+            made.set_sidedata(data)
+        return made
 
     def _retime(self, packet: Any, times: dict[int, int]) -> None:
         """Give a packet of an encoder that counts pictures their times."""

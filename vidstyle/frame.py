@@ -32,6 +32,7 @@ class Frame:
         original: uint8 [H, W, 3] at the source's own size, only where it was asked for.
         check: checksum of the source's picture, only at the end of a segment (see `vidstyle.segment`).
         alpha: uint8 [H, W] at the source's own size, None where all is opaque.
+        captions: closed captions of the source's coded picture, see `vidstyle.captions`; empty where it has none.
     """
 
     image: Any
@@ -41,6 +42,7 @@ class Frame:
     original: np.ndarray | None = None
     check: int | None = None
     alpha: np.ndarray | None = None
+    captions: bytes = b""
 
     def __post_init__(self) -> None:
         image = self.image

@@ -141,7 +141,7 @@ class Surface:
     """
 
     _SHOWN = frozenset(
-        {"duration", "width", "height", "planes", "dts", "interlaced_frame", "side_data"}
+        {"duration", "width", "height", "planes", "dts", "interlaced_frame", "side_data", "opaque"}
         | {"colorspace", "color_primaries", "color_trc", "color_range"}
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 
+from vidstyle.captions import Captions
 from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import MODES, deinterlace, wanted
@@ -22,7 +23,6 @@ from vidstyle.limits import Limit, check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
 from vidstyle.remote import Aside, AtOnce
-from vidstyle.tags import CAPTIONED, CAPTIONS, has_captions
 
 #: containers that store every picture's time; others count, and may count differently from the middle on
 EXACT = ("mov", "matroska", "mpegts")
@@ -226,17 +226,15 @@ class Reading:
     def _decoded(self) -> Iterator[Any]:
         """Up to where the container cannot be read on."""
         try:
-            captioned = self.stream.codec_context.name in CAPTIONED
-            pictures = self._decoder.pictures(map(self._watched, self._packets) if captioned else self._packets)
+            captions = Captions(self.stream, self._note_captions)
+            pictures = captions.carried(self._decoder.pictures, self._packets)
             yield from pictures if self._hardware is None else map(surface, pictures)
         except (av.error.FFmpegError, OSError) as error:
             self._fault(self._decoder.count, f"{getattr(error, 'strerror', None) or error}; the rest is missing")
 
-    def _watched(self, packet: Any) -> Any:
-        """The packet, once it was looked at for captions."""
-        if CAPTIONS not in self.notes and has_captions(bytes(packet)):
-            self.notes.append(CAPTIONS)
-        return packet
+    def _note_captions(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _whole(self) -> Iterator[Any]:
         """Deinterlaced where wanted."""

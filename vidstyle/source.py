@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
@@ -214,7 +215,8 @@ class VideoSource:
         return map(self._convert, self._pictures.since(pts, max(1, warm), round((max(1, warm) - 1) * usual), whole))
 
     def _convert(self, frame: Any) -> Frame:
-        return self._converter(frame)
+        made = self._converter(frame)
+        return replace(made, captions=frame.opaque) if frame.opaque else made
 
     @property
     def exact(self) -> bool:

@@ -15,9 +15,6 @@ DYNAMIC = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
 }
-CAPTIONS = "closed captions that lie inside the pictures are not kept: CCExtractor writes them to a file"
-CAPTIONED = ("h264", "hevc", "mpeg2video")  # codecs that may carry them
-_CC_DATA = b"GA94\x03"
 UNREADABLE = {  # AVColorSpace -> name: what neither swscale nor `vidstyle.convert` can turn into RGB
     11: "YDzDx",
     13: "constant luminance",
@@ -103,19 +100,6 @@ def unreadable(colour: Colour, data: dict[str, bytes]) -> str | None:
 def dynamic_metadata(data: dict[str, bytes]) -> list[str]:
     """Names of metadata that changes with the pictures and is not kept."""
     return sorted({DYNAMIC[name] for name in data if name in DYNAMIC})
-
-
-def has_captions(packet: bytes) -> bool:
-    """Whether a coded picture has closed captions (ATSC A/53's cc_data) that say something: most are room left empty.
-
-    Not asked of the decoded picture: PyAV's side data and their picture hold each other, and its memory would wait for
-    the collector, as that of 200 pictures did.
-    """
-    for part in packet.split(_CC_DATA)[1:]:
-        triples = zip(*[iter(part[2 : 2 + 3 * (part[0] & 31)] if part else b"")] * 3, strict=False)
-        if any(head & 4 and (head & 2 or (one | two) & 0x7F) for head, one, two in triples):
-            return True
-    return False
 
 
 def is_ycgco(frame: Any, colour: Colour) -> bool:

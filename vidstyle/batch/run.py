@@ -96,6 +96,7 @@ class Batch:
         self._undecided = deque(items)
         self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
         self._unseen: deque[Item] = deque()  # for the scout
+        self._changed: dict[Item, Seen] = {}  # arrived again while they were under way: decided when that has ended
         self._names = Names(watching=arrivals is not None)
         self._halted = False  # nothing more is begun
         self._asked = False  # the videos under way were asked to end
@@ -245,7 +246,9 @@ class Batch:
             self.totals.weigh(item, seen.frames, seen.pixels)
         elif seen.error:
             self._view.show(Event("waiting", item, data={"reason": seen.error}))
-        else:
+        elif any(worker.item == item for worker in self._crew.busy):
+            self._changed[item] = seen  # two workers would write one output
+        elif all(item != waiting for waiting, _ in self._ready):  # or it will be read as it is then
             self.totals.found += 1
             self._decide(item)
             self.totals.weigh(item, seen.frames, seen.pixels)
@@ -257,6 +260,8 @@ class Batch:
             self._record(item, ended, worker)
             self._count_row(ended)
         self._end(item, ended, worker.number)
+        if item in self._changed and not self._halted:
+            self._seen(item, self._changed.pop(item))
 
     def _record(self, item: Item, ended: Ended, worker: Worker) -> None:
         data: dict[str, Any] = {"fingerprint": worker.fingerprint}

@@ -1,0 +1,133 @@
+"""What a batch hands out and when it ends, with a crew that answers as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from media import save_tiny
+
+from vidstyle.batch.inputs import Item
+from vidstyle.batch.journal import Journal, stamp
+from vidstyle.batch.messages import Begun, Ended, Seen, Task
+from vidstyle.batch.run import Batch, Event, Wishes
+from vidstyle.batch.stop import Stop
+from vidstyle.catalog import parse_recipe
+from vidstyle.errors import INTERRUPTED
+from vidstyle.job import FileJob
+
+
+class Hand:
+    """A worker, or the scout."""
+
+    number, pid, ready, why, is_scout = 1, 0, True, "", False
+
+    def __init__(self) -> None:
+        self.item: Item | None = None
+        self.fingerprint: Any = None
+        self.said: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.said.append(message)
+
+    def says(self, message: Any) -> list[Hand]:
+        self.said = [message]
+        return [self]
+
+    def receive(self) -> Any:
+        return self.said.pop()
+
+
+Script = Iterator[list[Hand]]
+
+
+class Crew:
+    """Two workers and a scout. ``script`` gives those who speak at every turn."""
+
+    patience = 0.0
+
+    def __init__(self, script: Callable[[Crew], Script]) -> None:
+        self.hands, self.eye, self.tasks = [Hand(), Hand()], Hand(), list[Task]()
+        self._script = script(self)
+
+    @property
+    def busy(self) -> list[Hand]:
+        return [hand for hand in self.hands if hand.item is not None]
+
+    def idle(self) -> Hand | None:
+        return next((hand for hand in self.hands if hand.item is None), None)
+
+    def scout(self) -> Hand | None:
+        return self.eye if self.eye.item is None else None
+
+    def heard(self, _: float) -> list[Hand]:
+        self.tasks += [hand.said.pop() for hand in self.hands if hand.said]
+        self.eye.said.clear()
+        return next(self._script)
+
+    def dismiss(self, _: Hand) -> None: ...
+    def stop(self) -> None: ...
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Silent:
+    def show(self, event: Event) -> None: ...
+    def tick(self, totals: Any) -> None: ...
+
+
+@pytest.fixture
+def template(home: Path) -> FileJob:
+    return FileJob(Path(), parse_recipe(str(save_tiny(home / "styles", "tiny"))))
+
+
+def begun(batch: Batch, hand: Hand) -> Begun:
+    assert hand.item is not None
+    source, target = hand.item.source, hand.item.target
+    return Begun(target.name, batch._fingerprints.of(source), stamp(source), stamp(target))
+
+
+def seen(crew: Crew) -> Script:
+    """The scout has looked at what arrived."""
+    while crew.eye.item is None:
+        yield []
+    yield crew.eye.says(Seen(30, 100))
+
+
+def test_a_watched_video_that_changes_while_it_is_styled_waits_for_its_end(template: FileJob, tmp_path: Path) -> None:
+    item = Item(tmp_path / "a.mp4", tmp_path / "out/a.tiny.mp4")
+    item.source.write_bytes(b"half")
+    stop, arrivals = Stop(), [item]
+
+    class Arrivals:
+        def complete(self) -> list[Item]:
+            return [arrivals.pop()] if arrivals else []
+
+    def script(crew: Crew) -> Script:
+        yield from seen(crew)
+        first = crew.hands[0]
+        while not crew.tasks:
+            yield []
+        yield first.says(begun(batch, first))
+        item.source.write_bytes(b"half and half")
+        arrivals.append(item)
+        yield from seen(crew)
+        yield []
+        assert len(crew.tasks) == 1, "a second worker got it meanwhile"
+        item.target.write_bytes(b"of half")
+        yield first.says(Ended("done", size=7, report={"frames_in": 30}))
+        yield []
+        stop.asked, stop.code = 2, INTERRUPTED
+        yield []
+
+    with Journal(tmp_path / "out") as journal:
+        crew = Crew(script)
+        batch = Batch(template, [], journal, Wishes(2), Silent(), stop, Arrivals(), crew)  # type: ignore[arg-type]
+        totals = batch.run()
+    assert [task.source for task in crew.tasks] == [item.source] * 2, "it is made anew after that"
+    assert crew.hands[0].why == "made anew: the source changed"
+    assert (totals.found, totals.done, totals.left) == (2, 1, 1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from vidstyle.batch.messages import Begun, Ended, Task
+from vidstyle.batch.messages import Begun, Ended, Seen, Task
 from vidstyle.planning import Plan
 from vidstyle.unit import Unit
 
@@ -110,3 +111,11 @@ class Broken:
 
     damaged: list[int]
     misfits: list[int]
+
+
+def is_failure(value: Any) -> bool:
+    """Whether an answer is one that another worker might not give."""
+    ended = value.ended if isinstance(value, Prepared) else value
+    if isinstance(ended, Ended):
+        return ended.status == "failed"
+    return isinstance(value, Broken) or (isinstance(value, (Made, Seen)) and bool(value.error))

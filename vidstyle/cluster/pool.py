@@ -12,7 +12,7 @@ from typing import Any
 
 from vidstyle.batch.journal import stamp
 from vidstyle.cluster.film import Call, Film
-from vidstyle.cluster.messages import Hello
+from vidstyle.cluster.messages import Hello, is_failure
 from vidstyle.errors import EngineError
 
 LOOK_AROUND = 3.0  # seconds between two looks at what nodes there are
@@ -49,6 +49,7 @@ class Worker:
     fps: float = 0.0  # of its last segment
     frames: int = 0
     seconds: float = 0.0  # in calls
+    held: Any = None  # a failure that it answered: not believed before it has been asked whether it is still fit
 
     @property
     def machine(self) -> str:
@@ -196,8 +197,8 @@ class RayPool:
     def _take(self, worker: Worker) -> Answer | None:
         import ray
 
-        reference, call = worker.reference, worker.call
-        worker.reference = worker.call = None
+        reference, call, held = worker.reference, worker.call, worker.held
+        worker.reference = worker.call = worker.held = None
         try:
             value = ray.get(reference)
         except ray.exceptions.RayError as error:
@@ -205,18 +206,25 @@ class RayPool:
         if call is None:
             self._welcome(worker, value)
             return None
+        if held is not None:
+            return self._believed(worker, call, held, value)
         worker.seconds += time.monotonic() - call.began
+        if is_failure(value):
+            worker.call, worker.held, worker.reference = call, value, worker.actor.hello.remote()
+            return None
         return Answer(worker, call, value)
 
+    def _believed(self, worker: Worker, call: Call, failure: Any, hello: Hello) -> Answer:
+        """``failure`` from a worker that is still fit. One whose machine lost the shared folders fails everything at
+        once, and would go through all videos while the others are at work on one."""
+        if why := _unfit(hello):
+            self._send_home(worker, why)
+            return Answer(worker, call, lost=why)
+        return Answer(worker, call, failure)
+
     def _welcome(self, worker: Worker, hello: Hello) -> None:
-        if hello.version != version("vidstyle"):
-            what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"
-            return self._send_home(worker, f"{hello.host} {what}")
-        if unseen := [path for path in hello.unseen if stamp(Path(path))]:  # or it is gone here, too
-            what = f"does not see {unseen[0]}: give folders that all machines share, under the same names"
-            return self._send_home(worker, f"{hello.host} {what}")
-        if hello.trouble:
-            return self._send_home(worker, f"{hello.host}: {hello.trouble}")
+        if why := _unfit(hello):
+            return self._send_home(worker, why)
         worker.hello = hello
         self.tell("worker", {"worker": worker.number, "host": hello.host, "pid": hello.pid})
         return None
@@ -263,6 +271,16 @@ class RayPool:
     def end(self) -> None:
         for worker in list(self.workers):
             self.dismiss(worker)
+
+
+def _unfit(hello: Hello) -> str:
+    """Why a worker that says this cannot work, "" where it can."""
+    if hello.version != version("vidstyle"):
+        what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"
+        return f"{hello.host} {what}"
+    if unseen := [path for path in hello.unseen if stamp(Path(path))]:  # or it is gone here, too
+        return f"{hello.host} does not see {unseen[0]}: give folders that all machines share, under the same names"
+    return f"{hello.host}: {hello.trouble}" if hello.trouble else ""
 
 
 def _alive() -> dict[str, dict[str, Any]]:

@@ -221,6 +221,29 @@ def test_a_name_may_have_a_patterns_signs(far: Path, given: str) -> None:
     ]
 
 
+def test_a_buckets_nameless_folders_never_lead_out_of_the_work_folder(far: Path) -> None:
+    """As ``b/in//a.mp4``, from a path put together with a slash too many: a stand-in would be /a.mp4 here."""
+    outside = f"{far}/outside.mp4"
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    for name in ("fine.mp4", outside, "sub//b.mp4", f"{far}/notes.txt"):
+        memory.pipe_file(f"/nameless/{name}", b"data")
+    try:
+        stand_ins = StandIns(far / "work", "memory://nameless")
+        stand_ins.results()
+        result = StandIns(far / "work2", "memory://elsewhere").find(
+            ["memory://nameless"], lambda path: Path(path.name), Journal(far / "work2/out"), False
+        )
+    finally:
+        memory.rm("/nameless", recursive=True)
+    assert not Path(outside).exists()
+    assert files_below(stand_ins.folder) == ["fine.mp4"]
+    assert [item.names[0] for item in result.items] == ["memory://nameless/fine.mp4"]
+    why = "a folder in its name has no name"
+    assert sorted(result.unreadable) == [
+        f"cannot take memory://nameless/{name}: {why}" for name in (outside, "sub//b.mp4")
+    ]
+
+
 def test_results_beside_their_sources_are_no_sources(far: Path) -> None:
     stand_ins, top = StandIns(far / "work", f"file://{far}/in"), f"file://{far}/in"
     (far / "in/a.x.mp4").write_bytes(b"a result")

@@ -112,6 +112,9 @@ class StandIns:
             return False
         is_video = explicit or path.suffix.lower() in EXTENSIONS
         found.passed_over += not is_video
+        if is_video and not _is_below(name):
+            found.unreadable.append(f"cannot take {shown(joined(url, name))}: a folder in its name has no name")
+            return False
         return is_video
 
     # --- between the crew and its workers
@@ -156,7 +159,12 @@ def _matching(url: str, patience: bool) -> tuple[str, dict[str, Facts], bool]:
 
 def is_result(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in EXTENSIONS and not any(left_out(part) for part in path.parts)
+    return path.suffix.lower() in EXTENSIONS and _is_below(name) and not any(left_out(part) for part in path.parts)
+
+
+def _is_below(name: str) -> bool:
+    """Whether it is a path below a folder of this machine: buckets also have names as ``/x`` and ``x//y``."""
+    return "" not in name.split("/")
 
 
 def _write(path: Path, facts: Facts) -> None:

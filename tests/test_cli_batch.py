@@ -219,6 +219,19 @@ def test_two_videos_never_become_one_file(shop: Shop) -> None:
     assert "1 skipped, 1 failed" in done.stderr
 
 
+def test_files_in_the_way_of_three_videos_do_not_end_the_batch(shop: Shop) -> None:
+    """What they would become is known only when they are open: it is no disk that refuses everything."""
+    shop.out.mkdir()
+    for name in "abc":
+        _clip_with_opus(shop.folder / "in" / f"{name}.mov")
+        (shop.out / f"{name}.tiny.mkv").write_bytes(b"a person's own")
+    shop.clip("d.mp4")
+    done = shop.run("in")
+    assert done.returncode == 3 and "1 done, 3 failed" in done.stderr, done.stderr
+    assert done.stderr.count("exists and no batch made it") == 6
+    assert (shop.out / "a.tiny.mkv").read_bytes() == b"a person's own"
+
+
 def test_of_two_videos_with_one_result_the_second_fails_by_name_and_the_rest_is_done(shop: Shop) -> None:
     """Whatever the order of the folders, what is done stays done; and the journal says it once."""
     shop.clip("a.mp4", 3)

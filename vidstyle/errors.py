@@ -4,6 +4,7 @@
     ├── UsageError           2   the command's words are off
     ├── SourceError          4   input unreadable or unsupported
     ├── SinkError            5   output or disk
+    │   └── TakenError               a file is there that may not be replaced: nothing is wrong with the disk
     ├── EngineError          6   device or engine
     │   ├── OutOfMemoryError         the device's memory is full: less at a time may do
     │   ├── TooSmallError            a picture cannot be cut into parts
@@ -33,6 +34,10 @@ class SourceError(VidstyleError):
 
 class SinkError(VidstyleError):
     exit_code = 5
+
+
+class TakenError(SinkError):
+    pass
 
 
 class EngineError(VidstyleError):

@@ -90,7 +90,7 @@ class Step:
 @dataclass(frozen=True)
 class Ended:
     """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure;
-    ``stored``: the result, where it is behind a URL; ``lost``: the device, and the worker with it."""
+    ``stored``: the result, where it is behind a URL; ``lost``: the device, and the worker with it; ``taken``: it failed by a file in its place."""
 
     status: str
     reason: str = ""
@@ -99,6 +99,7 @@ class Ended:
     report: dict[str, Any] = field(default_factory=dict)
     stored: Facts | None = None
     lost: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,8 @@ class Batch:
 
     def _count_row(self, ended: Ended) -> None:
         """A full disk or a lost device would fail every video: end the batch, it can go on later."""
-        self._row = self._row + 1 if ended.status == "failed" and ended.code not in OWN_FAULT else 0
+        own = ended.code in OWN_FAULT or ended.taken
+        self._row = self._row + 1 if ended.status == "failed" and not own else 0
         if self._row >= IN_A_ROW and not self._halted:
             self._halted = True
             self._note(f"{IN_A_ROW} in a row failed, and not by their own fault: stopped; mend it, then run it again")

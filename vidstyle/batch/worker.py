@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from vidstyle.batch.decide import Fingerprints, becomes_too, exists
 from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
-from vidstyle.errors import DeviceLostError, SinkError, VidstyleError
+from vidstyle.errors import DeviceLostError, SinkError, TakenError, VidstyleError
 from vidstyle.job import FileJob, Progress, stylize_file
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
@@ -141,7 +141,7 @@ def style(task: Task, tools: Tools) -> Ended:
 def ended_with(error: Exception) -> Ended:
     """What a video ends with that failed with ``error``."""
     if isinstance(error, VidstyleError):
-        return Ended("failed", str(error), error.exit_code)
+        return Ended("failed", str(error), error.exit_code, taken=isinstance(error, TakenError))
     reason = f"unexpected {type(error).__name__}: {error}: see vidstyle --debug file, and report it"
     return Ended("failed", reason, VidstyleError.exit_code)
 
@@ -201,7 +201,7 @@ def _check_free(output: Path, task: Task) -> None:
     """
     Raises:
         VidstyleError: another video of the batch becomes that file.
-        SinkError: a file is there that may not be replaced.
+        TakenError: a file is there that may not be replaced.
     """
     if output.name in task.taken:
         raise VidstyleError(becomes_too(task.taken[output.name], output))
@@ -210,7 +210,7 @@ def _check_free(output: Path, task: Task) -> None:
     except OSError as error:
         raise as_sink_error(error, output) from error
     if there and output != task.known and not task.overwrite:
-        raise SinkError(exists(output, "and no batch made it"))
+        raise TakenError(exists(output, "and no batch made it"))
 
 
 def _await_predecessor(target: Path) -> None:

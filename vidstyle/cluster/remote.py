@@ -25,7 +25,7 @@ from vidstyle.cluster.cache import Cache
 from vidstyle.cluster.messages import Broken, Hello, Join, Made, Order, Prepared
 from vidstyle.cluster.store import Store, joined, shown, store
 from vidstyle.cluster.worker import StyleWorker
-from vidstyle.errors import SinkError, SourceError, VidstyleError
+from vidstyle.errors import SinkError, SourceError, TakenError, VidstyleError
 from vidstyle.job import FileJob
 from vidstyle.paths import cache_dir
 from vidstyle.workfolder import MARK, PLAN, work_path
@@ -174,10 +174,10 @@ class RemoteWorker(StyleWorker):
 def _refuse_others(near: Near, output: Path) -> None:
     """
     Raises:
-        SinkError: a file is there that may not be replaced.
+        TakenError: a file is there that may not be replaced.
     """
     if output.name != near.task.known.name and not near.task.overwrite and near.place.facts(output.name):
-        raise SinkError(near.told(exists(output, "and no batch made it")))
+        raise TakenError(near.told(exists(output, "and no batch made it")))
 
 
 def _fetch_parts(near: Near, output: Path) -> None:

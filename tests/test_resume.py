@@ -24,9 +24,23 @@ from vidstyle.sink import SegmentSink, SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
-from vidstyle.workfolder import work_path
+from vidstyle.workfolder import WorkFolder, work_path
 
 SPARSE = [i * 12800 for i in range(45)]  # a picture a second: five segments
+
+
+def test_a_run_that_ends_takes_nothing_of_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one may begin as soon as the lock is free."""
+    target = tmp_path / "out.mp4"
+    first, second = (WorkFolder(target, {"the source": number}, False, False) for number in "12")
+    with first:
+        release = first._lock.release
+        monkeypatch.setattr(first._lock, "release", lambda: (release(), second.__enter__()))
+    assert sorted(path.name for path in second.path.iterdir()) == ["job.json", "lock"]
+    with pytest.raises(SinkError, match="another run"), WorkFolder(target, {}, False, False):
+        pytest.fail("two runs are writing one output")
+    second.__exit__(None, None)
+    assert not work_path(target).exists()
 
 
 @pytest.fixture

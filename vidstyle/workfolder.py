@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.errors import SinkError
-from vidstyle.locking import hold
+from vidstyle.locking import hold, let_go
 from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.segment import Segment, complete_segments, unbroken
@@ -72,8 +72,7 @@ class WorkFolder:
             try:
                 self._take_up()
             except BaseException:
-                self._lock.release()
-                self._remove_empty()
+                self._leave_empty()
                 raise
         except OSError as error:
             with suppress(OSError):  # a disk that is full at once leaves an empty folder
@@ -150,12 +149,12 @@ class WorkFolder:
             if _OURS.fullmatch(path.name) and path.name not in keep and not path.is_dir():
                 path.unlink(missing_ok=True)
 
-    def _remove_empty(self) -> None:
-        """The folder, where there is nothing but the lock in it."""
+    def _leave_empty(self) -> None:
+        """Release the lock; remove the folder where there is nothing but that in it."""
+        names = None
         with suppress(OSError):
-            if [path.name for path in self.path.iterdir()] == [LOCK]:
-                (self.path / LOCK).unlink()
-                self.path.rmdir()
+            names = [path.name for path in self.path.iterdir()]
+        (self._let_go if names == [LOCK] else self._lock.release)()
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         kept = (self._parts or bool(self.segments)) and not self.done and self.path.exists()
@@ -166,8 +165,13 @@ class WorkFolder:
                 if error is not None:
                     error.add_note(f"{self.frames} frames are done: the same command with --resume goes on from there")
         finally:
-            self._lock.release()
             if not kept:
                 with suppress(OSError):
-                    self._remove()
-                    self.path.rmdir()
+                    self._remove({LOCK})  # before the next run may begin, whose work it would take
+            (self._lock.release if kept else self._let_go)()
+
+    def _let_go(self) -> None:
+        """Release the lock, and remove the folder where nothing else is in it."""
+        let_go(self._lock)
+        with suppress(OSError):
+            self.path.rmdir()

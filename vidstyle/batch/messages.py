@@ -90,7 +90,8 @@ class Step:
 @dataclass(frozen=True)
 class Ended:
     """``status``: done, incomplete (done with losses), failed or stopped; ``code``: exit code of a failure;
-    ``stored``: the result, where it is behind a URL; ``lost``: the device, and the worker with it; ``taken``: it failed by a file in its place."""
+    ``stored``: the result, where it is behind a URL; ``lost``: the device, and the worker with it;
+    ``taken``: it failed by a file in its place."""
 
     status: str
     reason: str = ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
 import pytest
 
 from vidstyle.batch.messages import Facts
+from vidstyle.cluster import cache
 from vidstyle.cluster import store as stores
 from vidstyle.cluster.cache import Cache
 from vidstyle.cluster.standins import StandIns, work_for
@@ -214,6 +217,36 @@ def test_the_least_recently_used_goes_first(shelf: Shelf) -> None:
     shelf.put("e", b"e" * 20)
     assert shelf.take("e") == b"e" * 20, "larger than the cache"
     assert (shelf.near / "0/a").read_bytes() == b"aaaa", "what a worker has stays while it has it"
+
+
+def test_what_another_worker_removed_meanwhile_is_fetched_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that needs room takes what was not used for longest, which may be the one that is taken now."""
+    shelf.put("a", b"1234")
+    shelf.take("a")
+    looked = cache._is
+
+    def seen_and_removed(path: Path, size: int) -> bool:
+        monkeypatch.setattr(cache, "_is", looked)
+        found = looked(path, size)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(cache, "_is", seen_and_removed)
+    assert shelf.take("a") == b"1234" and shelf.fetched == ["a", "a"]
+
+
+def test_a_disk_with_less_room_than_the_limit_is_not_filled(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.cache = replace(shelf.cache, limit=100)
+    for at, name in enumerate("ab", start=1000):
+        shelf.put(name, name.encode() * 4)
+        shelf.take(name, at)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=3))
+    shelf.put("c", b"cc")
+    shelf.take("c")
+    assert shelf.kept == [b"aaaa", b"bbbb", b"cc"], "it fits"
+    shelf.put("d", b"dddd")
+    shelf.take("d")
+    assert shelf.kept == [b"bbbb", b"cc", b"dddd"], "what was not used for longest made room"
 
 
 def test_a_partial_fetch_is_never_used(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

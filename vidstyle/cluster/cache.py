@@ -17,10 +17,11 @@ from filelock import FileLock
 
 from vidstyle.batch.messages import Facts
 from vidstyle.cluster.store import Store, shown
-from vidstyle.errors import SourceError
+from vidstyle.errors import SinkError, SourceError
 from vidstyle.refusal import as_sink_error
 
 WHOLE, PART = ".whole", ".part"
+TRIES = 3  # to fetch what other workers remove as soon as it is there
 ABANDONED = 3600.0  # seconds without a byte after which a fetch is over: its worker died
 GIB = 1 << 30
 
@@ -45,7 +46,7 @@ class Cache:
 
         Raises:
             SourceError: it cannot be fetched, or is another by now.
-            SinkError: the disk is full.
+            SinkError: the disk is full, or the limit is far too low.
         """
         url = _name(facts.url)
         entry = self.folder / f"{url}-{_name(f'{facts.size} {facts.mark}')}{WHOLE}"
@@ -53,10 +54,13 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             link.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / f"{url[:2]}.lock"):  # one for many, or there would be one for every video
-                if not _is(entry, facts.size):
-                    self._fetch(place, name, facts, entry)
-                os.utime(entry)  # its last use
-                _link(entry, link)
+                for _ in range(TRIES):
+                    if not _is(entry, facts.size):
+                        self._fetch(place, name, facts, entry)
+                    with suppress(FileNotFoundError):  # another worker made room of it in between
+                        os.utime(entry)  # its last use
+                        return _link(entry, link)
+            raise SinkError(f"{self.folder} has no room for what is fetched there: give a larger --cache")
         except OSError as error:
             raise as_sink_error(error, self.folder) from error
 
@@ -76,13 +80,14 @@ class Cache:
             part.unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
-        """Remove what was not used for longest."""
+        """Remove what was not used for longest, until neither the limit nor the disk is full."""
         found = []
         for path in (*self.folder.glob(f"*{WHOLE}"), *self.folder.glob(f"*{PART}")):
             with suppress(OSError):
                 about = path.stat()
                 found.append((about.st_mtime, about.st_size, path))
-        room = self.limit - size - sum(size for _, size, _ in found)
+        free = shutil.disk_usage(self.folder).free
+        room = min(self.limit - sum(size for _, size, _ in found), free) - size
         for used, size_there, path in sorted(found):
             if room >= 0:
                 return

@@ -257,6 +257,9 @@ def test_the_file_that_is_in_the_way_is_named(world: World) -> None:
         {"event": "started", "output": "", "source": "x", "file": "a", "stamp": None, "before": None},
         {"event": "started", "output": "a\0", "source": "x", "file": "a", "stamp": None, "before": None},
         {"event": "failed", "output": "a.tiny.mp4", "source": "x", "reason": 7, "code": 1},
+        {"event": "started", "output": "/", "source": "x", "file": "a", "stamp": None, "before": None},
+        {"event": "started", "output": "a.tiny.mp4", "source": "x", "file": "a", "stamp": [1e999, 1], "before": None},
+        pytest.param("[" * 200_000, id="deep"),
     ],
     ids=str,
 )
@@ -264,11 +267,21 @@ def test_a_line_that_is_none_of_a_journal_is_passed_over(world: World, line: obj
     """Any file of that name in a folder of videos is read."""
     world.write("done", b"result")
     with open(world.folder / NAME, "a") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
     assert world.decide() == Decision("skip", "done before")
     journal = Journal(world.folder)
     journal.read()
     assert set(journal.outputs()) == {world.item.target}
+
+
+def test_a_journal_whose_beginning_was_cut_off_still_tells_what_was_made(world: World) -> None:
+    world.write("done", b"result")
+    path = world.folder / NAME
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[-1])
+    journal = Journal(world.folder)
+    journal.read()
+    assert list(journal.made()) == [(world.item.target, world.item.source)]
+    assert world.decide().action == "skip"
 
 
 def test_the_file_system_is_asked_once_for_an_output(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ class Journal:
             record = json.loads(line)
             _check(record)
             self._apply(record)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return  # torn, or by a later version
 
     def entry(self, target: Path) -> Entry | None:
@@ -179,7 +179,8 @@ class Journal:
         """Every file that batches put in place here, and what of."""
         for key, entry in self.entries.items():
             if entry.made is not None:
-                yield (self.folder / key).with_name(entry.file), Path(entry.source)
+                path = self.folder / key
+                yield path.with_name(entry.file or path.name), Path(entry.source)
 
     def _key(self, target: Path) -> str:
         """Relative, so that the folder may be moved."""
@@ -244,7 +245,7 @@ def _check(record: dict[str, Any]) -> None:
     texts = record["output"], record["source"], record["event"], record.get("reason", ""), record.get("file", "x")
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise ValueError
-    if not texts[0] or Path(texts[-1]).name != texts[-1]:
+    if not Path(texts[0]).name or Path(texts[-1]).name != texts[-1]:
         raise ValueError
 
 

@@ -54,11 +54,27 @@ def test_a_machine_that_lost_the_shared_folder_fails_no_video(monkeypatch: pytes
     answer = pool._take(worker)
     assert answer is not None and answer.call is call and answer.value is None
     assert answer.lost.startswith(f"node7 does not see {sys.executable}") and answer.deaths is None
-    assert pool.workers == [] and told == [{"text": f"left out: {answer.lost}"}]
-    call.film.item = None
+    assert pool.workers == [] and told == [{"worker": 1, "host": "node7", "reason": answer.lost}]
     call.film._alone = call
     call.film.lost(call, answer.lost, answer.deaths)
     assert call.film.next_alone(PREPARE) is call, "another worker gets it"
+
+
+def test_a_machine_that_was_mended_and_started_anew_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = {name: {"NodeManagerHostname": name, "Resources": {"CPU": 2.0}} for name in ("bad", "good")}
+    monkeypatch.setattr("vidstyle.cluster.pool._alive", lambda: nodes)
+    pool = Pool(object, (), Size(), lambda *_: None)
+    hired: list[int] = []
+    monkeypatch.setattr(pool, "_hire", lambda: hired.append(1))
+    pool.workers = [Worker(number, None, None) for number in range(4)]
+    for worker in pool.workers[:2]:
+        pool._welcome(worker, Hello("bad", "node7", 1, "0.0.9", []))
+    pool.grow()
+    assert (len(pool.workers), len(hired)) == (2, 0)
+    nodes["mended"] = nodes.pop("bad")
+    pool._looked = -10.0
+    pool.grow()
+    assert len(hired) == 2
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,16 @@ class RayPool:
     def __post_init__(self) -> None:
         self._stored: Any = None
         self._count = 0
-        self._unfit = 0  # workers that were sent home, and are not replaced
+        self._sent_home: list[str] = []  # nodes of workers that are not replaced, until their node is started anew
         self._why_unfit = ""
         self._looked = self._began = -LOOK_AROUND
         self._room = 0
         self._said = False
         self._stillborn = self._deaths = 0
+
+    @property
+    def _unfit(self) -> int:
+        return len(self._sent_home)
 
     def start(self) -> None:
         import ray
@@ -155,6 +159,7 @@ class RayPool:
         for name in alive.keys() - self.nodes.keys():
             self.tell("node", {"node": name, "host": alive[name]["NodeManagerHostname"]})
         self.nodes = {name: node["NodeManagerHostname"] for name, node in alive.items()}
+        self._sent_home = [node for node in self._sent_home if node in alive]
         self._room = room(self.size)
 
     def _hire(self) -> None:
@@ -216,22 +221,24 @@ class RayPool:
 
     def _believed(self, worker: Worker, call: Call, failure: Any, hello: Hello) -> Answer:
         """``failure`` from a worker that is still fit. One whose machine lost the shared folders fails everything at
-        once, and would go through all videos while the others are at work on one."""
-        if why := _unfit(hello):
-            self._send_home(worker, why)
-            return Answer(worker, call, lost=why)
-        return Answer(worker, call, failure)
+        once, and would go through all videos while the others are at work on one; its successor may see them again."""
+        if not (why := _unfit(hello)):
+            return Answer(worker, call, failure)
+        self.dismiss(worker)
+        self._looked = -LOOK_AROUND
+        self.tell("worker-lost", {"worker": worker.number, "host": worker.machine, "reason": why})
+        return Answer(worker, call, lost=why)
 
     def _welcome(self, worker: Worker, hello: Hello) -> None:
         if why := _unfit(hello):
-            return self._send_home(worker, why)
+            return self._send_home(worker, hello.node, why)
         worker.hello = hello
         self.tell("worker", {"worker": worker.number, "host": hello.host, "pid": hello.pid})
         return None
 
-    def _send_home(self, worker: Worker, why: str) -> None:
+    def _send_home(self, worker: Worker, node: str, why: str) -> None:
         """It would fail every video. The others go on; where there are none, this ends the batch."""
-        self._unfit += 1
+        self._sent_home.append(node)
         self._why_unfit = why
         self.dismiss(worker)
         self._looked = -LOOK_AROUND

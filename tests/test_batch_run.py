@@ -15,7 +15,7 @@ from vidstyle.batch.messages import Begun, Ended, Seen, Task
 from vidstyle.batch.run import Batch, Event, Wishes
 from vidstyle.batch.stop import Stop
 from vidstyle.catalog import parse_recipe
-from vidstyle.errors import INTERRUPTED
+from vidstyle.errors import INTERRUPTED, SourceError
 from vidstyle.job import FileJob
 
 
@@ -75,8 +75,15 @@ class Crew:
     def __exit__(self, *exc: object) -> None: ...
 
 
-class Silent:
-    def show(self, event: Event) -> None: ...
+class Notes:
+    """What is said to people."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def show(self, event: Event) -> None:
+        self.texts += [event.data["text"]] if event.name == "note" else []
+
     def tick(self, totals: Any) -> None: ...
 
 
@@ -126,8 +133,29 @@ def test_a_watched_video_that_changes_while_it_is_styled_waits_for_its_end(templ
 
     with Journal(tmp_path / "out") as journal:
         crew = Crew(script)
-        batch = Batch(template, [], journal, Wishes(2), Silent(), stop, Arrivals(), crew)  # type: ignore[arg-type]
+        batch = Batch(template, [], journal, Wishes(2), Notes(), stop, Arrivals(), crew)  # type: ignore[arg-type]
         totals = batch.run()
     assert [task.source for task in crew.tasks] == [item.source] * 2, "it is made anew after that"
     assert crew.hands[0].why == "made anew: the source changed"
     assert (totals.found, totals.done, totals.left) == (2, 1, 1)
+
+
+def test_a_watched_folder_that_is_away_for_a_moment_is_looked_at_again(template: FileJob, tmp_path: Path) -> None:
+    stop, looks, view = Stop(), ["away", "away", "", "away", "", "end"], Notes()
+
+    class Arrivals:
+        def complete(self) -> list[Item]:
+            if (look := looks.pop(0)) == "end":
+                stop.asked, stop.code = 2, INTERRUPTED
+            elif look:
+                raise SourceError("cannot read in: Stale file handle")
+            return []
+
+    def script(_: Crew) -> Script:
+        while True:
+            yield []
+
+    with Journal(tmp_path / "out") as journal:
+        Batch(template, [], journal, Wishes(), view, stop, Arrivals(), Crew(script)).run()  # type: ignore[arg-type]
+    assert looks == []
+    assert view.texts == ["cannot read in: Stale file handle; looking again"] * 2, "once each time"

@@ -19,7 +19,7 @@ from vidstyle.batch.names import Names
 from vidstyle.batch.stop import Stop
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
-from vidstyle.errors import TERMINATED, UsageError
+from vidstyle.errors import TERMINATED, SourceError, UsageError
 from vidstyle.job import FileJob
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Batch:
         self._unseen: deque[Item] = deque()  # for the scout
         self._changed: dict[Item, Seen] = {}  # arrived again while they were under way: decided when that has ended
         self._names = Names(watching=arrivals is not None)
+        self._away = ""  # why the inputs could not be looked at, the last time
         self._halted = False  # nothing more is begun
         self._asked = False  # the videos under way were asked to end
         self._kill_at = math.inf  # monotonic time
@@ -198,8 +199,15 @@ class Batch:
         return None
 
     def _arrive(self) -> None:
-        if self._arrivals is not None and not self._halted:
+        if self._arrivals is None or self._halted:
+            return
+        try:
             self._unseen.extend(self._arrivals.complete())
+            self._away = ""
+        except SourceError as error:  # as of a network's disk that is away for a moment: others may come back, too
+            if str(error) != self._away:
+                self._note(f"{error}; looking again")
+            self._away = str(error)
 
     # --- what workers say
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import pytest
 from remuxing import add_video, cues, notes, remuxed, source
 
+from vidstyle.reencode import SoundConversion
 from vidstyle.remux import payload
 
 EXTENSIONS = [".mp4", ".mov", ".mkv", ".webm", ".ts"]
@@ -184,3 +186,10 @@ def test_the_track_that_mp4_keeps_chapters_in_is_not_called_lost(shared, tmp_pat
     remuxer = remuxed(shared("media/sample_with_chapters.mp4"), tmp_path / "out.mp4")
     assert notes(remuxer, "data") == [("kept", "as chapters")]
     assert len(chapters(tmp_path / "out.mp4")) == 3
+
+
+def test_sound_of_an_unknown_kind_is_no_unexpected_error() -> None:
+    """As DTS whose packets are damaged: nothing but them tells its samples' format."""
+    unknown: Any = SimpleNamespace(codec_context=SimpleNamespace(format=None, sample_rate=0))
+    with pytest.raises(ValueError, match="nothing of it tells how its samples are stored"):
+        SoundConversion(unknown, None, "aac", Fraction(0))

@@ -47,6 +47,8 @@ class SoundConversion:
 
     def __init__(self, source: Any, output: Any, encoder: str, zero: Fraction) -> None:
         context = source.codec_context
+        if context.format is None:
+            raise ValueError("nothing of it tells how its samples are stored")
         self._decoder, self._zero, self._encoder = context, zero, encoder
         self.packets = self.bad = 0
         codec = av.Codec(encoder, "w")

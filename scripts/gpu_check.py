@@ -27,9 +27,9 @@ import torch
 import triton
 
 from vidstyle.engine import Recipe
+from vidstyle.paths import bundled_dir
 from vidstyle.style import Style
 
-BUNDLED = Path(__file__).resolve().parents[1] / "vidstyle" / "styles"
 SIZES = [(1, 1), (2, 3), (17, 31), (101, 67), (360, 640), (719, 1279), (720, 1280), (1080, 1920)]
 TINY = [(1, 1), (3, 5)]
 
@@ -70,7 +70,7 @@ class Run:
 
     def everything(self) -> None:
         """In order of value: whoever runs it may end it early."""
-        students = gpu_engines.find_styles(BUNDLED)
+        students = gpu_engines.find_styles(bundled_dir())
         teachers = gpu_engines.find_styles(self._args.teachers) if self._args.teachers else []
         first = (*teachers[:1], *students[:1])
         self._each("kernels", self._kernels("f16"))

@@ -12,11 +12,12 @@ from training import distill, legs
 from training.options import set_options
 from training.run import Options, called
 from vidstyle.errors import UsageError
+from vidstyle.paths import bundled_dir
 from vidstyle.style import load_style
 
 
 def test_every_bundled_look_has_one() -> None:
-    assert {path.stem for path in legs.STYLES.glob("*.safetensors")} == set(legs.OWN)
+    assert {path.stem for path in bundled_dir().glob("*.safetensors")} == set(legs.OWN)
     assert {called(look, shape) for look in distill.LOOKS for shape in distill.SHAPES} == set(legs.OWN)
     for look in distill.LOOKS:
         for shape in distill.SHAPES:
@@ -43,7 +44,7 @@ def test_it_begins_where_the_look_is_with_its_options(tmp_path: Path, monkeypatc
     monkeypatch.setattr("sys.argv", ["distill", "sketch", *words, "--set", "lr=0.5"])
     distill.main()
     weights, options = begun["sketch-fast"]
-    look = load_style(legs.STYLES / "sketch-fast.safetensors")
+    look = load_style(bundled_dir() / "sketch-fast.safetensors")
     assert all((weights[name] == value.astype("float32")).all() for name, value in look.weights.items())
     assert (options.lr, options.shift, options.crops.coloured, options.steps) == (0.5, 32.0, 0.8, 3)
     assert json.loads((tmp_path / "sketch-fast/options.json").read_text())["started_from"] == look.card.sha256

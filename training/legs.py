@@ -5,14 +5,10 @@ What each gives and takes is in training/README.md; part of the way (`share_of_t
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import vidstyle
 from training.run import called
 from vidstyle.errors import UsageError
+from vidstyle.paths import bundled_dir
 from vidstyle.style import Style, load_style
-
-STYLES = Path(vidstyle.__file__).parent / "styles"  # not from vidstyle.paths: its packages may be missing beside a pack
 
 #: of every leg: all losses from the first steps on, the critic of faces a little later
 COMMON = ("shift_from=-1.0", "closeups_from=0.0", "adversarial_from=0.2", "broad=4.0")
@@ -46,7 +42,7 @@ def options_of(look: str, shape: str) -> list[str]:
 
 def start_of(look: str, shape: str) -> Style:
     """The bundled look itself. Raises as `options_of`."""
-    return load_style(STYLES / f"{_known(look, shape)}.safetensors")
+    return load_style(bundled_dir() / f"{_known(look, shape)}.safetensors")
 
 
 def _known(look: str, shape: str) -> str:

@@ -27,6 +27,7 @@ from training.sheets import write_picture
 from training.sifted import Kept, kept_when_stopped
 from vidstyle.download import download
 from vidstyle.errors import SourceError
+from vidstyle.paths import cache_dir
 
 log = logging.getLogger("portraits")
 
@@ -97,8 +98,6 @@ def detector_file(given: Path | None) -> Path:
         if not given.is_file():
             raise SourceError(f"no face detector {given}: give YuNet's .onnx, or leave it out to have it fetched")
         return given
-    from vidstyle.paths import cache_dir  # a machine that trains from packed portraits lacks its package
-
     path = cache_dir() / YUNET
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ from training.ttn_losses import NORMALISATIONS, Pyramid, check_normalisation, co
 from training.ttn_pictures import Pictures
 from training.world import TrainingError, World, half, join
 from vidstyle.network import Architecture, layers
+from vidstyle.paths import bundled_dir
 from vidstyle.style import Card, Style, load_style, save_style
 
 log = logging.getLogger("ttn")
@@ -105,7 +106,6 @@ def start_style(name: str) -> Style:
     if name.endswith(".safetensors"):
         return load_style(Path(name))
     from vidstyle.catalog import SUFFIX, find_style  # where only packed portraits are, its packages may be missing
-    from vidstyle.paths import bundled_dir
 
     bundled = bundled_dir() / f"{name}{SUFFIX}"
     return load_style(bundled) if bundled.is_file() else find_style(name)

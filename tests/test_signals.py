@@ -119,7 +119,7 @@ with Stop() as stop:
 
 
 def test_a_batch_is_asked_once_however_often_it_is_told() -> None:
-    """In a process of its own: a library that other tests load leaves no stack that a signal's handler could run on."""
+    """In a process of its own: handlers of signals are the whole process's."""
     done = subprocess.run([sys.executable, "-c", BATCH], env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["1 143", "2 143", "0 0", "1 143", "1 143", "2 143"]
 

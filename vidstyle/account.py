@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fractions import Fraction
 
 from vidstyle.captions import ASTRAY, CAPTIONS, carrier
@@ -26,7 +27,7 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
     if source.colour.is_hdr and not source.info.colour.is_hdr:
         report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
     notes = dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
-    _describe_captions(list(notes), source.stream.index, report)
+    _describe_captions(notes, source.stream.index, report)
     report.notes += [note for note in notes if note not in (CAPTIONS, ASTRAY)]
     end, declared = max(source.reached, sound_end), source.declared_end
     # What was not copied may have been the longer one.
@@ -41,11 +42,10 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
         report.notes.append("the source's rotation was applied to the pictures")
 
 
-def _describe_captions(notes: list[str], index: int, report: Report) -> None:
+def _describe_captions(notes: Collection[str], index: int, report: Report) -> None:
     """Of the notes of the reading, those on closed captions."""
-    encoder = report.encoder.partition(" ")[0]
-    if CAPTIONS in notes and not carrier(encoder):
-        report.reductions.append(f"{CAPTIONS}, and {encoder} does not keep them: use --codec h264 or hevc")
+    if CAPTIONS in notes and not carrier(report.encoder_name):
+        report.reductions.append(f"{CAPTIONS}, and {report.encoder_name} does not keep them: use --codec h264 or hevc")
     elif CAPTIONS in notes:
         report.streams.append(StreamNote(index, "closed captions", "", "kept", "inside the pictures"))
         report.reductions += [note for note in notes if note == ASTRAY]

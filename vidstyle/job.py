@@ -276,7 +276,7 @@ def _run(
     report.seconds = time.perf_counter() - started
     report.fps = (report.frames_out - done) / report.seconds
     if source.route is not None:
-        report.places = source.route.line(report.encoder.partition(" ")[0])
+        report.places = source.route.line(report.encoder_name)
     if done:
         report.notes.append(f"went on after {done} frames of an interrupted run")
 

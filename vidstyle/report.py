@@ -65,6 +65,11 @@ class Report:
         return [*self.losses, *less, *self.reductions]
 
     @property
+    def encoder_name(self) -> str:
+        """The encoder's name, without its settings."""
+        return self.encoder.partition(" ")[0]
+
+    @property
     def kept_everything(self) -> bool:
         return not self.strict_losses()
 

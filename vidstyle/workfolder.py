@@ -143,18 +143,21 @@ class WorkFolder:
             keep.add(PLAN)
         self._remove(keep)
 
-    def _remove(self, keep: Collection[str] = ()) -> None:
+    def _remove(self, keep: Collection[str]) -> None:
         """All that is ours but ``keep``; last what shows that the folder is ours."""
-        for path in sorted(self.path.iterdir(), key=lambda path: (path.name == LOCK, path.name == MARK)):
+        for path in sorted(self.path.iterdir(), key=lambda path: path.name == MARK):
             if _OURS.fullmatch(path.name) and path.name not in keep and not path.is_dir():
                 path.unlink(missing_ok=True)
 
     def _leave_empty(self) -> None:
         """Release the lock; remove the folder where there is nothing but that in it."""
-        names = None
+        names: list[str] = []
         with suppress(OSError):
             names = [path.name for path in self.path.iterdir()]
-        (self._let_go if names == [LOCK] else self._lock.release)()
+        if names == [LOCK]:
+            self._let_go()
+        else:
+            self._lock.release()
 
     def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         kept = (self._parts or bool(self.segments)) and not self.done and self.path.exists()
@@ -165,10 +168,12 @@ class WorkFolder:
                 if error is not None:
                     error.add_note(f"{self.frames} frames are done: the same command with --resume goes on from there")
         finally:
-            if not kept:
+            if kept:
+                self._lock.release()
+            else:
                 with suppress(OSError):
                     self._remove({LOCK})  # before the next run may begin, whose work it would take
-            (self._lock.release if kept else self._let_go)()
+                self._let_go()
 
     def _let_go(self) -> None:
         """Release the lock, and remove the folder where nothing else is in it."""

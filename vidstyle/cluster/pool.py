@@ -222,7 +222,7 @@ class RayPool:
     def _believed(self, worker: Worker, call: Call, failure: Any, hello: Hello) -> Answer:
         """``failure`` from a worker that is still fit. One whose machine lost the shared folders fails everything at
         once, and would go through all videos while the others are at work on one; its successor may see them again."""
-        if not (why := _unfit(hello)):
+        if not (why := _trouble_of(hello)):
             return Answer(worker, call, failure)
         self.dismiss(worker)
         self._looked = -LOOK_AROUND
@@ -230,7 +230,7 @@ class RayPool:
         return Answer(worker, call, lost=why)
 
     def _welcome(self, worker: Worker, hello: Hello) -> None:
-        if why := _unfit(hello):
+        if why := _trouble_of(hello):
             return self._send_home(worker, hello.node, why)
         worker.hello = hello
         self.tell("worker", {"worker": worker.number, "host": hello.host, "pid": hello.pid})
@@ -280,7 +280,7 @@ class RayPool:
             self.dismiss(worker)
 
 
-def _unfit(hello: Hello) -> str:
+def _trouble_of(hello: Hello) -> str:
     """Why a worker that says this cannot work, "" where it can."""
     if hello.version != version("vidstyle"):
         what = f"has vidstyle {hello.version}, this machine {version('vidstyle')}: install the same on all nodes"

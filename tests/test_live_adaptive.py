@@ -135,14 +135,13 @@ def recipe(home: Path) -> Recipe:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch, our_threads: Callable[[], list[str]]) -> Iterator[None]:
     """Sizes small enough for a test, and no waiting."""
     monkeypatch.setattr("vidstyle.live.adaptive.STEPS", (96, 64, 48))
     monkeypatch.setattr("vidstyle.live.adaptive.HOLD_DOWN", 0.5)
     monkeypatch.setattr("vidstyle.live.adaptive.HOLD_UP", 0.5)
     yield
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith("vidstyle")]
+    assert not our_threads()
 
 
 class Time:

@@ -53,7 +53,8 @@ def run_simulated(films: int, segments: int, workers: int) -> dict[str, float]:
     """``films`` videos of ``segments`` segments each."""
     from vidstyle.cluster.connect import joined
     from vidstyle.cluster.crew import ClusterCrew
-    from vidstyle.cluster.pool import RayPool, Size
+    from vidstyle.cluster.nodes import Size
+    from vidstyle.cluster.pool import RayPool
 
     os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": workers})
     me, memory = psutil.Process(), []

@@ -29,7 +29,8 @@ from vidstyle.cluster import connect
 from vidstyle.cluster.connect import _refusal, check_address
 from vidstyle.cluster.film import STYLE, Call, Film
 from vidstyle.cluster.messages import Hello
-from vidstyle.cluster.pool import RayPool, Size, Worker
+from vidstyle.cluster.nodes import Size
+from vidstyle.cluster.pool import RayPool, Worker
 from vidstyle.cluster.worker import StyleWorker
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.signals import CODES
@@ -174,7 +175,7 @@ class Pool(RayPool):
         self.workers.remove(worker)
 
     def _look_around(self) -> None:
-        self._room = len(self.workers) + self._unfit
+        self._room = len(self.workers) + len(self._sent_home)
 
     def _hire(self) -> None: ...
 

@@ -12,7 +12,8 @@ import pytest
 from vidstyle.batch.messages import Ended, Seen
 from vidstyle.cluster.film import PREPARE, Call, Film
 from vidstyle.cluster.messages import Broken, Hello, Made, Prepared, is_failure
-from vidstyle.cluster.pool import RayPool, Size, Worker
+from vidstyle.cluster.nodes import Size
+from vidstyle.cluster.pool import RayPool, Worker
 
 ray = pytest.importorskip("ray", reason="the extra cluster is not installed")
 FAILED = Prepared(ended=Ended("failed", "cannot read /in/a.mp4: no such file", 4))
@@ -62,7 +63,7 @@ def test_a_machine_that_lost_the_shared_folder_fails_no_video(monkeypatch: pytes
 
 def test_a_machine_that_was_mended_and_started_anew_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = {name: {"NodeManagerHostname": name, "Resources": {"CPU": 2.0}} for name in ("bad", "good")}
-    monkeypatch.setattr("vidstyle.cluster.pool._alive", lambda: nodes)
+    monkeypatch.setattr("vidstyle.cluster.pool.alive_nodes", lambda: nodes)
     pool = Pool(object, (), Size(), lambda *_: None)
     hired: list[int] = []
     monkeypatch.setattr(pool, "_hire", lambda: hired.append(1))

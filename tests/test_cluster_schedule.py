@@ -13,7 +13,7 @@ from vidstyle.batch.messages import Begun, Ended, Step, Task
 from vidstyle.cluster.estimate import Length, advice, seconds_alone, seconds_on
 from vidstyle.cluster.film import ASSEMBLE, DEATHS, MOST_DEATHS, PREPARE, STYLE, TRIES, WHOLE, Call, Film
 from vidstyle.cluster.messages import Broken, Done, Made, Prepared
-from vidstyle.cluster.pool import Size
+from vidstyle.cluster.nodes import Size
 from vidstyle.cluster.schedule import Schedule
 from vidstyle.planning import Plan
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vidstyle.batch.dry import Planned
     from vidstyle.cli.batch_asked import Asked, Cluster, Look
-    from vidstyle.cluster.pool import Size
+    from vidstyle.cluster.nodes import Size
     from vidstyle.cluster.standins import StandIns
     from vidstyle.job import FileJob
 
@@ -100,7 +100,7 @@ def _dry_run(machines: Cluster, look: Look, folder: Path, asked: Asked) -> int:
 def _show_no_room(size: Size, json: bool) -> None:
     """In place of an estimate: nobody knows when a cluster will have grown."""
     from vidstyle.cli.console import event, result
-    from vidstyle.cluster.pool import no_room
+    from vidstyle.cluster.nodes import no_room
 
     advice = f"{no_room(size)}: the batch would wait for one that has"
     if json:
@@ -147,7 +147,7 @@ def check_room(machines: Cluster) -> None:
 
 
 def _size(machines: Cluster) -> Size:
-    from vidstyle.cluster.pool import Size
+    from vidstyle.cluster.nodes import Size
 
     return Size(machines.workers, machines.cpus, machines.gpus)
 
@@ -155,9 +155,9 @@ def _size(machines: Cluster) -> Size:
 def _room(machines: Cluster) -> int:
     """Workers that the cluster has room for now."""
     from vidstyle.cluster.connect import LOCAL, joined, local_resources
-    from vidstyle.cluster.pool import room
+    from vidstyle.cluster.nodes import alive_nodes, room
 
     if machines.address == LOCAL:
         return _size(machines).fit(local_resources())
     with joined(machines.address):
-        return room(_size(machines))
+        return room(_size(machines), alive_nodes())

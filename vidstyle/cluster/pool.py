@@ -13,6 +13,7 @@ from typing import Any
 from vidstyle.batch.journal import stamp
 from vidstyle.cluster.film import Call, Film
 from vidstyle.cluster.messages import Hello, is_failure
+from vidstyle.cluster.nodes import Size, alive_nodes, no_room, room
 from vidstyle.errors import EngineError
 
 LOOK_AROUND = 3.0  # seconds between two looks at what nodes there are
@@ -57,26 +58,6 @@ class Worker:
 
 
 @dataclass
-class Size:
-    """How workers are cut out of nodes. ``workers``: how many, 0 for all that fit; ``cpus``, ``gpus``: of each."""
-
-    workers: int = 0
-    cpus: int = 1
-    gpus: float = 0.0
-
-    def fit(self, resources: dict[str, float]) -> int:
-        """Workers on a node."""
-        room = [resources.get("CPU", 0.0) / self.cpus]
-        if self.gpus:
-            room.append(resources.get("GPU", 0.0) / self.gpus)
-        return int(min(room) + 1e-9)
-
-    def __str__(self) -> str:
-        """What a worker takes, as "2 CPU and 0.5 GPU"."""
-        return f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
-
-
-@dataclass
 class Answer:
     """``lost``: why there is none; ``deaths``: see `vidstyle.cluster.film.Film.lost`."""
 
@@ -89,10 +70,12 @@ class Answer:
 
 @dataclass
 class RayPool:
-    """
+    """The workers of one batch, from `start` to `end`; whoever has it calls `grow` and `heard` again and again.
+
     Args:
         kind: class of the workers, `vidstyle.cluster.worker.StyleWorker` or what stands in for it.
         arguments: of ``kind``.
+        size: how many workers, and what each takes of its node.
         tell: gets what happens to nodes and workers: (event, facts).
     """
 
@@ -104,18 +87,14 @@ class RayPool:
     nodes: dict[str, str] = field(default_factory=dict)  # alive: Ray's name -> host's
 
     def __post_init__(self) -> None:
-        self._stored: Any = None
-        self._count = 0
+        self._stored: list[Any] = []  # the arguments in Ray's object store
+        self._count = 0  # workers started so far
         self._sent_home: list[str] = []  # nodes of workers that are not replaced, until their node is started anew
-        self._why_unfit = ""
-        self._looked = self._began = -LOOK_AROUND
-        self._room = 0
-        self._said = False
-        self._stillborn = self._deaths = 0
-
-    @property
-    def _unfit(self) -> int:
-        return len(self._sent_home)
+        self._why_unfit = ""  # the last of them was
+        self._looked = self._began = -LOOK_AROUND  # `time.monotonic`: the last look at the nodes, the start
+        self._room = 0  # workers that fit on the nodes
+        self._said = False  # whether it was told why there is no worker
+        self._stillborn = self._deaths = 0  # workers that died before they were ready, and after
 
     def start(self) -> None:
         import ray
@@ -135,8 +114,8 @@ class RayPool:
             return
         self._looked = time.monotonic()
         self._look_around()
-        wanted = (self.size.workers or max(1, self._room)) - self._unfit
-        if self._unfit and not self.workers and wanted <= 0:
+        wanted = (self.size.workers or max(1, self._room)) - len(self._sent_home)
+        if self._sent_home and not self.workers and wanted <= 0:
             raise EngineError(self._why_unfit)
         for _ in range(wanted - len(self.workers)):
             self._hire()
@@ -153,14 +132,14 @@ class RayPool:
         return ""
 
     def _look_around(self) -> None:
-        alive = _alive()
+        alive = alive_nodes()
         for name in self.nodes.keys() - alive.keys():
             self.tell("node-lost", {"node": name, "host": self.nodes[name]})
         for name in alive.keys() - self.nodes.keys():
             self.tell("node", {"node": name, "host": alive[name]["NodeManagerHostname"]})
         self.nodes = {name: node["NodeManagerHostname"] for name, node in alive.items()}
         self._sent_home = [node for node in self._sent_home if node in alive]
-        self._room = room(self.size)
+        self._room = room(self.size, alive)
 
     def _hire(self) -> None:
         options = {"num_cpus": self.size.cpus, "num_gpus": self.size.gpus, "max_restarts": 0}
@@ -251,7 +230,7 @@ class RayPool:
             self._unborn(str(error if cause is None else cause))
             return None
         self._looked = -LOOK_AROUND  # someone should take its place
-        node_lost = worker.hello.node not in _alive()
+        node_lost = worker.hello.node not in alive_nodes()
         name = f"worker {worker.number} on {worker.machine} died"
         why = f"the machine {worker.machine} is gone" if node_lost else name
         self.tell("worker-lost", {"worker": worker.number, "host": worker.machine, "reason": why})
@@ -261,7 +240,7 @@ class RayPool:
 
     def _unborn(self, said: str) -> None:
         self._stillborn += 1
-        reason, place = _line(said), re.search(r"\bip=([\w.:]+)", said)  # of its node
+        reason, place = _last_error(said), re.search(r"\bip=([\w.:]+)", said)  # of its node
         remedy = "install the same vidstyle on all nodes" if "ModuleNotFound" in reason else "see vidstyle doctor there"
         text = f"a worker cannot start{f' on {place[1]}' if place else ''} ({reason}): {remedy}"
         if self._stillborn >= STILLBORN and not self.ready:
@@ -290,26 +269,7 @@ def _trouble_of(hello: Hello) -> str:
     return f"{hello.host}: {hello.trouble}" if hello.trouble else ""
 
 
-def _alive() -> dict[str, dict[str, Any]]:
-    """Nodes by Ray's name."""
-    import ray
-
-    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-
-
-def room(size: Size) -> int:
-    """Workers that fit on all nodes together."""
-    return sum(size.fit(node["Resources"]) for node in _alive().values())
-
-
-def no_room(size: Size) -> str:
-    """For people, where no node will do."""
-    return f"no machine of the cluster has room for a worker of {size} (--threads, --gpus)"
-
-
-def _line(error: object) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else type(error).__name__)[
-        :200
-    ]
+def _last_error(text: str) -> str:
+    """The last line that names an error, else the last one there is."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason given")[:200]

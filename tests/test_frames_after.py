@@ -14,7 +14,8 @@ from media import make_clip
 
 from vidstyle.decoding import Decoder
 from vidstyle.frame import Frame
-from vidstyle.source import ChangedError, SourceOptions, VideoSource, picture_check
+from vidstyle.pictures import ChangedError
+from vidstyle.source import SourceOptions, VideoSource, picture_check
 
 SMALL = SourceOptions(size=90)
 

@@ -13,9 +13,10 @@ import pytest
 from media import make_clip
 from picture_files import PROFILE, encoded, png_claiming, save, smooth, with_exif
 
+from vidstyle.convert import resize
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.images import write_picture
-from vidstyle.picture import ENCODERS, NotAPictureError, Picture, encode_picture, read_picture, resize
+from vidstyle.picture import ENCODERS, NotAPictureError, Picture, encode_picture, read_picture
 
 
 @pytest.mark.parametrize("order", "<>")

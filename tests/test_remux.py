@@ -16,7 +16,8 @@ from media import packets
 from remuxing import Sound, encoded, remuxed, source, tone
 
 from vidstyle.containers import can_hold
-from vidstyle.remux import Remuxer, payload
+from vidstyle.copying import payload
+from vidstyle.remux import Remuxer
 
 EXTENSIONS = [".mp4", ".mov", ".mkv", ".webm", ".ts"]
 MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".ts": "mpegts"}

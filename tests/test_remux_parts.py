@@ -12,8 +12,8 @@ import av
 import pytest
 from remuxing import add_video, cues, notes, remuxed, source
 
+from vidstyle.copying import payload
 from vidstyle.reencode import SoundConversion
-from vidstyle.remux import payload
 
 EXTENSIONS = [".mp4", ".mov", ".mkv", ".webm", ".ts"]
 

@@ -11,7 +11,8 @@ from media import make_clip, picture
 
 from vidstyle.errors import SourceError
 from vidstyle.frame import working_size
-from vidstyle.source import Limit, SourceOptions, TooLargeError, VideoSource
+from vidstyle.limits import Limit, TooLargeError
+from vidstyle.source import SourceOptions, VideoSource
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import kind_of
+from vidstyle.containers import DEFAULT, kind_of
 from vidstyle.encoder import Encoder, Encoding
 from vidstyle.metadata import muxer_options, of_file, of_styled
 from vidstyle.remux import Remuxer
@@ -20,8 +20,6 @@ from vidstyle.report import Report, StreamNote
 from vidstyle.segment import Segment
 from vidstyle.source import VideoSource
 from vidstyle.verify import verify
-
-DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 
 
 def zero_of(source: VideoSource) -> Fraction:

@@ -11,12 +11,10 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import CONTAINERS, can_hold, container_format, default_output
+from vidstyle.containers import CONTAINERS, can_hold
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
 from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions, unusual
-
-__all__ = ["EncoderChoice", "EncoderOptions", "can_hold", "choose_encoder", "container_format", "default_output"]
 
 #: names people use -> FFmpeg's encoder
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "h265": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}

@@ -28,6 +28,7 @@ CONTAINERS = {
 #: what standard output can be: a word for the command line -> FFmpeg's muxer; y4m is pictures alone at one fixed rate
 PIPES = {"mkv": "matroska", "y4m": "yuv4mpegpipe"}
 ROOMIEST = ".mkv"
+DEFAULT = 1  # AV_DISPOSITION_DEFAULT: what a player shows or plays where nobody chooses
 ATTACHED_PIC = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video
 
 #: its muxer has no list to ask for; others are written as data that no reader takes for what they are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle import orientation
-from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo
+from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import WHITE_16, ToneMap
 from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, plane
 
@@ -86,7 +87,8 @@ class Converter:
         alpha = original = None
         if way.alpha:
             own, alpha = self._composite(frame, way)
-            image = _resized(own, *self._working)
+            width, height = self._working
+            image = resize(own, height, width)
             original = own if self._originals else None
         else:
             image = self._fitted(frame, way, *self._working)
@@ -197,11 +199,18 @@ def alpha_of(frame: Any, width: int, height: int) -> np.ndarray:
     return alpha if bits == 8 else _levels(bits, False)[alpha]
 
 
-def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale uint8 [H, W, 3] RGB to [height, width, 3]; the array itself where the size is right."""
     if image.shape[:2] == (height, width):
         return image
-    shrinks = width * height < image.shape[0] * image.shape[1]
+    shrinks = height * width < image.shape[0] * image.shape[1]
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     scaled = frame.reformat(width=width, height=height, interpolation=SHRINK if shrinks else INTERPOLATION, threads=1)
     rgb: np.ndarray = scaled.to_ndarray()
     return rgb
+
+
+def at_short_side(image: np.ndarray, short_side: int | None) -> np.ndarray:
+    """uint8 [H, W, 3] RGB scaled to a short side of at most ``short_side`` pixels, never enlarged; None: as it is."""
+    height, width = image.shape[:2]
+    return resize(image, *working_size(width, height, Fraction(1), short_side))

@@ -7,17 +7,16 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+from vidstyle.convert import at_short_side, resize
 from vidstyle.errors import SinkError, SourceError, UsageError
-from vidstyle.frame import working_size
 from vidstyle.outputs import is_taken, output_folder
-from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture, resize
+from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import led_to, write_whole
 
@@ -43,7 +42,7 @@ class PictureReport:
 def style_image(image: np.ndarray, stylizer: Stylizer, size: int | None) -> np.ndarray:
     """Style uint8 [H, W, 3] RGB at a short side of at most ``size`` (None: its own); the result has its size."""
     height, width = image.shape[:2]
-    return resize(stylizer(resize(image, *working_size(width, height, Fraction(1), size))), height, width)
+    return resize(stylizer(at_short_side(image, size)), height, width)
 
 
 def write_picture(path: Path, data: bytes) -> None:

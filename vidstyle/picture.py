@@ -14,6 +14,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from vidstyle import orientation
+from vidstyle.containers import ATTACHED_PIC
+from vidstyle.convert import INTERPOLATION
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
 from vidstyle.picture_tags import (
@@ -29,11 +31,10 @@ from vidstyle.picture_tags import (
     with_exif,
     with_profile,
 )
-from vidstyle.source import INTERPOLATION, SHRINK
 
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
 QUALITY = 92  # of 1..100
-ATTACHED_PIC, DEPENDENT = 0x400, 0x80000  # FFmpeg's dispositions: cover art, a tile of a larger picture
+DEPENDENT = 0x80000  # AV_DISPOSITION_DEPENDENT: a tile of a larger picture
 #: extension -> FFmpeg's encoder, the pixel format it is given, the one with alpha
 ENCODERS: dict[str, tuple[str, str, str | None]] = {
     ".png": ("png", "rgb24", "rgba"),
@@ -212,16 +213,6 @@ def _picture(frame: Any, turn: int, alpha_frame: Any = None) -> Picture:
     if not has_alpha or image[..., 3].min() == 255:
         return Picture(np.ascontiguousarray(image[..., :3]))
     return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy())
-
-
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale uint8 [H, W, 3] RGB to [height, width, 3]; the array itself where the size is right."""
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    scaled = frame.reformat(width=width, height=height, interpolation=SHRINK if shrinks else INTERPOLATION, threads=1)
-    return scaled.to_ndarray()
 
 
 def on_white(picture: Picture) -> Picture:

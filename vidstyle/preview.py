@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from vidstyle.catalog import list_styles, load_found
+from vidstyle.convert import at_short_side, resize
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError, StyleError, UsageError
-from vidstyle.frame import working_size
 from vidstyle.job import EngineOptions
 from vidstyle.lettering import HEIGHT, shorten, text_width, write_text
-from vidstyle.picture import NotAPictureError, on_white, read_picture, resize
+from vidstyle.picture import NotAPictureError, on_white, read_picture
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.style import Style
 from vidstyle.stylizer import Stylizer
@@ -39,8 +39,7 @@ def sample_picture(path: Path, at: Fraction | None = None, size: int | None = 72
         return _video_picture(path, at, size)
     if at is not None:
         raise UsageError(f"--at is of videos, and {path} is a picture: leave it out")
-    height, width = image.shape[:2]
-    return resize(image, *working_size(width, height, Fraction(1), size))
+    return at_short_side(image, size)
 
 
 def _video_picture(path: Path, at: Fraction | None, size: int | None) -> np.ndarray:

@@ -9,18 +9,14 @@ from typing import Any, Protocol
 
 import av
 
-from vidstyle.containers import Fate, codec_of, converted, fate, kind_of, next_best
-from vidstyle.copying import Copy, StandingTimes, payload
+from vidstyle.containers import DEFAULT, Fate, codec_of, converted, fate, kind_of, next_best
+from vidstyle.copying import Copy, StandingTimes
 from vidstyle.keeping import chapters_within, cover_of, keep_attachment, keep_cover, program_names
 from vidstyle.metadata import listed, of_stream, unkept, unkept_of_stream, unkept_uses
 from vidstyle.others import OtherStreams
 from vidstyle.reencode import SoundConversion
 from vidstyle.report import StreamNote
 from vidstyle.subtitles import TextConversion
-
-__all__ = ["Remuxer", "payload"]
-
-DEFAULT = 1  # AV_DISPOSITION_DEFAULT
 
 
 class Track(Protocol):

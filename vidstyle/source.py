@@ -14,30 +14,19 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.containers import best_video, contents
-from vidstyle.convert import INTERPOLATION, SHRINK, Converter
+from vidstyle.containers import contents
+from vidstyle.convert import Converter
 from vidstyle.describe import FROM_ZERO, describe
 from vidstyle.errors import SourceError
 from vidstyle.frame import Frame
 from vidstyle.inputs import PIPE, Input, parse_input
-from vidstyle.limits import Limit, TooLargeError
 from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
-from vidstyle.pictures import ChangedError, Pictures
+from vidstyle.pictures import Pictures
 from vidstyle.reading import SourceOptions
 from vidstyle.tags import colour_of
 
-__all__ = [
-    "INTERPOLATION",
-    "SHRINK",
-    "ChangedError",
-    "Limit",
-    "SourceOptions",
-    "TooLargeError",
-    "VideoSource",
-    "best_video",
-    "picture_check",
-]
+__all__ = ["SourceOptions", "VideoSource", "picture_check"]
 
 
 def picture_check(image: Any) -> int:
@@ -49,8 +38,9 @@ def picture_check(image: Any) -> int:
 class VideoSource:
     """Frames of the best video stream, upright and at the working size. A context manager.
 
-    The first picture is decoded at opening, since only it tells rotation and colour for sure. An undecodable
-    picture ends the stream. Frames are taken once, by iterating or by `frames_after`, on one thread.
+    The first picture is decoded at opening, since only it tells rotation and colour for sure. A packet that cannot be
+    decoded costs its own pictures, and is named in `faults`. Frames are taken once, on one thread: by iterating, by
+    `frames_after` or by `frames_since`.
 
     Attributes:
         input: where it is read from; ``path`` is None where that is no file.

@@ -12,7 +12,7 @@ from typing import Any
 import av
 
 from vidstyle.containers import ATTACHED_PIC
-from vidstyle.remux import payload
+from vidstyle.copying import payload
 from vidstyle.report import Report
 
 #: containers with a clock of their own, in seconds; MP4 and MOV keep the source's time base

@@ -13,10 +13,10 @@ import av
 import numpy as np
 
 from vidstyle.containers import ATTACHED_PIC
+from vidstyle.convert import at_short_side
 from vidstyle.errors import SourceError, VidstyleError
-from vidstyle.frame import working_size
 from vidstyle.inputs import open_input
-from vidstyle.picture import NotAPictureError, on_white, read_picture, resize
+from vidstyle.picture import NotAPictureError, on_white, read_picture
 from vidstyle.picture_tags import still_format
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -76,18 +76,12 @@ def look_into(path: Path) -> tuple[Media, np.ndarray]:
         except SourceError as second:
             raise second from error
     height, width = image.shape[:2]
-    return Media(path.name, "picture", width, height, size), fitted(image, SAMPLE)
+    return Media(path.name, "picture", width, height, size), at_short_side(image, SAMPLE)
 
 
 def _is_still(path: Path) -> bool:
     with open(path, "rb") as file:
         return still_format(file.read(64)) is not None
-
-
-def fitted(image: np.ndarray, short: int) -> np.ndarray:
-    """The picture at a short side of at most ``short``."""
-    height, width = image.shape[:2]
-    return resize(image, *working_size(width, height, Fraction(1), short))
 
 
 def _look_into_video(path: Path, size: int) -> tuple[Media, np.ndarray]:
@@ -151,7 +145,7 @@ def plays_in_browsers(path: Path) -> bool:
 
 def shown(path: Path) -> np.ndarray:
     """A picture file as the page shows it: uint8 [H, W, 3], a short side of at most `STILL`."""
-    return fitted(on_white(read_picture(path)).rgb, STILL)
+    return at_short_side(on_white(read_picture(path)).rgb, STILL)
 
 
 def jpeg(image: np.ndarray, quality: int = 88) -> bytes:

@@ -131,7 +131,7 @@ def _blend(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
 
 def _within(image: np.ndarray, side: int) -> np.ndarray:
     """At most ``side`` pixels wide and high."""
-    from vidstyle.picture import resize
+    from vidstyle.convert import resize
 
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))

@@ -112,13 +112,14 @@ class Shown(Stylizer):
     talk: Talk  # set before the first picture
 
     def frames(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        from vidstyle.ui.media import fitted, jpeg
+        from vidstyle.convert import at_short_side
+        from vidstyle.ui.media import jpeg
 
         last = 0.0
         for frame in super().frames(frames):
             if time.monotonic() - last >= SHOWN:
                 last = time.monotonic()
-                self.talk.say((float(frame.time), jpeg(fitted(frame.image, SIZE), 82)))
+                self.talk.say((float(frame.time), jpeg(at_short_side(frame.image, SIZE), 82)))
             yield frame
 
 

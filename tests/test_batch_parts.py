@@ -18,8 +18,9 @@ from vidstyle.batch.run import Event
 from vidstyle.batch.totals import Totals
 from vidstyle.batch.watch import Arrivals
 from vidstyle.catalog import parse_recipe
-from vidstyle.cli.batch_table import TableView, _tail
+from vidstyle.cli.batch_table import TableView
 from vidstyle.cli.batch_view import clock, how_far, line, plain, preface, summary
+from vidstyle.cli.console import shortened
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.job import EngineOptions, FileJob
 
@@ -209,8 +210,8 @@ def test_what_a_machine_of_a_cluster_says_has_the_names_that_were_given() -> Non
 
 
 def test_a_long_name_keeps_its_end() -> None:
-    assert _tail("in/holiday/beach.mp4", 15) == "...ay/beach.mp4"
-    assert _tail("短い", 12) == "短い"
+    assert shortened("in/holiday/beach.mp4", 15) == "…iday/beach.mp4"
+    assert shortened("短い", 12) == "短い"
 
 
 def test_the_table_draws_every_kind_of_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vidstyle.cli.batch_cluster_view import cluster_line, machine_lines, state
-from vidstyle.cli.batch_table import COLOURS, TableView, _tail
+from vidstyle.cli.batch_table import COLOURS, TableView
 from vidstyle.cli.batch_view import plain
+from vidstyle.cli.console import shortened
 
 if TYPE_CHECKING:
     from vidstyle.batch.run import Event
@@ -51,9 +52,9 @@ class ClusterTable(TableView):
         table.add_column("at work on", width=room, no_wrap=True)
         above = ""
         for worker in workers:
-            name, above = "" if worker.machine == above else _tail(worker.machine, HEADS["machine"]), worker.machine
+            name, above = "" if worker.machine == above else shortened(worker.machine, HEADS["machine"]), worker.machine
             fps = f"{worker.fps:.1f}" if worker.fps else ""
-            table.add_row(name, str(worker.number), str(worker.segments), fps, Text(_tail(_doing(worker), room)))
+            table.add_row(name, str(worker.number), str(worker.segments), fps, Text(shortened(_doing(worker), room)))
         return table
 
     def end(self, totals: Totals, code: int, journal: Path) -> None:

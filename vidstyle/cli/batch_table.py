@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vidstyle.cli.batch_view import clock, how_far, line, plain, preface, summary
-from vidstyle.cli.console import drawing
+from vidstyle.cli.console import drawing, shortened
 
 if TYPE_CHECKING:
     from vidstyle.batch.inputs import Found
@@ -76,7 +76,7 @@ class TableView:
         wide = self._console.width >= WIDE
         columns = COLUMNS if wide else {name: COLUMNS[name] for name in ("frames", "left")}
         others = sum(columns.values()) + len(columns)
-        names = [_tail(plain(event.item.source), self._console.width - others) for event in shown if event.item]
+        names = [shortened(plain(event.item.source), self._console.width - others) for event in shown if event.item]
         self._names = max(self._names, *map(cell_len, names))
         table = Table.grid(padding=(0, 1))
         table.add_column(width=self._names, no_wrap=True)
@@ -102,13 +102,3 @@ def _progress(event: Event) -> dict[str, RenderableType]:
         return {"bar": bar, "frames": "starting", "fps": "", "left": ""}
     left = clock((whole - frames) / fps) if total and fps else ""
     return {"bar": bar, "frames": f"{frames}/{whole if total else '?'} frames", "fps": f"{fps:.1f} fps", "left": left}
-
-
-def _tail(text: str, room: int) -> str:
-    """The end of a path tells more than its beginning."""
-    room = max(room, 12)
-    if cell_len(text) <= room:
-        return text
-    while cell_len(text) > room - 3:
-        text = text[1:]
-    return f"...{text}"

@@ -13,6 +13,8 @@ from typing import Any
 from vidstyle.errors import SinkError
 from vidstyle.signals import to_nowhere
 
+SHORTEST = 12  # columns that a name gets however narrow the terminal is
+
 
 def is_terminal() -> bool:
     """Whether a person watches stderr on a terminal that can redraw a line."""
@@ -74,6 +76,18 @@ def redraw(text: str = "") -> None:
         columns = 80
     screen.write(f"\r\x1b[K{set_cell_size(printable(text), columns - 1).rstrip()}")
     screen.flush()
+
+
+def shortened(text: str, columns: int) -> str:
+    """``text`` in that many columns of a terminal, or in `SHORTEST`: the end of a longer one, where names differ."""
+    from rich.cells import cell_len
+
+    columns = max(columns, SHORTEST)
+    if cell_len(text) <= columns:
+        return text
+    while cell_len(text) >= columns:
+        text = text[1:]
+    return f"…{text}"
 
 
 def result(text: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vidstyle.cli.console import drawing, event, human, is_terminal
+from vidstyle.cli.console import drawing, event, human, is_terminal, shortened
 
 if TYPE_CHECKING:
     from vidstyle.job import Progress
@@ -52,17 +52,6 @@ def _plain(progress: Progress) -> None:
     human(f"{progress.frames}{total} frames, {progress.fps:.1f} fps{left}")
 
 
-def shortened(text: str, columns: int) -> str:
-    """The end of a name that is too long, where names differ; a long one would push the figures off the line."""
-    from rich.cells import cell_len
-
-    if cell_len(text) <= columns:
-        return text
-    while cell_len(text) >= columns:
-        text = text[1:]
-    return f"…{text}"
-
-
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
     from rich.markup import escape
@@ -79,7 +68,7 @@ def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(compact=True),
     )
     console = drawing()
-    name = shortened(printable(name), max(12, console.width - FIGURES))
+    name = shortened(printable(name), console.width - FIGURES)  # a long one would push the figures off the line
     with Bars(*columns, console=console, transient=True) as bars:
         task = bars.add_task(escape(name), total=None, shown="?", fps=0.0)
 

@@ -80,7 +80,7 @@ def test_without_ray_the_extra_is_named(main: Any, monkeypatch: pytest.MonkeyPat
 
 def test_gpus_without_a_cluster_are_refused(main: Any) -> None:
     code, _, err = main("--gpus", "1")
-    assert code == 2 and "--gpus is of --cluster" in err
+    assert code == 2 and "--gpus is for --cluster" in err
 
 
 def test_a_cluster_on_gpus_takes_their_number(main: Any) -> None:

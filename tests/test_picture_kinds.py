@@ -113,7 +113,7 @@ def test_a_folder_that_is_not_there_is_told_of_the_source(tmp_path: Path, comman
 
 def test_a_picture_has_no_time(tmp_path: Path, image: Any) -> None:
     image.save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"--at is of videos, and .* is a picture: leave it out"):
+    with pytest.raises(UsageError, match=r"--at is for videos, and .* is a picture: leave it out"):
         sample_picture(tmp_path / "a.png", at=3)  # type: ignore[arg-type]
 
 

@@ -38,7 +38,7 @@ def sample_picture(path: Path, at: Fraction | None = None, size: int | None = 72
     except NotAPictureError:
         return _video_picture(path, at, size)
     if at is not None:
-        raise UsageError(f"--at is of videos, and {path} is a picture: leave it out")
+        raise UsageError(f"--at is for videos, and {path} is a picture: leave it out")
     return at_short_side(image, size)
 
 

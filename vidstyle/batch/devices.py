@@ -21,7 +21,7 @@ def devices(text: str) -> list[str]:
         return [f"cuda:{index}" for index in range(visible_gpus()[0])] or [text]
     names = [name.strip() for name in text.split(",")]
     if len(names) > 1 and not all(re.fullmatch(r"cuda:\d+", name) for name in names):
-        raise UsageError(f"--device is {text!r}: a list is of NVIDIA GPUs, as cuda:0,cuda:1")
+        raise UsageError(f"--device is {text!r}: a list is for NVIDIA GPUs, as cuda:0,cuda:1")
     if len(set(names)) < len(names):
         raise UsageError(f"--device is {text!r}, which has one twice: --jobs 2 puts two videos on each")
     return names

@@ -136,7 +136,7 @@ def batch(
 def _check(cluster: str | None, gpus: float, device: str) -> None:
     """Refuse options that do not go together."""
     if gpus and cluster is None:
-        raise UsageError("--gpus is of --cluster: this machine's GPUs are --device cuda, or cuda:0,cuda:1")
+        raise UsageError("--gpus is for --cluster: for this machine's GPUs give --device cuda, or cuda:0,cuda:1")
     if cluster is not None and device.startswith("cuda") and not gpus:
         raise UsageError(
             "with --cluster and --device cuda add --gpus 1: Ray hides GPUs from workers that asked for none"
@@ -147,7 +147,7 @@ def _check_dry(context: typer.Context, watch: bool) -> None:
     if watch:
         raise UsageError("--dry-run looks once: leave out --watch")
     if opt.was_given(context, "report"):
-        raise UsageError("--report is of a run: with --dry-run leave it out; --json tells the plan")
+        raise UsageError("--report is for a run: with --dry-run leave it out; --json tells the plan")
 
 
 def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
@@ -155,7 +155,7 @@ def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
     of = {"work": (far, "--cluster and URLs"), "cache": (far, "--cluster and URLs"), "every": (watch, "--watch")}
     for name, (used, use) in of.items():
         if not used and opt.was_given(context, name):
-            raise UsageError(f"--{name} is of {use}: leave it out, or add what it is of")
+            raise UsageError(f"--{name} is for {use}: add that, or leave it out")
 
 
 def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Look:

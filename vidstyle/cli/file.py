@@ -92,7 +92,7 @@ def file(
     )
     settled = replace(settled, folder=folder, pipe=pipe_format(pipe))
     if settled.output != PIPE and opt.was_given(context, "pipe"):
-        raise UsageError(f"--pipe {pipe} is of standard output: add -o -, or leave it out")
+        raise UsageError(f"--pipe {pipe} is for standard output: add -o -, or leave it out")
     if report is not None:
         check_report(report)
     result = _run(settled, json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from vidstyle.cli import console
+from vidstyle.cli import options as opt
 
 if TYPE_CHECKING:
     from vidstyle.catalog import FoundStyle
@@ -20,12 +21,11 @@ app = typer.Typer(
 
 NARROW = 60  # letters of a terminal that leaves a look's text no room beside the rest, which `info` shows
 
-Json = typer.Option(False, "--json", help="One JSON object a line on stdout, for programs.")
 Overwrite = typer.Option(False, "--overwrite", help="Replace a style of that name.")
 
 
 @app.command("list")
-def list_(as_json: bool = Json) -> None:
+def list_(as_json: opt.Json = False) -> None:
     """List every style that --style takes: your own, those of the package, those of other packages."""
     from vidstyle.catalog import list_styles
 
@@ -42,7 +42,7 @@ def list_(as_json: bool = Json) -> None:
 @app.command()
 def info(
     name: str = typer.Argument(metavar="NAME", help="A style's name, or the path of a style file."),
-    as_json: bool = Json,
+    as_json: opt.Json = False,
 ) -> None:
     """Check one style and show its card: look, licence, origin, how it was made."""
     from vidstyle.catalog import find_style
@@ -62,7 +62,7 @@ def import_(
         None, "--name", metavar="NAME", help="Name of the style; by default from the file's."
     ),
     overwrite: bool = Overwrite,
-    as_json: bool = Json,
+    as_json: opt.Json = False,
 ) -> None:
     """Bring a network or a style file into your own styles. Nothing in the file is executed."""
     from pathlib import Path
@@ -83,7 +83,7 @@ def pull(
     overwrite: bool = Overwrite,
     offline: bool = typer.Option(False, "--offline", envvar="VIDSTYLE_OFFLINE", help="Never use the network."),
     base_url: str | None = typer.Option(None, "--base-url", hidden=True),
-    as_json: bool = Json,
+    as_json: opt.Json = False,
 ) -> None:
     """Fetch a published DCT-Net network from its authors' hub and convert it."""
     from vidstyle.pull import HUB
@@ -104,7 +104,7 @@ def pull(
 @app.command()
 def verify(
     names: list[str] | None = typer.Argument(None, metavar="NAME", help="Names or paths; all when none."),
-    as_json: bool = Json,
+    as_json: opt.Json = False,
 ) -> None:
     """Check that weights and cards agree and nothing was altered; exit code 7 if anything is bad."""
     from vidstyle.errors import StyleError
@@ -123,7 +123,7 @@ def verify(
 
 
 @app.command()
-def remove(name: str = typer.Argument(metavar="NAME", help="A style of your own."), as_json: bool = Json) -> None:
+def remove(name: str = typer.Argument(metavar="NAME", help="A style of your own."), as_json: opt.Json = False) -> None:
     """Delete a style from your own folder; those of packages stay."""
     from vidstyle.catalog import remove_style
 

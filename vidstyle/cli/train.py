@@ -56,24 +56,24 @@ def train(
         end_with_input()
     if quick and full:
         raise UsageError("--quick and --full are two ways: give one of them")
-    recipes = _training("recipes")
+    recipes, folder = _training("recipes"), run or _folder(name)
     wishes = recipes.Wishes(
-        name,
-        photos,
-        exemplars,
-        run or _folder(name),
-        _target(name, overwrite or plan, run or _folder(name)),
-        "quick" if quick else "full" if full else "standard",
-        detector,
-        generator,
-        features,
-        identity,
-        _device(device),
-        seed,
-        look,
-        licence,
-        sources,
-        tuple(option or ()),
+        name=name,
+        photos=photos,
+        exemplars=exemplars,
+        run=folder,
+        out=_target(name, overwrite or plan, folder),
+        mode="quick" if quick else "full" if full else "standard",
+        detector=detector,
+        generator=generator,
+        features=features,
+        identity=identity,
+        device=_device(device),
+        seed=seed,
+        look=look,
+        licence=licence,
+        sources=sources,
+        settings=tuple(option or ()),
     )
     chain = recipes.chain(wishes)
     recipes.check_used(wishes, chain)

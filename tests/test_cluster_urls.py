@@ -186,8 +186,8 @@ def far(tmp_path: Path) -> Path:
 
 
 def found(stand_ins: StandIns, *inputs: str, journal: Journal | None = None) -> Any:
-    def name(path: Path) -> Path:
-        return Path(f"{path.stem}.x{path.suffix}")
+    def name(path: Path) -> str:
+        return f"{path.stem}.x{path.suffix}"
 
     return stand_ins.find(inputs, name, journal or Journal(stand_ins.folder), False)
 
@@ -231,7 +231,7 @@ def test_a_buckets_nameless_folders_never_lead_out_of_the_work_folder(far: Path)
         stand_ins = StandIns(far / "work", "memory://nameless")
         stand_ins.results()
         result = StandIns(far / "work2", "memory://elsewhere").find(
-            ["memory://nameless"], lambda path: Path(path.name), Journal(far / "work2/out"), False
+            ["memory://nameless"], lambda path: path.name, Journal(far / "work2/out"), False
         )
     finally:
         memory.rm("/nameless", recursive=True)

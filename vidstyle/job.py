@@ -104,6 +104,10 @@ class FileJob:
         """The output's path as far as it is known before the source is opened."""
         return self.output or self._default()
 
+    def result_name(self, source: Path) -> str:
+        """The default name of another source's result, as far as it is known before that is opened."""
+        return replace(self, source=source).target.name
+
     def _default(self, streams: Iterable[tuple[str, str]] = ()) -> Path:
         path = default_output(self.input, self.recipe.name, streams)
         return path if self.folder is None else self.folder / path.name

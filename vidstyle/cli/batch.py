@@ -159,14 +159,9 @@ def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
 
 
 def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Look:
-    from dataclasses import replace
-
     from vidstyle.batch.inputs import find
 
-    def name(source: Path) -> str:
-        return replace(template, source=source).target.name
-
-    return lambda journal: find(inputs, folder, name, journal.outputs(), patience)
+    return lambda journal: find(inputs, folder, template.result_name, journal.outputs(), patience)
 
 
 def _run(look: Look, folder: Path, asked: Asked) -> int:

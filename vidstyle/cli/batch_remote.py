@@ -44,12 +44,7 @@ def run_remote(far: Far, machines: Cluster, asked: Asked) -> int:
 
 
 def _looker(inputs: list[str], stand_ins: StandIns, template: FileJob, patience: bool) -> Look:
-    from dataclasses import replace
-
-    def name(source: Path) -> Path:
-        return Path(replace(template, source=source).target.name)
-
-    return lambda journal: stand_ins.find(inputs, name, journal, patience)
+    return lambda journal: stand_ins.find(inputs, template.result_name, journal, patience)
 
 
 def _dry_run(look: Look, folder: Path, asked: Asked) -> int:

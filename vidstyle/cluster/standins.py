@@ -63,7 +63,7 @@ class StandIns:
         for name, facts in there.items():
             _write(self.folder / name, facts)
 
-    def find(self, inputs: Sequence[str], name: Callable[[Path], Path], journal: Journal, patience: bool) -> Found:
+    def find(self, inputs: Sequence[str], name: Callable[[Path], str], journal: Journal, patience: bool) -> Found:
         """As `vidstyle.batch.inputs.find`.
 
         Raises:
@@ -82,7 +82,7 @@ class StandIns:
         """URL of a result, for people."""
         return joined(shown(self._output), below.as_posix())
 
-    def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], Path]) -> Item:
+    def _item(self, top: str, below: str, facts: Facts, name: Callable[[Path], str]) -> Item:
         source = self._sources / hashlib.sha256(os.fsencode(shown(top))).hexdigest()[:12] / below
         self._facts[source.absolute()] = facts
         _write(source, facts)

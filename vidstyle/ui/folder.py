@@ -199,7 +199,7 @@ class Queue:
         try:
             with Journal(output) as journal:
                 self._next_item = lambda entry: Item(
-                    entry.item, output / entry.below / replace(template, source=entry.item).target.name
+                    entry.item, output / entry.below / template.result_name(entry.item)
                 )
                 Batch(template, [], journal, Wishes(retry=True), self, self, self).run()  # type: ignore[arg-type]
         except VidstyleError as error:

@@ -21,7 +21,7 @@ import torch
 from style_files import random_weights
 
 from engines import openvino as openvino_engine
-from engines.openvino import CORE  # through the engine: imported by itself it reports its use
+from engines.openvino.core import CORE, choose_precision  # through the engine: imported by itself it reports its use
 from engines.torch import Network
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
 from vidstyle.errors import EngineError, OutOfMemoryError, UsageError
@@ -241,12 +241,13 @@ def test_a_device_that_is_not_there_is_an_error(engine: str, precision: str, dev
 
 
 def test_bf16_is_chosen_only_where_it_is_native() -> None:
-    choose = openvino_engine._precision
-    without = SimpleNamespace(get_property=lambda *_: ["FP32", "INT8"])
-    assert choose(without, "CPU", "auto") == "f32"
-    assert choose(CORE, "CPU", "auto") == ("bf16" if NATIVE_BF16 else "f32")
+    without = ["FP32", "INT8"]
+    assert choose_precision("auto", "CPU", without) == "f32"
+    assert choose_precision("auto", "CPU", [*without, "BF16"]) == "bf16"
+    with load_engine(plain("student"), EngineSpec(24, 40), "openvino") as engine:
+        assert engine.spec.precision == ("bf16" if NATIVE_BF16 else "f32")
     with pytest.raises(EngineError, match="--precision f32"):
-        choose(without, "CPU", "bf16")
+        choose_precision("bf16", "CPU", without)
 
 
 def test_an_engine_is_named_and_its_runtime_there(monkeypatch: pytest.MonkeyPatch) -> None:

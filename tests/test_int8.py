@@ -15,7 +15,7 @@ import torch
 from style_files import random_weights, write_style
 from test_bundled import LOOKS
 
-from engines.openvino import CORE, _compile
+from engines.openvino import _compile
 from engines.torch import Network, TorchOps
 from training import ranges
 from vidstyle import int8
@@ -127,7 +127,7 @@ def test_the_engine_computes_what_the_definition_says(style: Style, portrait: np
 
 
 def test_its_convolutions_run_on_whole_numbers(style: Style) -> None:
-    model = _compile(CORE, plain(style), EngineSpec(64, 64, 1, "int8", "cpu", 1), "CPU")
+    model = _compile(plain(style), EngineSpec(64, 64, 1, "int8", "cpu", 1), "CPU")
     info = [node.get_rt_info() for node in model.get_runtime_model().get_ops()]
     kinds = [entry["primitiveType"].astype(str) for entry in info if entry["layerType"].astype(str) == "Convolution"]
     eight = sum(int8.is_eight_bits(name) for name in layers(ARCH))

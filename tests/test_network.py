@@ -16,7 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from style_files import random_weights
 from torch.nn import functional as F
 
-from engines.openvino.ops import CORE, OpenVINOOps, op, ov
+from engines.openvino.core import CORE, op, ov
+from engines.openvino.ops import OpenVINOOps
 from engines.torch import Network, TorchOps
 from vidstyle.errors import StyleError
 from vidstyle.network import (

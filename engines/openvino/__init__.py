@@ -19,11 +19,22 @@ from typing import Any
 import numpy as np
 
 from engines.openvino import ops
-from engines.openvino.ops import CORE, from_pixels, op, operations, ov, to_pixels
+from engines.openvino.core import (
+    CORE,
+    choose_precision,
+    compile_options,
+    device_name,
+    failure,
+    native_precisions,
+    op,
+    ov,
+    reason,
+)
+from engines.openvino.ops import from_pixels, operations, to_pixels
 from vidstyle import compiled, int8, network
 from vidstyle.cores import usable_cores
 from vidstyle.engine import EngineSpec, Recipe, check_batch, check_shares
-from vidstyle.errors import EngineError, OutOfMemoryError
+from vidstyle.errors import EngineError
 from vidstyle.network import run
 
 log = logging.getLogger(__name__)
@@ -31,9 +42,6 @@ log = logging.getLogger(__name__)
 #: what a compiled model depends on besides its weights: how the graph is built
 _SOURCES = (__file__, ops.__file__, network.__file__, int8.__file__)
 _CODE = hashlib.sha256(b"".join(Path(source).read_bytes() for source in _SOURCES)).hexdigest()[:16]
-
-#: OpenVINO's own words, oneDNN's, and C++'s
-_FULL = ("failed to allocate", "out of memory", "out_of_memory", "bad_alloc", "bad alloc")
 
 
 def build_model(recipe: Recipe, height: int, width: int, batch: int, precision: str = "f32") -> ov.Model:
@@ -75,7 +83,7 @@ class _Call:
                 self.request.wait()
                 self._outcome = self.request.get_output_tensor(0).data[: self._n].copy()
             except (RuntimeError, MemoryError) as error:
-                self._outcome = _failure("OpenVINO failed on a picture", error)
+                self._outcome = failure("OpenVINO failed on a picture", error)
             self._release(self)
             self.request = None  # it holds the network's memory, which may outlive the engine otherwise
         return self._outcome
@@ -91,8 +99,8 @@ class OpenVINOEngine:
     """See `vidstyle.engine.Engine`. A batch is copied at `submit`: the caller may then reuse its memory."""
 
     def __init__(self, recipe: Recipe, spec: EngineSpec) -> None:
-        device = _device(CORE, spec.device)
-        precision = _precision(CORE, device, spec.precision)
+        device = device_name(spec.device)
+        precision = choose_precision(spec.precision, device, native_precisions(device))
         lacking = [style.name for style, _ in recipe.parts if not style.ranges]
         if precision == "int8" and lacking:
             raise EngineError(f"the look {lacking[0]} has no ranges for int8: use --precision auto")
@@ -101,11 +109,11 @@ class OpenVINOEngine:
         self.spec = replace(spec, device=device.lower(), precision=precision, threads=threads, in_flight=in_flight)
         self._shares = None if recipe.is_plain else recipe.shares
         try:
-            model = _compile(CORE, recipe, self.spec, device)
+            model = _compile(recipe, self.spec, device)
             self._free = [model.create_infer_request() for _ in range(in_flight)]
             name = CORE.get_property(device, "FULL_DEVICE_NAME")
         except (RuntimeError, MemoryError) as error:
-            raise _failure(f"OpenVINO cannot build it for {device} at {precision}", error) from error
+            raise failure(f"OpenVINO cannot build it for {device} at {precision}", error) from error
         self._running: deque[_Call] = deque()
         self._closed = False
         where = f"{name}, {precision}" + (f", {threads} threads" if device == "CPU" else "")
@@ -159,71 +167,21 @@ def load(recipe: Recipe, spec: EngineSpec) -> OpenVINOEngine:
     return OpenVINOEngine(recipe, spec)
 
 
-def _device(core: ov.Core, wanted: str) -> str:
-    """OpenVINO's name of the device; "GPU" stands for the first of "GPU.0", "GPU.1"."""
-    device = "CPU" if wanted == "auto" else wanted.upper()
-    have = core.available_devices
-    if device not in {*have, *(name.split(".")[0] for name in have)}:
-        raise EngineError(f"no device {wanted!r} for OpenVINO here: it has {', '.join(have).lower() or 'none'}")
-    return device
-
-
-def _precision(core: ov.Core, device: str, wanted: str) -> str:
-    """bf16 where the CPU computes in it natively, else f32; a named precision is never replaced.
-
-    int8 has to be named: it is the fastest, but what it is off by differs from picture to picture.
-    """
-    native = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-    if wanted == "auto":
-        return "bf16" if "BF16" in native else "f32"
-    if wanted != "f32" and {"bf16": "BF16", "f16": "FP16", "int8": "INT8"}[wanted] not in native:
-        raise EngineError(f"{device} has no {wanted} arithmetic: use --precision f32")
-    return wanted
-
-
-def _compile(core: ov.Core, recipe: Recipe, spec: EngineSpec, device: str) -> Any:
+def _compile(recipe: Recipe, spec: EngineSpec, device: str) -> Any:
     """The compiled model, from the user's cache where the same was compiled before."""
-    options = _options(spec)
+    options = compile_options(spec)
     shape = spec.max_batch, spec.height, spec.width
     ranges = [style.ranges for style, _ in recipe.parts] if spec.precision == "int8" else None
-    name = core.get_property(device, "FULL_DEVICE_NAME")
+    name = CORE.get_property(device, "FULL_DEVICE_NAME")
     key = repr((ov.__version__, name, options, shape, recipe.key(), ranges, _CODE))
     if (stored := compiled.fetch("openvino", key)) is not None:
         try:
-            return core.import_model(io.BytesIO(stored), device, options)
+            return CORE.import_model(io.BytesIO(stored), device, options)
         except RuntimeError as error:
-            log.info("a stored network was refused, compiling again: %s", _reason(error))
-    model = core.compile_model(build_model(recipe, *shape[1:], spec.max_batch, spec.precision), device, options)
+            log.info("a stored network was refused, compiling again: %s", reason(error))
+    model = CORE.compile_model(build_model(recipe, *shape[1:], spec.max_batch, spec.precision), device, options)
     try:
         compiled.store("openvino", key, model.export_model().getvalue())
     except RuntimeError as error:  # some devices cannot
-        log.info("the compiled network cannot be kept: %s", _reason(error))
+        log.info("the compiled network cannot be kept: %s", reason(error))
     return model
-
-
-def _options(spec: EngineSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        # Explicit: OpenVINO's own choice differs by machine. What is not in eight bits is then exact.
-        "INFERENCE_PRECISION_HINT": "f32" if spec.precision == "int8" else spec.precision,
-        "PERFORMANCE_HINT": "THROUGHPUT" if spec.in_flight > 1 else "LATENCY",
-    }
-    if spec.device == "cpu":
-        options |= {
-            "INFERENCE_NUM_THREADS": spec.threads,
-            "NUM_STREAMS": min(spec.in_flight, spec.threads),
-            "ENABLE_CPU_PINNING": False,  # decoder and encoder threads share these cores
-        }
-    return options
-
-
-def _failure(what: str, error: Exception) -> EngineError:
-    """What OpenVINO raised; full memory as such, for whoever can do with less at a time."""
-    said = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in said for words in _FULL):
-        return OutOfMemoryError(f"too little memory: {what}: {_reason(error)}")
-    return EngineError(f"{what}: {_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    """The last line of OpenVINO's report: the ones above are places in its own sources."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

@@ -1,31 +1,16 @@
 """The operations of a look in OpenVINO's graph, in the precision of the model or with convolutions in eight bits."""
-# ruff: noqa: E402 - see the comment on telemetry
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
-# Importing openvino reports the import to Google Analytics, in a process of its own that may hold up
-# our exit for seconds where there is no network. Without this package OpenVINO does without.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-import openvino as ov
-from openvino import opset13 as op
-
+from engines.openvino.core import op
 from vidstyle import int8
 from vidstyle.int8 import Ranges
 from vidstyle.network import LEAKY_SLOPE, Pad, Weights, prepare
 from vidstyle.style import Style
-
-__all__ = ["CORE", "Int8Ops", "Node", "OpenVINOOps", "from_pixels", "op", "operations", "ov", "to_pixels"]
-
-#: The one of this process. OpenVINO gives the thread that asks a core first a stack for signals, and frees it with the
-#: core: where cores went in another order than they came, or on another thread, the thread kept a stack that was gone,
-#: and the next signal, as Ctrl-C, ended the process with a segmentation fault.
-CORE = ov.Core()
 
 Node = Any
 Span = tuple[np.ndarray | float, np.ndarray | float]  # the least and the greatest value

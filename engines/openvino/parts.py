@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.openvino import _device, _options, _reason
-from engines.openvino.ops import CORE, Node, from_pixels, op, operations, ov, to_pixels
+from engines.openvino.core import CORE, compile_options, device_name, op, ov, reason
+from engines.openvino.ops import Node, from_pixels, operations, to_pixels
 from vidstyle.engine import EngineSpec
 from vidstyle.errors import EngineError
 from vidstyle.live.parts import PICTURE, Part, Tensor, run_part
@@ -31,13 +31,13 @@ class OpenVINOPart:
     """
 
     def __init__(self, style: Style, part: Part, spec: EngineSpec) -> None:
-        device = _device(CORE, spec.device)
+        device = device_name(spec.device)
         self._type, self.dtype = FORMATS.get(spec.precision, FORMATS["f32"])
         try:
-            compiled = CORE.compile_model(build_part(style, part, spec, self._type), device, _options(spec))
+            compiled = CORE.compile_model(build_part(style, part, spec, self._type), device, compile_options(spec))
             self._request = compiled.create_infer_request()
         except (RuntimeError, MemoryError) as error:
-            raise EngineError(f"OpenVINO cannot build a part of {style.name}: {_reason(error)}") from error
+            raise EngineError(f"OpenVINO cannot build a part of {style.name}: {reason(error)}") from error
         self._gives = range(len(part.gives))
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
@@ -48,7 +48,7 @@ class OpenVINOPart:
             self._request.start_async()
             self._request.wait()
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed on a part of a picture: {_reason(error)}") from error
+            raise EngineError(f"OpenVINO failed on a part of a picture: {reason(error)}") from error
         found = [self._request.get_output_tensor(i).data[0] for i in self._gives]
         return [y if y.dtype == np.uint8 else y.view(self.dtype) for y in found]
 

@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,19 @@ def test_only_the_newest_are_kept(home: Path) -> None:
     assert len(list((home / "cache" / "runtime").iterdir())) == compiled.KEEP
     assert compiled.fetch("runtime", "0") is None
     assert compiled.fetch("runtime", "last") == b"x"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit can be set there")
+def test_a_full_disk_leaves_no_part_behind(home: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # writing more fails, as on a full disk
+    try:
+        compiled.store("runtime", "a", b"network" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((home / "cache" / "runtime").iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(home: Path) -> None:

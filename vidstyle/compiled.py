@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 from vidstyle.paths import cache_dir
+from vidstyle.whole import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,7 @@ def store(runtime: str, key: str, data: bytes) -> None:
     """Keep ``data``, readable by this user alone; a cache that cannot be written is no error."""
     path = _path(runtime, key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")  # mode 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        Path(part).replace(path)
+        write_whole(path, hashlib.sha256(data).digest() + data, private=True)
         _prune(path.parent)
     except OSError as error:
         log.info("the compiled network is not kept: %s", error)

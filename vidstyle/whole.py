@@ -41,13 +41,17 @@ def whole(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` as `whole` does.
+def write_whole(path: Path, data: bytes, private: bool = False) -> None:
+    """Write ``data`` as `whole` does; ``private``: for this user alone to read.
 
     Raises:
         OSError: as the system gave it.
     """
-    with whole(path) as part, open(part, "xb") as file:
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600 if private else 0o666)  # less what the umask takes
+
+    with whole(path) as part, open(part, "xb", opener=opened) as file:
         file.write(data)
 
 

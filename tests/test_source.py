@@ -12,6 +12,7 @@ from media import make_clip, picture
 from vidstyle.errors import SourceError
 from vidstyle.frame import working_size
 from vidstyle.limits import Limit, TooLargeError
+from vidstyle.reading import Reading
 from vidstyle.source import SourceOptions, VideoSource
 
 
@@ -74,6 +75,21 @@ def test_a_start_after_the_end_is_told_however_late(tmp_path: Path, name: str, s
     clip = make_clip(tmp_path / name, frames=5)
     with pytest.raises(SourceError, match=r"between --start and --end: it ends at 0\.\d\d s"):
         VideoSource(clip.path, SourceOptions(start=Fraction(start)))
+
+
+def test_a_clock_slower_than_a_second_finds_its_way_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a camera that takes a picture every five seconds, whose index names no key picture near the start."""
+    clip = make_clip(tmp_path / "a.avi", pts=list(range(8)), time_base=Fraction(5), codec="mpeg4", audio=0)
+    landed: list[None] = []
+
+    def nowhere(_: Reading) -> None:
+        landed.append(None)
+        assert len(landed) < 10, "it looks at the same place again and again"
+
+    monkeypatch.setattr(Reading, "_land", nowhere)
+    with VideoSource(clip.path, SourceOptions(start=Fraction(12))) as source:
+        assert [frame.time for frame in source] == [15, 20, 25, 30, 35]
+    assert landed
 
 
 @pytest.mark.parametrize("captions", [False, True])

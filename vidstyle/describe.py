@@ -15,7 +15,8 @@ from vidstyle.errors import SourceError
 from vidstyle.frame import MATRIX_709, MATRIX_2020, PRIMARIES_2020, RANGE_LIMITED, Colour, VideoInfo, working_size
 from vidstyle.limits import check_picture, check_total
 from vidstyle.mastering import read_mastering
-from vidstyle.reading import Reading, SourceOptions
+from vidstyle.reading import Reading
+from vidstyle.source_options import SourceOptions
 from vidstyle.tags import bits_of, carries_alpha, dynamic_metadata, is_ycgco, is_yuv, side_data, unreadable
 
 #: containers whose length counts from 0, and not from their first packet

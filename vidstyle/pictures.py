@@ -11,7 +11,8 @@ from typing import Any
 from vidstyle.errors import SourceError
 from vidstyle.inputs import Input
 from vidstyle.on_device import Device, Route, unlike
-from vidstyle.reading import Reading, SourceOptions
+from vidstyle.reading import Reading
+from vidstyle.source_options import SourceOptions
 
 ON_GPU = "decoded on the GPU (NVDEC)"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from threading import Event
@@ -15,52 +14,21 @@ import av
 from vidstyle.captions import Captions
 from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
-from vidstyle.deinterlace import MODES, deinterlace, wanted
-from vidstyle.errors import UsageError
-from vidstyle.inputs import TIMEOUT, URL, Input, open_input
+from vidstyle.deinterlace import deinterlace, wanted
+from vidstyle.inputs import URL, Input, open_input
 from vidstyle.joins import Joins, begins_again, placed
-from vidstyle.limits import Limit, check_picture
+from vidstyle.limits import check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
 from vidstyle.remote import Aside, AtOnce
+from vidstyle.source_options import SourceOptions
 
 #: containers that store every picture's time; others count, and may count differently from the middle on
 EXACT = ("mov", "matroska", "mpegts")
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
-MOST_FAULTS = 20  # that are told one by one
+MOST_FAULTS = 20  # faults, and joints, that are told one by one
 LATEST = 1 << 62  # pts: FFmpeg counts in 64 bits
 MARGIN = Fraction(1, 2)  # seconds before a picture where decoding begins at the latest, to get it as a whole run does
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """
-    Attributes:
-        size: short side of the working picture in pixels, None for the source's own.
-        start, end: seconds from the beginning of the stream; None for all.
-        originals: carry every picture at its own size too (for comparing).
-        threads: of the decoder, 0 for as many as it likes.
-        deinterlace: "auto" where the stream is flagged, "always", "never".
-        hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
-        limit: what is refused as too large; None for nothing.
-        timeout: seconds without a byte before a URL is given up.
-    """
-
-    size: int | None = 720
-    start: Fraction | None = None
-    end: Fraction | None = None
-    originals: bool = False
-    threads: int = 0
-    deinterlace: str = "auto"
-    hdr: str = "sdr"
-    limit: Limit | None = field(default_factory=Limit)
-    timeout: float = TIMEOUT
-
-    def __post_init__(self) -> None:
-        if self.deinterlace not in MODES:
-            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
-        if self.hdr not in ("sdr", "keep"):
-            raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
 
 
 class Reading:
@@ -94,7 +62,7 @@ class Reading:
         self.notes: list[str] = []
         self._deinterlaced, self.interlaced = deinterlaced, False
         self.reached = Fraction(0)
-        self.repaired = False  # whether times were
+        self.repaired = False
         self._jumped = False  # whether this began in the middle
         self.tee: Tee | None = None
         self._open()
@@ -137,9 +105,8 @@ class Reading:
     def _note_missed(self, count: int) -> None:
         """Not where a part begins later."""
         which = "the picture" if count == 1 else f"{count} pictures"
-        text = f"{which} before the first key picture cannot be decoded: passed over"
-        if not self._options.start and text not in self.notes:
-            self.notes.append(text)
+        if not self._options.start:
+            self._note(f"{which} before the first key picture cannot be decoded: passed over")
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
@@ -196,7 +163,7 @@ class Reading:
 
     def _go_to(self, target: int) -> int | None:
         """Go on at a key picture shown at or before ``target``; its time, or None if at the very beginning."""
-        back, step = 0, int(1 / self.stream.time_base)
+        back, step = 0, max(1, int(1 / self.stream.time_base))  # a tick may be longer than a second
         while target - back > self._origin:
             self._packets.close()
             try:
@@ -226,15 +193,11 @@ class Reading:
     def _decoded(self) -> Iterator[Any]:
         """Up to where the container cannot be read on."""
         try:
-            captions = Captions(self.stream, self._note_captions)
+            captions = Captions(self.stream, self._note)
             pictures = captions.carried(self._decoder.pictures, self._packets)
             yield from pictures if self._hardware is None else map(surface, pictures)
         except (av.error.FFmpegError, OSError) as error:
             self._fault(self._decoder.count, f"{getattr(error, 'strerror', None) or error}; the rest is missing")
-
-    def _note_captions(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def _whole(self) -> Iterator[Any]:
         """Deinterlaced where wanted."""
@@ -268,22 +231,27 @@ class Reading:
     def _repaired(self, frame: Any, last: int | None, step: int) -> int:
         """A time for a picture that has none, or one not after the last."""
         if frame.pts is not None:
-            self._note_once(f"times that ran backwards were repaired, from pts {frame.pts} after {last}")
+            self._note_repair("times that ran backwards were repaired", f", from pts {frame.pts} after {last}")
             return last + 1 if last is not None else 0
-        self._note_once("times that were missing were repaired: pictures got that of their place in the file")
+        self._note_repair("times that were missing were repaired", ": pictures got that of their place in the file")
         if last is None:
             return frame.dts or 0
         return max(last + 1, frame.dts) if frame.dts is not None else last + step
 
-    def _note_join(self, text: str) -> None:
-        self.repaired = True
-        if text not in self.notes and len(self.notes) < MOST_FAULTS:
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
             self.notes.append(text)
 
-    def _note_once(self, text: str) -> None:
+    def _note_join(self, text: str) -> None:
         self.repaired = True
-        if not any(note.startswith(text[:20]) for note in self.notes):
-            self.notes.append(text)
+        if len(self.notes) < MOST_FAULTS:
+            self._note(text)
+
+    def _note_repair(self, what: str, first: str) -> None:
+        """Tell ``what`` once, with what is to be said of the ``first`` picture that needed it."""
+        self.repaired = True
+        if not any(note.startswith(what) for note in self.notes):
+            self.notes.append(what + first)
 
     def close(self) -> None:
         if hasattr(self, "_pictures"):

@@ -23,7 +23,7 @@ from vidstyle.inputs import PIPE, Input, parse_input
 from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import Pictures
-from vidstyle.reading import SourceOptions
+from vidstyle.source_options import SourceOptions
 from vidstyle.tags import colour_of
 
 __all__ = ["SourceOptions", "VideoSource", "picture_check"]

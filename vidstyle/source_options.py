@@ -1,0 +1,46 @@
+"""What a person may ask of a source: settled before it is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from vidstyle.deinterlace import MODES
+from vidstyle.errors import UsageError
+from vidstyle.inputs import TIMEOUT
+from vidstyle.limits import Limit
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Which part of a source is read, how, and what its pictures become.
+
+    Attributes:
+        size: short side of the working picture in pixels, None for the source's own.
+        start, end: seconds from the beginning of the stream; None for all.
+        originals: carry every picture at its own size too (for comparing).
+        threads: of the decoder, 0 for as many as it likes.
+        deinterlace: "auto" where the stream is flagged, "always", "never".
+        hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
+        limit: what is refused as too large; None for nothing.
+        timeout: seconds without a byte before a URL is given up.
+
+    Raises:
+        UsageError: ``deinterlace`` or ``hdr`` is another word.
+    """
+
+    size: int | None = 720
+    start: Fraction | None = None
+    end: Fraction | None = None
+    originals: bool = False
+    threads: int = 0
+    deinterlace: str = "auto"
+    hdr: str = "sdr"
+    limit: Limit | None = field(default_factory=Limit)
+    timeout: float = TIMEOUT
+
+    def __post_init__(self) -> None:
+        if self.deinterlace not in MODES:
+            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
+        if self.hdr not in ("sdr", "keep"):
+            raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")

@@ -165,6 +165,22 @@ def test_a_dry_run_gives_the_plan_and_an_estimate(main: Any, tmp_path: Path, mon
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("usual", "short", "taken"),
+    [
+        ("/tmp", "/tmp", "/tmp"),
+        ("/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T", "/tmp", "/tmp"),
+        (r"C:\Users\somebody\AppData\Local\Temp", "/no/such/folder", r"C:\Users\somebody\AppData\Local\Temp"),
+    ],
+)
+def test_a_local_cluster_begins_where_there_is_no_tmp(
+    usual: str, short: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect.tempfile, "gettempdir", lambda: usual)
+    monkeypatch.setattr(connect, "SHORT", Path(short))
+    assert connect._socket_place() == taken
+
+
 # --- workers that cannot work
 
 

@@ -105,7 +105,6 @@ class VideoInfo:
         start, duration: seconds; ``duration`` is None where the container does not say.
         frames: the container's or our estimate, for progress only.
         colour: of an output; the source's own, but SDR for an HDR source that is not kept as such.
-        is_live: newest frame wins, rather than every frame counts.
         alpha: the frames have one.
         bits: of a channel of the source.
         mastering: static HDR metadata, where the pictures stay HDR.
@@ -124,7 +123,6 @@ class VideoInfo:
     orientation: int = 0
     codec: str = ""
     pix_fmt: str = ""
-    is_live: bool = False
     alpha: bool = False
     bits: int = 8
     mastering: Mastering | None = None

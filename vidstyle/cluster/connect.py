@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +19,9 @@ from vidstyle.choice import visible_gpus
 from vidstyle.cores import usable_cores
 from vidstyle.errors import EngineError, UsageError
 
-LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
+LOCAL, AUTO = "local", "auto"
 REACH = 5.0  # seconds to wait for an address
+SHORT, LONGEST = Path("/tmp"), 20  # see `_socket_place`; letters
 STORE = 80 << 20  # bytes of the local cluster's object store, which holds the look alone
 MISSING = "--cluster needs Ray: pip install 'vidstyle[cluster]'"
 #: no reports to Ray's makers, no warning about GPUs that are not asked for, nothing of Ray's own on standard output
@@ -90,8 +92,7 @@ def joined(address: str) -> Iterator[Cluster]:
 @contextmanager
 def _local() -> Iterator[Cluster]:
     """All of it on the loopback interface, with a token that only its own processes know."""
-    place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 20 else "/tmp"  # sockets' names are short
-    folder = tempfile.mkdtemp(prefix="vs-", dir=place)
+    folder = tempfile.mkdtemp(prefix="vs-", dir=_socket_place())
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's own way of saying: this machine alone
     there = local_resources()
@@ -102,6 +103,16 @@ def _local() -> Iterator[Cluster]:
             yield Cluster(LOCAL)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _socket_place() -> str:
+    """The folder for temporary files, or `SHORT` in place of a long one.
+
+    Ray's sockets lie deep below it, and their names may have about 100 letters. Windows has no such sockets, and no
+    ``/tmp``.
+    """
+    usual = tempfile.gettempdir()
+    return usual if len(usual) < LONGEST or not SHORT.is_dir() else str(SHORT)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from distilling import CPU, SMALL, pair
 from torch.nn import functional as F
 
 from training import closeups, steps, student
+from training.alignment import aligned
 from training.crops import CropOptions, Cropper, Crops
 from training.data import EYES, SIDE, Canvases
-from training.portraits import aligned
 from training.run import Options
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,9 +10,9 @@ import pytest
 from media import make_clip
 
 from training import contact
+from training.alignment import alignment
 from training.data import EYES, SIDE
 from training.evaluate import gradient_similarity, psnr
-from training.portraits import alignment
 from training.sweeps import (
     PARTS,
     SWEEP,
@@ -155,7 +155,7 @@ def test_lines_count_and_paper_does_not() -> None:
 
 
 def test_the_aligned_face_is_that_of_the_alignment() -> None:
-    """A person whose five points are known is cut out alike by `training.portraits.alignment`."""
+    """A person whose five points are known is cut out alike by `training.alignment.alignment`."""
     points = np.array([[-34, -41], [34, -41], [0, 0], [-31, 27], [31, 27]], float) + SIDE / 2  # of many portraits
     expected = cv2.warpAffine(half(canvas(1)), alignment(points, 256), (256, 256), flags=cv2.INTER_CUBIC)
     assert psnr(aligned(half(canvas(1))), expected) > 36

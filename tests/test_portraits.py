@@ -15,8 +15,9 @@ import pytest
 from faces import POINTS, draw_face
 
 from training import pictures, portraits
+from training.alignment import aligned, alignment
 from training.pictures import fingerprint, read_all
-from training.portraits import DRAWN, Options, aligned, alignment, fault, load, prepare
+from training.portraits import DRAWN, Options, fault, load, prepare
 from vidstyle.errors import Interrupted, SourceError
 
 Found = dict[int, np.ndarray]

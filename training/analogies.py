@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.portraits import Faces, resampled
+from training.alignment import resampled
+from training.portraits import Faces
 from training.warps import features_of, oval, warp_to
 
 Tones = tuple[np.ndarray, np.ndarray]  # mean and standard deviation of Lab

@@ -16,9 +16,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.alignment import aligned, resampled
 from training.options import run_command
 from training.pictures import read_all
-from training.portraits import Detector, Options, aligned, detector_file, fault, resampled, sheet
+from training.portraits import Detector, Options, detector_file, fault, sheet
 from training.sheets import write_picture
 from vidstyle.errors import SourceError
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training import data, portraits
+from training import data
+from training.alignment import aligned
 from vidstyle.errors import SourceError
 
 ALIKE = 0.85  # cosine; of strangers, the most alike in 1,600 portraits reach 0.88, most stay below 0.8
@@ -21,7 +22,7 @@ INNER = slice(6, -4), slice(8, -8)  # without hair and background
 
 def likeness(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """float32, of length 1: the face at ``points`` [5, 2], to be compared with others by their product."""
-    face, _ = portraits.aligned(image, points, SIZE)
+    face, _ = aligned(image, points, SIZE)
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)[INNER].astype(np.float32)
     grey -= cv2.GaussianBlur(grey, (0, 0), 6)
     grey -= grey.mean()

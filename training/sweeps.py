@@ -110,5 +110,5 @@ def middle(image: np.ndarray) -> np.ndarray:
 
 
 def aligned(image: np.ndarray) -> np.ndarray:
-    """uint8 [256, 256, 3] of a target canvas: its face as `training.portraits.alignment` would cut it out."""
+    """uint8 [256, 256, 3] of a target canvas: its face as `training.alignment.alignment` would cut it out."""
     return cv2.resize(image[ALIGNED], (256, 256), interpolation=cv2.INTER_AREA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.portraits import resampled
+from training.alignment import resampled
 
 
 def warp_to(image: np.ndarray, points: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the command line says of itself: its help at every width, and what is said when its words are off."""
+"""What the command line says of itself: its help at every width, and what is said when it cannot be understood."""
 
 import os
 import re

@@ -1,7 +1,7 @@
 """Every error a person at the terminal may meet, with the exit code that scripts see.
 
     VidstyleError            1   failed
-    ├── UsageError           2   the command's words are off
+    ├── UsageError           2   the command line is wrong: an unknown option, an impossible value
     ├── SourceError          4   input unreadable or unsupported
     ├── SinkError            5   output or disk
     │   └── TakenError               a file is there that may not be replaced: nothing is wrong with the disk

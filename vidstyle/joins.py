@@ -240,7 +240,7 @@ def begins_again(container: Any, source: Input, index: int) -> bool:
 
 
 @lru_cache(64)
-def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001
+def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001 - another file then
     if source.path is not None:
         times = _looks_at(source, index, _places(size, LOOKS))
     else:

@@ -19,7 +19,7 @@ def _system(kind: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Compiled models; safe to delete at any time. ``$VIDSTYLE_HOME/cache`` when that is set."""
+    """What can be made or fetched again, safe to delete at any time. ``$VIDSTYLE_HOME/cache`` when that is set."""
     return _home("cache") or _system("cache")
 
 

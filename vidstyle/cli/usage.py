@@ -1,4 +1,4 @@
-"""What is said when the command's words are off: one line, with what was probably meant."""
+"""What is said of a command line that cannot be understood: one line, with what was probably meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Ray cluster of several nodes on this machine, for the tests."""
+"""A real Ray cluster of several nodes on this machine, and what lies in its folders, for the tests."""
 
 from __future__ import annotations
 
@@ -172,3 +172,7 @@ def nodes(folder: Path, count: int) -> Iterator[Nodes]:
         yield cluster
     finally:
         cluster.close()
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

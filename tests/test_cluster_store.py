@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from cluster_tools import files_below
 
 from vidstyle.batch.messages import Facts
 from vidstyle.cluster import cache
@@ -31,10 +32,6 @@ def memory() -> Iterator[Store]:
     fs = fsspec.filesystem("memory")
     yield store("memory://bucket/films")
     fs.rm("/", recursive=True)
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 # --- the store

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_tools import files_below
 from media import make_clip, save_tiny
 from test_cluster_cli import (
     greeted,
@@ -32,10 +33,6 @@ from vidstyle.unit import Unit
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "PAUSES", (0.0, 0.0, 0.0))
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 # --- a worker

@@ -45,6 +45,10 @@ class Check:
         if self.state not in (OK, INFO, WARN, FAIL):
             raise ValueError(f"unknown state {self.state!r} of the check {self.name}")
 
+    @classmethod
+    def of(cls, name: str, finding: Finding) -> Check:
+        return cls(name, finding.state, finding.found, finding.fix)
+
 
 def check_all(read_config: Callable[[], object] | None = None) -> Iterator[Check]:
     """Run every check, one after the other.
@@ -54,12 +58,15 @@ def check_all(read_config: Callable[[], object] | None = None) -> Iterator[Check
     """
     checks = CHECKS | {"config": lambda: _config(read_config)}
     for name, check in checks.items():
-        try:
-            finding = check()
-        except Exception as error:  # whatever foreign code raises is what is found
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            finding = Finding(FAIL, reason, _FIXES.get(name, "report it with this line"))
-        yield Check(name, finding.state, finding.found, finding.fix)
+        yield Check.of(name, found_by(check, FAIL, _FIXES.get(name, "report it with this line")))
+
+
+def found_by(check: Callable[[], Finding], state: str, fix: str) -> Finding:
+    """What ``check`` finds; where it raises, that is what is found, with ``state`` and ``fix``: foreign code is run."""
+    try:
+        return check()
+    except Exception as error:
+        return Finding(state, " ".join(f"{type(error).__name__}: {error}".split()), fix)
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -192,10 +199,9 @@ def _styles_folder() -> Finding:
 
 
 def _cpu() -> Finding:
-    total = os.cpu_count() or 1
     from vidstyle.cores import usable_cores
 
-    return Finding(OK, f"{usable_cores()} of {total} cores usable, {platform.machine()}")
+    return Finding(OK, f"{usable_cores()} of {os.cpu_count() or 1} cores usable, {platform.machine()}")
 
 
 def _memory() -> Finding:
@@ -234,14 +240,13 @@ def _config(read: Callable[[], object] | None) -> Finding:
 
 
 def _optional(name: str) -> Callable[[], Finding]:
+    """A check of `vidstyle.health_optional`: a broken part that is not needed is no failure."""
+
     def check() -> Finding:
         from vidstyle import health_optional
 
-        try:
-            return health_optional.CHECKS[name]()
-        except Exception as error:  # a broken part that is not needed is no failure
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            return Finding(WARN, reason, f"remove or reinstall {name}; the CPU engine works without")
+        fix = f"remove or reinstall {name}; the CPU engine works without"
+        return found_by(health_optional.CHECKS[name], WARN, fix)
 
     return check
 

@@ -18,7 +18,7 @@ from vidstyle.choice import (
     this_machine,
     torch_build,
 )
-from vidstyle.health import INFO, OK, WARN, Check, Finding
+from vidstyle.health import INFO, OK, WARN, Check, Finding, found_by
 
 
 def read_driver() -> tuple[str, int] | None:
@@ -119,9 +119,5 @@ def check_live() -> Iterator[Check]:
     from vidstyle.live.health import CHECKS as LIVE
 
     for name, check in LIVE.items():
-        try:
-            finding = check()
-        except Exception as error:  # whatever foreign code raises is what is found
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            finding = Finding(WARN, reason, "reinstall with pip install --force-reinstall 'vidstyle[live]'")
-        yield Check(name, finding.state, finding.found, finding.fix)
+        fix = "reinstall with pip install --force-reinstall 'vidstyle[live]'"
+        yield Check.of(name, found_by(check, WARN, fix))

@@ -108,7 +108,7 @@ def _list(input_format: str | None, kind: str) -> list[Device]:
     devices = []
     for place, device in enumerate(wanted):
         node = _SYSFS / Path(device.name).name
-        if input_format == "v4l2" and _read(node / "index") not in ("", "0"):
+        if input_format == "v4l2" and read_attribute(node / "index") not in ("", "0"):
             continue  # a camera's second node carries data about its pictures, none themselves
         number = re.fullmatch(r"/dev/video(\d+)", device.name)
         virtual = "/virtual/" in str(node.resolve()) or "virtual camera" in device.description.lower()
@@ -116,7 +116,8 @@ def _list(input_format: str | None, kind: str) -> list[Device]:
     return devices
 
 
-def _read(path: Path) -> str:
+def read_attribute(path: Path) -> str:
+    """What a file of sysfs says, as ``0``; "" where it cannot be read."""
     try:
         return path.read_text("ascii", "replace").strip()
     except OSError:

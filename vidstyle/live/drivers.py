@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import plistlib
 import shutil
@@ -10,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from vidstyle.health import OK, WARN, Finding
+from vidstyle.live.devices import read_attribute
 
 LOAD = "sudo modprobe v4l2loopback exclusive_caps=1 max_buffers=2 card_label=vidstyle"
 RELOAD = f"sudo modprobe -r v4l2loopback && {LOAD}"
@@ -64,7 +66,7 @@ def _linux(root: Path) -> Finding:
     found = f"v4l2loopback, {', '.join(f'/dev/{node.name}' for node in nodes)}"
     if not any(_may_write(node) for node in nodes):
         return Finding(WARN, f"{found}: not allowed to write to it", GROUP)
-    if not _read(module / "parameters/exclusive_caps").startswith(("Y", "1")):
+    if not read_attribute(module / "parameters/exclusive_caps").startswith(("Y", "1")):
         return Finding(WARN, f"{found}, without exclusive_caps: Chrome and others do not show it", RELOAD)
     return Finding(OK, found)
 
@@ -96,16 +98,7 @@ def secure_boot(root: Path = Path("/")) -> bool:
 
 
 def _may_write(node: Path) -> bool:
-    from os import W_OK, access
-
-    return access(node, W_OK)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("ascii", "replace").strip()
-    except OSError:
-        return ""
+    return os.access(node, os.W_OK)
 
 
 def _mac(root: Path) -> Finding:

@@ -35,14 +35,20 @@ class Call:
 
 @dataclass(eq=False)
 class Film:
-    """A slot of `vidstyle.cluster.crew.ClusterCrew`, while it has a video: the batch takes it for a worker.
+    """One video on its way through the cluster; a batch takes it for a `vidstyle.batch.crew.Worker` that has it.
 
     Attributes:
+        tell: gets what happens to it: (event, facts).
+        is_scout: it is only looked at, for its length.
         item, why, fingerprint: the batch's.
+        number, pid, ready: of a worker; no process is one video's, so they say nothing.
+        task: what the batch sent.
+        inbox: what the batch will hear.
         todo: units that nobody has.
         running: first segment of every unit under way -> calls that do it.
         done: number of every finished segment -> its frames.
         log: of every segment that was made: number, frames, seconds, machine, tries.
+        over: nothing more is done; the last word is in the inbox.
     """
 
     tell: Callable[[str, dict[str, Any]], None]
@@ -54,7 +60,7 @@ class Film:
     pid: int = 0
     ready: bool = True
     task: Task | Look | None = None
-    inbox: deque[Any] = field(default_factory=deque)  # what the batch will hear
+    inbox: deque[Any] = field(default_factory=deque)
     todo: deque[Unit] = field(default_factory=deque)
     running: dict[int, list[Call]] = field(default_factory=dict)
     done: dict[int, int] = field(default_factory=dict)
@@ -65,11 +71,12 @@ class Film:
         self._prepared: Prepared | None = None
         self._next: Call | None = None  # what is to do and is no unit
         self._alone: Call | None = None  # the same, under way
-        self._failures, self._deaths = Counter[int](), Counter[int]()
+        self._failures, self._deaths = Counter[int](), Counter[int]()  # of a unit, by its first segment
         self._before_deaths: dict[int, int] = {}  # workers that had died before the first that died with it
         self._wholes: set[int] = set()  # units that were decoded from the beginning
         self._accepted: set[int] = set()
-        self._engine, self._reused, self._before, self._began = "", 0, 0, 0.0
+        self._engine, self._reused, self._began = "", 0, 0.0  # of what was made; `time.monotonic`
+        self._before = 0  # frames of an interrupted run
 
     # --- the batch's side: see `vidstyle.batch.crew.Worker`
 
@@ -112,7 +119,8 @@ class Film:
 
     def _order(self, unit: Unit) -> Call:
         assert self._prepared is not None and self._prepared.plan is not None
-        order = Order(self.task, self._prepared.output, self._prepared.plan, unit)  # type: ignore[arg-type]
+        assert isinstance(self.task, Task), "only what is to be styled has units"
+        order = Order(self.task, self._prepared.output, self._prepared.plan, unit)
         frames = (self._prepared.frames or 0) / max(1, self.segments)
         call = Call(self, STYLE, order, unit.first, frames)
         self.running.setdefault(unit.first, []).append(call)
@@ -192,9 +200,13 @@ class Film:
         self.todo.extend(self._unit(number) for number in range(self.segments) if number not in self.done)
         return self._go_on()
 
+    def _first(self, number: int) -> int:
+        """First segment of the unit that makes this one: the plan's last makes all beyond it, too."""
+        return min(number, self.segments - 1)
+
     def _unit(self, number: int) -> Unit:
         """The one that makes a segment."""
-        first = min(number, self.segments - 1)
+        first = self._first(number)
         last = first if first < self.segments - 1 else None
         return Unit(first, last, whole=first in self._wholes)
 
@@ -236,8 +248,8 @@ class Film:
         numbers = sorted(self.done)
         seconds = time.monotonic() - self._began if self._began else 0.0
         facts = (self._engine, self._reused, seconds, self._prepared.notes)
-        task: Any = self.task
-        join = Join(task, self._prepared.output, numbers, frozenset(self._accepted), *facts)
+        assert isinstance(self.task, Task), "only what is to be styled is put together"
+        join = Join(self.task, self._prepared.output, numbers, frozenset(self._accepted), *facts)
         self._next = Call(self, ASSEMBLE, join)
 
     def _on_broken(self, broken: Broken) -> None:
@@ -250,9 +262,7 @@ class Film:
 
     def _misfit(self, number: int) -> None:
         """Decode from the beginning, it and then the one before: near the joint that gave other pictures."""
-        first, before = (
-            min(n, self.segments - 1) for n in (number, max((n for n in self.done if n < number), default=0))
-        )
+        first, before = self._first(number), self._first(max((n for n in self.done if n < number), default=0))
         if first in self._wholes and before in self._wholes:
             self._accepted.add(number)  # damage is not mended in the same way twice
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,23 @@ def test_the_report_is_whole_also_after_an_interruption(tmp_path: Path) -> None:
     ends = [(entry["source"], entry["status"]) for entry in found["files"]]
     assert ends == [("in/a", "done"), ("in/b\udcff", "failed")]
     assert found["totals"]["found"] == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit can be set there")
+@pytest.mark.parametrize("ends", [22, 60])
+def test_a_disk_that_is_full_for_the_report_is_told_and_nothing_of_it_left(tmp_path: Path, ends: int) -> None:
+    """After 22 ends the last write fails, after 60 one on the way; both with more that waits to be written."""
+    import resource
+
+    item, before = Item(Path("a.mp4"), Path("b.mp4")), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # writing more fails, as on a full disk
+    try:
+        with pytest.raises(SinkError, match="cannot write"), reported(Silent(), tmp_path / "report.json") as view:
+            for _ in range(ends):
+                view.show(Event("done", item, data={"report": "x" * 1000}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_reports_folder_is_made(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -40,9 +40,9 @@ class Reported:
         self._view.tick(totals)
 
     def finish(self) -> None:
-        with _disk(self._path):
+        """Write the end, and close the file: where the disk is full, that fails once more."""
+        with _disk(self._path), self._file:
             self._file.write(f'\n], "totals": {json.dumps(self._totals.as_dict())}}}\n')
-            self._file.flush()
 
 
 @contextmanager
@@ -52,7 +52,8 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
     It gets its name at the end, also after an interruption.
 
     Raises:
-        SinkError: it cannot be written.
+        SinkError: it cannot be written; then nothing of it is left.
+        UsageError: it has a result's name, or the journal's.
     """
     if path is None:
         yield view
@@ -64,14 +65,18 @@ def reported(view: View, path: Path | None) -> Iterator[View]:
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text('{"files": [')
-    with open(part, "a") as file:
-        both = Reported(view, file, path)
+        both = Reported(view, open(part, "a"), path)  # noqa: SIM115 - `Reported.finish` closes it
+    try:
+        yield both
+    finally:
         try:
-            yield both
-        finally:
             both.finish()
             with _disk(path):
                 part.replace(led_to(path))
+        except SinkError:
+            with suppress(OSError):
+                part.unlink()
+            raise
 
 
 @contextmanager

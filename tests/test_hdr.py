@@ -1,5 +1,6 @@
 """The tone map against the standards' own points, and the fast path against the exact one."""
 
+import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from lossless import raw_frame
 from skimage.color import deltaE_ciede2000
 
+from vidstyle.errors import SinkError
 from vidstyle.frame import TRC_HLG, TRC_PQ
 from vidstyle.hdr import (
     WHITE_16,
@@ -190,3 +192,16 @@ def test_times_do_not_suffer(tmp_path: Path) -> None:
     assert [f.time for f in frames] == [Fraction(n, 25) for n in (0, 1, 5, 6, 9)]
     brightness = [f.image.mean() for f in frames]
     assert all(a < b for a, b in pairwise(brightness))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit can be set there")
+def test_a_full_temporary_folder_is_told_with_its_remedy() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # writing more fails, as on a full disk
+    try:
+        with pytest.raises(SinkError, match=r"cannot write a table .*: free some space there, or set TMPDIR"):
+            ToneMap(64, 48, TRC_PQ, white=1 << 15)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -20,7 +20,7 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.errors import SourceError
+from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import TRC_PQ
 from vidstyle.tags import plane
 
@@ -128,13 +128,21 @@ def write_curve(path: Path, values: np.ndarray) -> None:
 
 @functools.cache
 def _file(write: Callable[..., None], *arguments: Any) -> str:
-    """A table's file, made once a process and removed at its end; its name as FFmpeg wants it escaped."""
+    """A table's file, made once a process and removed at its end; its name as FFmpeg wants it escaped.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
     import atexit
 
-    handle, name = tempfile.mkstemp(prefix="vidstyle-", suffix=".cube")
-    os.close(handle)
-    atexit.register(Path(name).unlink, missing_ok=True)
-    write(Path(name), *arguments)
+    try:
+        handle, name = tempfile.mkstemp(prefix="vidstyle-", suffix=".cube")
+        os.close(handle)
+        atexit.register(Path(name).unlink, missing_ok=True)
+        write(Path(name), *arguments)
+    except OSError as error:
+        why = f"cannot write a table of colours for HDR to {tempfile.gettempdir()} ({error.strerror or error})"
+        raise SinkError(f"{why}: free some space there, or set TMPDIR to another folder") from error
     # Made here: letters, digits and the temporary folder's path.
     return name.replace("\\", "/").replace(":", "\\:").replace("'", "\\'")
 

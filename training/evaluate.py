@@ -20,6 +20,8 @@ from training.data import EYES, SIDE
 from training.options import run_command
 from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
 from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.frame import AUTO
+from vidstyle.images import style_image
 from vidstyle.importer import import_published
 from vidstyle.network import flops_per_pixel
 from vidstyle.style import Style, load_style
@@ -160,6 +162,7 @@ def measure(
 
     closeups = [sweeps.closeup(run, *pair) for pair in zip(canvases, theirs, strict=True)]
     near_by_eyes, crisp_by_eyes = by_eyes(run)
+    near_by_faces, crisp_by_faces = by_eyes(lambda image: style_image(image, run, AUTO))
     teacher_near_by_eyes, teacher_crisp_by_eyes = by_eyes(wanted)
     return {
         "pictures": len(canvases),
@@ -183,8 +186,10 @@ def measure(
         "noise_teacher": mean(lambda x: noise_response(wanted, x), some),
         "eyes": list(SWEEP),
         "psnr_by_eyes": near_by_eyes,
+        "psnr_by_eyes_at_size_auto": near_by_faces,
         "psnr_by_eyes_teacher": teacher_near_by_eyes,
         "sharpness_by_eyes": crisp_by_eyes,
+        "sharpness_by_eyes_at_size_auto": crisp_by_faces,
         "sharpness_by_eyes_teacher": teacher_crisp_by_eyes,
         "psnr_and_sharpness_of_soft": of_soft(run),
         "psnr_and_sharpness_of_soft_teacher": of_soft(wanted),

@@ -42,7 +42,7 @@ def stylize(
     style: str | PathLike[str] = "anime",
     *,
     strength: float = 1.0,
-    size: int | None = None,
+    size: int | str | None = None,
     device: str = "auto",
     precision: str = "auto",
 ) -> np.ndarray:
@@ -58,7 +58,8 @@ def stylize(
         image: uint8 [H, W, 3] or [N, H, W, 3], RGB (OpenCV reads BGR: ``image[..., ::-1]``).
         style: a name, the path of a style file, or a mix as ``anime:0.6+3d:0.4``.
         strength: 0 is the source, 1 the whole look.
-        size: short side in pixels the network works at, never enlarged; None for the picture's own.
+        size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
+            large that the looks need it; None for the picture's own.
         device: "auto", "cpu", "gpu" ...; a named one is never replaced by another.
         precision: "auto", "f32", "bf16" or "int8".
 
@@ -116,7 +117,7 @@ def stylize_file(
     style: str | PathLike[str] = "anime",
     *,
     strength: float = 1.0,
-    size: int | None = 720,
+    size: int | str | None = "auto",
     overwrite: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -131,7 +132,8 @@ def stylize_file(
     Args:
         source: a path, or as a text also a URL (http, https, rtsp, rtmp), or "-" for standard input.
         output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one.
-        size: short side in pixels the network works at, never enlarged; None for the video's own.
+        size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
+            large that the looks need it; None for the video's own.
         on_progress: called after every written frame.
 
     Returns:
@@ -159,7 +161,7 @@ def stylize_file(
         parse_input(source if isinstance(source, str) else Path(source)),
         parse_recipe(os.fspath(style), strength),
         target,
-        SourceOptions(size),
+        SourceOptions.of_size(size),
         SinkOptions(overwrite=overwrite),
         job.EngineOptions(device=device, precision=precision),
         folder=folder,

@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle import orientation
+from vidstyle.detail import luma_of
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import WHITE_16, ToneMap
 from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, plane
@@ -84,7 +85,7 @@ class Converter:
 
     def __call__(self, frame: Any) -> Frame:
         way = self._way_of(frame)
-        alpha = original = None
+        alpha = original = luma = None
         if way.alpha:
             own, alpha = self._composite(frame, way)
             width, height = self._working
@@ -94,6 +95,7 @@ class Converter:
             image = self._fitted(frame, way, *self._working)
             if self._originals:
                 original = image if self._working == self._own else self._fitted(frame, way, *self._own)
+            luma = self._luma(frame, way)
             if self._info.alpha:
                 alpha = np.full(self._own[::-1], 255, np.uint8)
         return Frame(
@@ -103,6 +105,7 @@ class Converter:
             frame.duration or 0,
             None if original is None else self._upright(original),
             alpha=None if alpha is None or not self._info.alpha else self._upright(alpha),
+            luma=None if luma is None else self._upright(luma),
         )
 
     def _way_of(self, frame: Any) -> _Way:
@@ -113,6 +116,12 @@ class Converter:
         if key not in self._ways:
             self._ways[key] = _way(frame, self._colour)
         return self._ways[key]
+
+    def _luma(self, frame: Any, way: _Way) -> np.ndarray | None:
+        """For `vidstyle.detail`, where the working picture lacks some; SDR alone, as a tone map changes it."""
+        lacks = self._working != self._own == (frame.width, frame.height)
+        changed = way.colour.is_hdr or way.ycgco or self._info.alpha
+        return luma_of(frame) if lacks and not changed else None
 
     def _upright(self, image: np.ndarray) -> np.ndarray:
         return orientation.apply(image, self._info.orientation)

@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle.captions import carrier, prefix_of, with_captions
 from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
+from vidstyle.detail import give_back
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
@@ -190,7 +191,7 @@ class Encoder:
             picture = self._to_hdr(picture, width, height)
         elif encoding.choice.alpha and frame.alpha is not None and not encoding.compare:
             picture = _with_alpha(picture, frame.alpha)
-        return picture.reformat(
+        result = picture.reformat(
             width=width,
             height=height,
             format=encoding.choice.pix_fmt,
@@ -200,6 +201,9 @@ class Encoder:
             dst_color_range=ColorRange.MPEG if colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
             threads=1,
         )
+        if frame.luma is not None and not encoding.compare:
+            give_back(result, frame.luma, frame.image.shape[:2], colour.range_used == RANGE_LIMITED)
+        return result
 
     def _to_hdr(self, picture: Any, width: int, height: int) -> Any:
         if self._inverse is None:

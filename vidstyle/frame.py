@@ -19,6 +19,7 @@ PRIMARIES_709, PRIMARIES_2020 = 1, 9
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRC_PQ, TRC_HLG = 16, 18
 SMALLEST = 16  # pixels of the short side that a network works at
+AUTO = "auto"  # the short side that suits the faces, see `vidstyle.faces`
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Frame:
         original: uint8 [H, W, 3] at the source's own size, only where it was asked for.
         check: checksum of the source's picture, only at the end of a segment (see `vidstyle.segment`).
         alpha: uint8 [H, W] at the source's own size, None where all is opaque.
+        luma: uint8 [H, W] at the source's own size, where ``image`` is smaller: see `vidstyle.detail`.
         captions: closed captions of the source's coded picture, see `vidstyle.captions`; empty where it has none.
     """
 
@@ -43,6 +45,7 @@ class Frame:
     check: int | None = None
     alpha: np.ndarray | None = None
     captions: bytes = b""
+    luma: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image = self.image
@@ -128,14 +131,16 @@ class VideoInfo:
     mastering: Mastering | None = None
 
 
-def check_size(size: int | None) -> None:
-    """Refuse a short side that the network cannot work at; None is the picture's own.
+def check_size(size: int | str | None) -> None:
+    """Refuse a short side that the network cannot work at; None is the picture's own, `AUTO` is by its faces.
 
     Raises:
         UsageError: it is below `SMALLEST`, or no whole number.
     """
-    if size is not None and not (isinstance(size, Integral) and size >= SMALLEST):
-        raise UsageError(f"size is {size!r}; expected {SMALLEST} or more pixels, or None for the picture's own")
+    if size is not None and size != AUTO and not (isinstance(size, Integral) and size >= SMALLEST):
+        raise UsageError(
+            f"size is {size!r}; expected {SMALLEST} or more pixels, {AUTO!r}, or None for the picture's own"
+        )
 
 
 def working_size(width: int, height: int, aspect: Fraction, short_side: int | None) -> tuple[int, int]:
@@ -149,7 +154,7 @@ def working_size(width: int, height: int, aspect: Fraction, short_side: int | No
     return max(1, round(square[1] * scale)), max(1, round(square[0] * scale))
 
 
-def check_array(image: np.ndarray, size: int | None = None) -> np.ndarray:
+def check_array(image: np.ndarray, size: int | str | None = None) -> np.ndarray:
     """uint8 [N, H, W, 3] of one RGB picture or of a batch; ``size`` is the working short side.
 
     Raises:

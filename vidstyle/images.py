@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import av
 import numpy as np
 
 from vidstyle.convert import at_short_side, resize
+from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.faces import size_of_picture
+from vidstyle.frame import AUTO
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture
 from vidstyle.stylizer import Stylizer
@@ -39,10 +42,15 @@ class PictureReport:
         return asdict(self) | {"notes": list(self.notes)}
 
 
-def style_image(image: np.ndarray, stylizer: Stylizer, size: int | None) -> np.ndarray:
-    """Style uint8 [H, W, 3] RGB at a short side of at most ``size`` (None: its own); the result has its size."""
+def style_image(image: np.ndarray, stylizer: Callable[[np.ndarray], np.ndarray], size: int | str | None) -> np.ndarray:
+    """Style uint8 [H, W, 3] RGB at a short side of at most ``size`` (None: its own); the result has its size.
+
+    `vidstyle.frame.AUTO` is by its faces.
+    """
     height, width = image.shape[:2]
-    return resize(stylizer(at_short_side(image, size)), height, width)
+    small = at_short_side(image, size_of_picture(image) if isinstance(size, str) else size)
+    look = resize(stylizer(small), height, width)
+    return look if small is image else in_detail(look, image, small.shape[:2])
 
 
 def write_picture(path: Path, data: bytes) -> None:
@@ -128,7 +136,7 @@ def _check_extension(path: Path) -> None:
 
 
 def stylize_image(
-    source: Path, target: Path, stylizer: Stylizer, size: int | None = 720, quality: int = QUALITY
+    source: Path, target: Path, stylizer: Stylizer, size: int | str | None = AUTO, quality: int = QUALITY
 ) -> PictureReport:
     """Style one picture file; ``target`` was checked by `check_target`.
 

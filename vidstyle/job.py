@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidstyle import faces
 from vidstyle.account import describe_run
 from vidstyle.choice import GPU_ENGINES, choose
 from vidstyle.containers import default_output, fitting_container
@@ -223,7 +224,8 @@ def open_source(job: FileJob) -> VideoSource:
     """
     engine = job.engine.settled()
     name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
-    source = VideoSource(job.input, job.reading, Device(name) if engine.on_device and not job.steady else None)
+    reading = faces.settled(job.input, job.reading)
+    source = VideoSource(job.input, reading, Device(name) if engine.on_device and not job.steady else None)
     if source.path is not None and _is_still(source.stream):
         source.close()
         raise SourceError(f"{source.path} is a picture, not a video: use vidstyle image {source.path}")
@@ -263,7 +265,7 @@ def _run(
     report.engine = engine.description
     if source.device is not None:
         source.device.check(engine)
-    report.working = f"{info.working[1]}x{info.working[0]}"
+    say_size(job, source, report)
     done = report.frames_in = work.frames if work is not None else 0
     with _sink(job, source, report, work) as sink:
 
@@ -283,6 +285,15 @@ def _run(
         report.places = source.route.line(report.encoder_name)
     if done:
         report.notes.append(f"went on after {done} frames of an interrupted run")
+
+
+def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
+    """The size that was worked at, and a note where the faces of ``source``, opened at it, made it smaller."""
+    report.working = "{1}x{0}".format(*source.info.working)
+    if job.reading.by_faces and source.options.size != job.reading.size:
+        report.notes.append(
+            f"worked at {report.working}, where the looks draw faces as large as these best: --size N for another"
+        )
 
 
 def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | StreamSink:

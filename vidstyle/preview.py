@@ -13,6 +13,8 @@ from vidstyle.catalog import list_styles, load_found
 from vidstyle.convert import at_short_side, resize
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError, StyleError, UsageError
+from vidstyle.faces import AT_MOST, size_of_picture
+from vidstyle.frame import AUTO
 from vidstyle.job import EngineOptions
 from vidstyle.lettering import HEIGHT, shorten, text_width, write_text
 from vidstyle.picture import NotAPictureError, on_white, read_picture
@@ -26,13 +28,18 @@ PAPER, INK = 246, (48, 48, 52)
 SHAPE = 1.5  # width of the sheet divided by its height, as near as whole tiles allow
 
 
-def sample_picture(path: Path, at: Fraction | None = None, size: int | None = 720) -> np.ndarray:
+def sample_picture(path: Path, at: Fraction | None = None, size: int | str | None = AUTO) -> np.ndarray:
     """uint8 [H, W, 3] at the working size: a still, or a video's picture at ``at`` seconds (default: a third in).
+
+    `vidstyle.frame.AUTO` is by its faces.
 
     Raises:
         SourceError: it cannot be read.
         UsageError: ``at`` is beyond the end, or of a still.
     """
+    if isinstance(size, str):
+        image = sample_picture(path, at, AT_MOST)
+        return at_short_side(image, size_of_picture(image))
     try:
         image = on_white(read_picture(path)).rgb
     except NotAPictureError:

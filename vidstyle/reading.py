@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from threading import Event
 from typing import Any
 
@@ -118,7 +118,8 @@ class Reading:
         if self.tee is not None:
             return self.tee.styled()
         packets = Joins(self._note_join)(self.container.demux())
-        return (packet for packet in packets if packet.stream.index == self.stream.index)
+        own = (packet for packet in packets if packet.stream.index == self.stream.index)
+        return _first_key(own) if self._options.glance else own
 
     @property
     def joined(self) -> bool:
@@ -225,7 +226,7 @@ class Reading:
             self.reached = time + step * Fraction(self.stream.time_base)
             if end is not None and time >= end:
                 return
-            if start is None or time >= start:
+            if start is None or time >= start or self._options.glance:
                 yield frame
 
     def _repaired(self, frame: Any, last: int | None, step: int) -> int:
@@ -260,6 +261,12 @@ class Reading:
         # It holds this reading, and this holds it: without this its pictures' memory would wait for the collector.
         self.__dict__.pop("_decoder", None)
         self._ask.close(self.container)
+
+
+def _first_key(packets: Iterable[Any]) -> Generator[Any, None, None]:
+    """The first key picture's packet, and the empty one that makes the decoder give it."""
+    yield from islice((packet for packet in packets if packet.is_keyframe), 1)
+    yield av.Packet()
 
 
 def _again(packet: Any, packets: Generator[Any, None, None]) -> Generator[Any, None, None]:

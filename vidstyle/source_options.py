@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from vidstyle.deinterlace import MODES
 from vidstyle.errors import UsageError
+from vidstyle.frame import AUTO
 from vidstyle.inputs import TIMEOUT
 from vidstyle.limits import Limit
 
@@ -24,6 +25,8 @@ class SourceOptions:
         hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
         limit: what is refused as too large; None for nothing.
         timeout: seconds without a byte before a URL is given up.
+        glance: one picture alone, of a file: the key picture at ``start`` or before it, which is quick to reach.
+        by_faces: work at less than ``size`` where faces are so large that the looks need it (`vidstyle.faces.settled`).
 
     Raises:
         UsageError: ``deinterlace`` or ``hdr`` is another word.
@@ -38,9 +41,16 @@ class SourceOptions:
     hdr: str = "sdr"
     limit: Limit | None = field(default_factory=Limit)
     timeout: float = TIMEOUT
+    glance: bool = False
+    by_faces: bool = False
 
     def __post_init__(self) -> None:
         if self.deinterlace not in MODES:
             raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
         if self.hdr not in ("sdr", "keep"):
             raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
+
+    @classmethod
+    def of_size(cls, size: int | str | None) -> SourceOptions:
+        """``size`` as people give it: pixels, None for the source's own, `vidstyle.frame.AUTO` for by faces."""
+        return cls(by_faces=True) if size == AUTO else cls(None if size is None else int(size))

@@ -28,7 +28,7 @@ def file(
     ] = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
-    size: opt.Size = "720",
+    size: opt.Size = "auto",
     steady: opt.Steady = 0.0,
     start: job.Start = None,
     end: job.End = None,

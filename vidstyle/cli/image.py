@@ -29,7 +29,7 @@ def image(
     output: Output = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
-    size: opt.Size = "720",
+    size: opt.Size = "auto",
     quality: Annotated[
         int, typer.Option(min=1, max=100, metavar="N", help="Of a .jpg or .webp; 100 is exact in a .webp.")
     ] = 92,
@@ -130,7 +130,7 @@ def preview(
         str | None,
         typer.Option("--at", metavar="TIME", help="Of a video, the picture at 12.5 or 1:02:03.5; else a third in."),
     ] = None,
-    size: opt.Size = "720",
+    size: opt.Size = "auto",
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",

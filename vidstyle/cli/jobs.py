@@ -83,7 +83,8 @@ def file_job(
     if stop is not None and stop <= (begin or 0):
         raise UsageError(f"--end {end} is not after --start {start or 0}")
     encoder = EncoderOptions(codec, crf, preset, opt.parse_pairs(encoder_option or []), pix_fmt=pixel_format)
-    reading = SourceOptions(opt.parse_size(size), begin, stop, originals=compare, deinterlace=deinterlace, hdr=hdr)
+    reading = SourceOptions.of_size(opt.parse_size(size))
+    reading = replace(reading, start=begin, end=stop, originals=compare, deinterlace=deinterlace, hdr=hdr)
     return FileJob(
         source,
         parse_recipe(style, strength),

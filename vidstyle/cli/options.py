@@ -42,7 +42,10 @@ Style = Annotated[
 Strength = Annotated[float, typer.Option(metavar="N", help="How much of the look: 0 is the source, 1 the whole look.")]
 Size = Annotated[
     str,
-    typer.Option(metavar="N|native", help="Short side the network works at; the output keeps the source's size."),
+    typer.Option(
+        metavar="auto|N|native",
+        help="Short side the network works at; the output keeps the source's size. auto: 720, less for large faces.",
+    ),
 ]
 Steady = Annotated[
     float,
@@ -88,18 +91,20 @@ def was_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def parse_size(text: str) -> int | None:
-    """``"720"`` or ``"native"`` (None).
+def parse_size(text: str) -> int | str | None:
+    """``"720"``, ``"native"`` (None) or ``"auto"`` (`vidstyle.frame.AUTO`).
 
     Raises:
         UsageError: anything else.
     """
-    from vidstyle.frame import SMALLEST
+    from vidstyle.frame import AUTO, SMALLEST
 
     if text == "native":
         return None
+    if text == AUTO:
+        return AUTO
     if not text.isdecimal() or int(text) < SMALLEST:
-        raise UsageError(f"--size is {text!r}: expected a number of pixels from {SMALLEST} on, as 720, or native")
+        raise UsageError(f"--size is {text!r}: expected auto, native, or a number of pixels from {SMALLEST} on, as 720")
     return int(text)
 
 

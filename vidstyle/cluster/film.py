@@ -120,7 +120,7 @@ class Film:
     def _order(self, unit: Unit) -> Call:
         assert self._prepared is not None and self._prepared.plan is not None
         assert isinstance(self.task, Task), "only what is to be styled has units"
-        order = Order(self.task, self._prepared.output, self._prepared.plan, unit)
+        order = Order(self.task, self._prepared.output, self._prepared.plan, unit, self._prepared.size)
         frames = (self._prepared.frames or 0) / max(1, self.segments)
         call = Call(self, STYLE, order, unit.first, frames)
         self.running.setdefault(unit.first, []).append(call)
@@ -247,7 +247,7 @@ class Film:
             return
         numbers = sorted(self.done)
         seconds = time.monotonic() - self._began if self._began else 0.0
-        facts = (self._engine, self._reused, seconds, self._prepared.notes)
+        facts = (self._engine, self._reused, seconds, self._prepared.notes, self._prepared.size)
         assert isinstance(self.task, Task), "only what is to be styled is put together"
         join = Join(self.task, self._prepared.output, numbers, frozenset(self._accepted), *facts)
         self._next = Call(self, ASSEMBLE, join)

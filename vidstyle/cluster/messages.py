@@ -51,6 +51,7 @@ class Prepared:
         frames: an estimate, None where nothing is known.
         pixels: that the network works on in a frame.
         notes: for the report.
+        size: short side of those, where it was found by the video's faces: all workers take the same.
     """
 
     begun: Begun | None = None
@@ -61,16 +62,18 @@ class Prepared:
     frames: int | None = None
     pixels: int = 0
     notes: list[str] = field(default_factory=list)
+    size: int | None = None
 
 
 @dataclass(frozen=True)
 class Order:
-    """Style a unit of a video whose work folder is prepared."""
+    """Style a unit of a video whose work folder is prepared; ``size``: see `Prepared`."""
 
     task: Task
     output: Path
     plan: Plan
     unit: Unit
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Join:
         numbers: of the segments that were made.
         accepted: of those whose joint is taken as it is, since decoding all of the video gave nothing better.
         engine, reused, seconds: for the report.
+        size: see `Prepared`.
     """
 
     task: Task
@@ -103,6 +107,7 @@ class Join:
     reused: int
     seconds: float
     notes: list[str]
+    size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import av
 
+from vidstyle import faces
 from vidstyle.account import describe_run
 from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
 from vidstyle.errors import DeviceLostError, VidstyleError
-from vidstyle.job import FileJob, open_source
+from vidstyle.job import FileJob, open_source, say_size
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
@@ -72,10 +73,12 @@ class StyleWorker:
     def _prepare(self, task: Task, tools: Tools, said: list[object]) -> Prepared:
         output, notes = begin(task, tools)
         job = self._job(task, output)
-        with VideoSource(job.input, job.reading) as source:
+        reading = faces.settled(job.input, job.reading)
+        size = reading.size if job.reading.by_faces else None
+        with VideoSource(job.input, reading) as source:
             height, width = source.info.working
             frames, pixels = source.info.frames, height * width
-            seen = Prepared(_begun(said), output=output, frames=frames, pixels=pixels, notes=notes)
+            seen = Prepared(_begun(said), output=output, frames=frames, pixels=pixels, notes=notes, size=size)
             if not source.exact:
                 return seen
             with self._work(job, output, can_go_on(job, output)) as work:
@@ -113,7 +116,7 @@ class StyleWorker:
         job, made = self._job(order.task, order.output), list[Segment]()
         folder, plan = work_path(order.output), order.plan
         unit = replace(order.unit, warm=warm_for(job.steady))
-        with open_source(job) as source:
+        with open_source(_of_size(job, order.size)) as source:
             engine = self._stylizer.engine_for(*source.info.working)
             if source.device is not None:
                 source.device.check(engine)
@@ -138,7 +141,8 @@ class StyleWorker:
     def _assembled(self, join: Join) -> Ended | Broken:
         started, job = time.perf_counter(), self._job(join.task, join.output)
         report = Report(job.input.name, str(join.output), notes=list(join.notes))
-        with VideoSource(job.input, job.reading) as source, self._work(job, join.output, True) as work:
+        reading = _of_size(job, join.size).reading
+        with VideoSource(job.input, reading) as source, self._work(job, join.output, True) as work:
             if broken := _broken(work, join):
                 return broken
             try:
@@ -149,11 +153,16 @@ class StyleWorker:
                     return broken
                 raise
             report.engine, report.reused = join.engine, join.reused
-            report.working = "{1}x{0}".format(*source.info.working)
+            say_size(job, source, report)
             describe_run(source, work, sink.reached, report)
         report.seconds = join.seconds + time.perf_counter() - started
         report.fps = report.frames_out / report.seconds
         return finished(join.output, report)
+
+
+def _of_size(job: FileJob, size: int | None) -> FileJob:
+    """``job`` at the size that was found for its video; its work folder is that of ``job`` itself."""
+    return job if size is None else replace(job, reading=replace(job.reading, size=size, by_faces=False))
 
 
 def _sees(path: Path, text: str) -> bool:

@@ -66,17 +66,19 @@ class AdaptiveSize:
 
     `start` picks by the measured cost, `decide` follows the load: one step at a time, down after `HOLD_DOWN`
     seconds over budget, up after `HOLD_UP` seconds with room for it. A size that had to be left is not tried
-    again for a while.
+    again for a while. Down to ``largest`` it goes at once.
 
     Attributes:
         sizes: the largest first.
         place: index of the present one.
+        largest: index of the largest that may be worked at: what is larger draws the faces worse.
     """
 
     sizes: Sequence[Size]
     budget: float
     cost: Cost = field(default_factory=lambda: Cost(0.0, 1.0))
     place: int = 0
+    largest: int = 0
     _refused: dict[int, tuple[float, float]] = field(default_factory=dict)  # place: not before, for how long
 
     @property
@@ -87,7 +89,7 @@ class AdaptiveSize:
         """The largest size expected to stay within the budget, else the smallest; from two (size, seconds) or more."""
         self.cost = measured if isinstance(measured, Cost) else Cost.fitted(measured)
         fits = [i for i, size in enumerate(self.sizes) if self.cost.seconds(size) <= SPARE * self.budget]
-        self.place = fits[0] if fits else len(self.sizes) - 1
+        self.place = max(fits[0] if fits else len(self.sizes) - 1, self.largest)
         return self.size
 
     def decide(self, history: Sequence[Sample]) -> Size:
@@ -95,10 +97,12 @@ class AdaptiveSize:
         if len(history) < ENOUGH:
             return self.size
         now, held = history[-1].time, history[-1].time - history[0].time
-        if held >= HOLD_DOWN and self.place + 1 < len(self.sizes) and self._typical(history, HOLD_DOWN) > self.budget:
+        if self.place < self.largest:
+            self.place = self.largest
+        elif held >= HOLD_DOWN and self.place + 1 < len(self.sizes) and self._typical(history, HOLD_DOWN) > self.budget:
             self._refuse(self.place, now)
             self.place += 1
-        elif held >= HOLD_UP and self.place and now >= self._refused.get(self.place - 1, (0.0, 0.0))[0]:
+        elif held >= HOLD_UP and self.place > self.largest and now >= self._refused.get(self.place - 1, (0.0, 0.0))[0]:
             ratio = self.cost.seconds(self.sizes[self.place - 1]) / self.cost.seconds(self.size)
             if self._typical(history, HOLD_UP) * ratio < SPARE * self.budget:
                 self.place -= 1

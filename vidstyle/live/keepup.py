@@ -1,4 +1,4 @@
-"""A live look that keeps up: a working size that follows the machine, still backgrounds used again, detail kept."""
+"""A live look that keeps up: a size that follows the load and the faces, still backgrounds used again, detail kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vidstyle import faces
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.frame import working_size
 from vidstyle.job import EngineOptions
@@ -25,6 +26,8 @@ from vidstyle.steady import Steady
 PORTION = 0.75  # of the time between two pictures that a look may take: the rest of the session needs some too
 HISTORY = 2000  # pictures
 PROBES = 3  # pictures that a size is timed with, after a first one
+GLANCE = 2.0  # seconds between two looks for faces
+GLANCES = 5  # that count
 
 
 class KeepUp:
@@ -63,6 +66,9 @@ class KeepUp:
         self._steady = Steady(steady) if steady else None
         self._background = ThreadPoolExecutor(1, "vidstyle-size")
         self._coming: Future[RegionStylizer] | None = None
+        self._glance: Future[np.ndarray] | None = None
+        self._glanced = -GLANCE
+        self._seen: deque[np.ndarray] = deque(maxlen=GLANCES)
         self._adaptive = AdaptiveSize(((1, 1),), self._budget)
         self._region: RegionStylizer | None = None
         self._history: deque[Sample] = deque(maxlen=HISTORY)
@@ -86,6 +92,7 @@ class KeepUp:
             look = self._switched(self._coming, picture, look)
         elif computed:
             self._history.append(Sample(self._now(), self._now() - began))
+            self._look_for_faces(picture)
             self._follow()
         if self._fade is not None:
             look = self._fade(picture, look)
@@ -150,6 +157,8 @@ class KeepUp:
         fixed = self._short and working_size(width, height, Fraction(1), self._short)
         sizes = (fixed,) if fixed else working_sizes(height, width)
         self._adaptive = AdaptiveSize(sizes, self._budget)
+        if self._heeds_faces:
+            self._saw(faces.faces_in(picture))
         if len(sizes) > 1:
             probed = sizes[-1], sizes[(len(sizes) - 1) // 2]
             self._adaptive.start(self.cost or [(size, self._measure(size, picture)) for size in probed])
@@ -170,6 +179,27 @@ class KeepUp:
                 apply_change(picture, small, engine(small[None])[0])
                 times.append(self._now() - began)
         return statistics.median(times[1:])
+
+    def _look_for_faces(self, picture: np.ndarray) -> None:
+        """Now and then, beside the pictures."""
+        if self._glance is not None and self._glance.done():
+            if self._glance.exception() is None:  # otherwise the load alone decides
+                self._saw(self._glance.result())
+            self._glance = None
+        elif self._glance is None and self._heeds_faces and self._now() - self._glanced >= GLANCE:
+            self._glanced = self._now()
+            self._glance = self._background.submit(faces.faces_in, picture)
+
+    @property
+    def _heeds_faces(self) -> bool:
+        return self._short is None and min(self._adaptive.sizes[0]) > min(faces.LESS)
+
+    def _saw(self, found: np.ndarray) -> None:
+        """Sizes at which the faces of the last pictures are too large are not taken."""
+        self._seen.append(found)
+        sizes = [min(size) for size in self._adaptive.sizes]
+        best = faces.best_size(self._seen, sizes[0], sizes)
+        self._adaptive.largest = sizes.index(best)
 
     def _follow(self) -> None:
         """Start to load another size where the load asks for one."""

@@ -174,7 +174,7 @@ class Sessions:
             if media.kind == "picture":
                 task = PictureTask(source.path, folder, recipe, self.studio.options)
             else:
-                reading = SourceOptions(720, _exact(start), _exact(end))
+                reading = SourceOptions(by_faces=True, start=_exact(start), end=_exact(end))
                 task = VideoTask(FileJob(source.path, recipe, None, reading, engine=self.studio.options), folder)
             run = session.run = Run(Work(task), choice, start or 0.0)
         return run

@@ -6,15 +6,18 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from media import make_clip, packets, save_tiny
 from test_frames_after import moving
 
+from vidstyle import faces
 from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Ended, Task
 from vidstyle.catalog import parse_recipe
 from vidstyle.cluster.messages import Broken, Join, Order, Prepared
 from vidstyle.cluster.worker import StyleWorker
+from vidstyle.frame import AUTO
 from vidstyle.job import FileJob, stylize_file
 from vidstyle.planning import Plan, make_plan
 from vidstyle.report import Report
@@ -31,7 +34,8 @@ class Bench:
     """A worker in this process, and a video for it."""
 
     def __init__(self, source: Path, recipe: str, folder: Path, **options: object) -> None:
-        self.template = FileJob(Path(), parse_recipe(recipe), reading=SourceOptions(size=48), **options)  # type: ignore[arg-type]
+        options = {"reading": SourceOptions(size=48), **options}
+        self.template = FileJob(Path(), parse_recipe(recipe), **options)  # type: ignore[arg-type]
         self.worker = StyleWorker(self.template, Fingerprints(self.template))
         target = folder / "out.mp4"
         self.task = Task(source, target, target, False)
@@ -44,12 +48,12 @@ class Bench:
 
     def style(self, prepared: Prepared, unit: Unit) -> list[int]:
         assert prepared.plan is not None
-        made = self.worker.style(Order(self.task, prepared.output, prepared.plan, unit))
+        made = self.worker.style(Order(self.task, prepared.output, prepared.plan, unit, prepared.size))
         assert not made.error, made.error
         return [done.number for done in made.done]
 
     def join(self, prepared: Prepared, numbers: list[int], accepted: frozenset[int] = frozenset()) -> Ended | Broken:
-        return self.worker.assemble(Join(self.task, prepared.output, numbers, accepted, "", 0, 1.0, []))
+        return self.worker.assemble(Join(self.task, prepared.output, numbers, accepted, "", 0, 1.0, [], prepared.size))
 
     def all_units(self, plan: Plan) -> list[Unit]:
         last = len(plan.starts) - 1
@@ -85,6 +89,24 @@ def test_units_in_any_order_give_the_straight_runs_bytes(bench: Bench) -> None:
     assert (report.frames_in, report.frames_out, report.pts_equal, report.audio_equal) == (45, 45, True, True)
     assert bench.is_straight(prepared)
     assert not work_path(prepared.output).exists()
+
+
+def test_all_workers_take_the_size_that_was_found_once(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(faces, "faces_in", lambda image: [seen.append(image), np.array([[0.45, 1.0]])][1])
+    source = make_clip(tmp_path / "in.mp4", pts=SPARSE, size=(320, 240)).path
+    bench = Bench(source, recipe, tmp_path, reading=SourceOptions.of_size(AUTO))
+    prepared, plan = bench.prepare()
+    assert prepared.size == 208 and prepared.pixels == 208 * 277
+    seen.clear()
+    for unit in bench.all_units(plan):
+        bench.style(prepared, unit)
+    ended = bench.join(prepared, [0, 1, 2, 3, 4])
+    assert not seen
+    assert isinstance(ended, Ended) and Report.from_dict(ended.report).working == "277x208"
+    assert bench.is_straight(prepared)
 
 
 def test_a_unit_may_be_several_segments_and_done_twice(bench: Bench) -> None:

@@ -18,7 +18,7 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.errors import UsageError
 from vidstyle.frame import AUTO
 from vidstyle.inputs import parse_input
-from vidstyle.job import FileJob, stylize_file
+from vidstyle.job import EngineOptions, FileJob, reading_of, stylize_file
 from vidstyle.source import SourceOptions
 
 
@@ -137,6 +137,18 @@ def test_small_videos_and_streams_are_not_looked_into(tmp_path: Path, close_up: 
     for source in (parse_input(small), parse_input("http://localhost:9/in.mp4")):
         settled = faces.settled(source, SourceOptions.of_size(AUTO))
         assert (settled.size, settled.by_faces) == (faces.AT_MOST, False)
+    assert not close_up
+
+
+def test_an_engine_that_is_built_for_one_size_keeps_it(
+    clip: Path, home: Path, close_up: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EngineOptions, "settled", lambda self: self)
+    job = FileJob(clip, parse_recipe(str(save_tiny(home, "t"))), reading=SourceOptions.of_size(AUTO))
+    assert reading_of(job).size == 304
+    close_up.clear()
+    fixed = reading_of(replace(job, engine=EngineOptions("tensorrt", "cuda:0")))
+    assert (fixed.size, fixed.by_faces) == (faces.AT_MOST, False)
     assert not close_up
 
 

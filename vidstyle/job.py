@@ -216,6 +216,19 @@ def stylize_file(
     return report
 
 
+def reading_of(job: FileJob) -> SourceOptions:
+    """How the job's source is read: at the size that suits its faces, where that is asked for.
+
+    TensorRT has an engine for each size, built in minutes: there the usual size stays.
+
+    Raises:
+        SourceError: as `VideoSource`.
+    """
+    if job.engine.settled().engine == "tensorrt":
+        return replace(job.reading, by_faces=False)
+    return faces.settled(job.input, job.reading)
+
+
 def open_source(job: FileJob) -> VideoSource:
     """The job's source, with its pictures where the engine's are; the caller closes it.
 
@@ -224,8 +237,7 @@ def open_source(job: FileJob) -> VideoSource:
     """
     engine = job.engine.settled()
     name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
-    reading = faces.settled(job.input, job.reading)
-    source = VideoSource(job.input, reading, Device(name) if engine.on_device and not job.steady else None)
+    source = VideoSource(job.input, reading_of(job), Device(name) if engine.on_device and not job.steady else None)
     if source.path is not None and _is_still(source.stream):
         source.close()
         raise SourceError(f"{source.path} is a picture, not a video: use vidstyle image {source.path}")
@@ -291,9 +303,7 @@ def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
     """The size that was worked at, and a note where the faces of ``source``, opened at it, made it smaller."""
     report.working = "{1}x{0}".format(*source.info.working)
     if job.reading.by_faces and source.options.size != job.reading.size:
-        report.notes.append(
-            f"worked at {report.working}, where the looks draw faces as large as these best: --size N for another"
-        )
+        report.notes.append(f"worked at {report.working}, where the looks draw faces as large as these best (--size)")
 
 
 def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | StreamSink:

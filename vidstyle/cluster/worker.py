@@ -18,14 +18,13 @@ from pathlib import Path
 
 import av
 
-from vidstyle import faces
 from vidstyle.account import describe_run
 from vidstyle.batch.decide import Fingerprints
 from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
 from vidstyle.errors import DeviceLostError, VidstyleError
-from vidstyle.job import FileJob, open_source, say_size
+from vidstyle.job import FileJob, open_source, reading_of, say_size
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
@@ -73,7 +72,7 @@ class StyleWorker:
     def _prepare(self, task: Task, tools: Tools, said: list[object]) -> Prepared:
         output, notes = begin(task, tools)
         job = self._job(task, output)
-        reading = faces.settled(job.input, job.reading)
+        reading = reading_of(job)
         size = reading.size if job.reading.by_faces else None
         with VideoSource(job.input, reading) as source:
             height, width = source.info.working

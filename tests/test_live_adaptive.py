@@ -126,6 +126,17 @@ def test_a_size_that_proved_too_large_is_tried_ever_more_rarely() -> None:
     assert all(np.diff(tries) >= BACKOFF) and np.diff(tries)[-1] > 3 * np.diff(tries)[0]
 
 
+def test_it_goes_down_at_once_to_the_largest_size_that_is_allowed_and_not_above() -> None:
+    machine = Machine(started(1e-8), lambda _: 1e-8)
+    assert machine.adaptive.size == HD[0]
+    machine.adaptive.largest = 3
+    machine.run(20)
+    assert [size for _, size in machine.changes] == [HD[3]]
+    machine.adaptive.largest = 1
+    machine.run(60)
+    assert machine.adaptive.size == HD[1]
+
+
 # --- whole looks
 
 

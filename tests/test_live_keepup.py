@@ -12,12 +12,13 @@ import pytest
 from still_scenes import backdrop
 from style_files import random_weights
 
+from vidstyle import faces
 from vidstyle.engine import Recipe
 from vidstyle.errors import EngineError
 from vidstyle.job import EngineOptions
 from vidstyle.live import keepup, run
 from vidstyle.live.adaptive import HOLD_DOWN, HOLD_UP, Cost
-from vidstyle.live.keepup import KeepUp
+from vidstyle.live.keepup import GLANCE, GLANCES, KeepUp
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, weights_sha256
 from vidstyle.stylizer import Stylizer
@@ -85,6 +86,8 @@ class Engine(Region):
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Machine, KeepUp]]]:
     looks: list[KeepUp] = []
 
+    monkeypatch.setattr(faces, "faces_in", lambda _: a_face(0.05, 0.0))
+
     def make(whole: float, size: int | None = None, **options: Any) -> tuple[Machine, KeepUp]:
         machine = Machine(whole)
         monkeypatch.setattr(keepup, "RegionStylizer", lambda _, height, width, **__: Region(machine, height, width))
@@ -96,6 +99,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Mach
     yield make
     for look in looks:
         look.close()
+
+
+def a_face(eyes: float, count: float = 1.0) -> np.ndarray:
+    """As `faces.faces_in` tells of it."""
+    return np.array([[eyes, count]])
 
 
 def recipe(arch: Architecture = ARCH) -> Recipe:
@@ -156,6 +164,46 @@ def test_it_follows_the_load_down_and_up(opened: Any) -> None:
     show(machine, look, 10 * HOLD_UP)
     assert look.status()["working"][1] > before[1]
     assert len(machine.open) == 1, "sizes that are left are closed"
+
+
+def test_it_heeds_the_faces(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine could do: somebody who comes close is drawn at a smaller size, until they lean back."""
+    machine, look = opened(0.01)
+    show(machine, look, 1)
+    assert look.status()["working"][1] == 720
+    monkeypatch.setattr(faces, "faces_in", lambda _: a_face(0.2))
+    show(machine, look, (GLANCES + 2) * GLANCE)
+    close = look.status()["working"][1]
+    assert 0.2 * close < 90
+    monkeypatch.setattr(faces, "faces_in", lambda _: a_face(0.07))
+    show(machine, look, (GLANCES + 2) * GLANCE + 6 * HOLD_UP)
+    assert look.status()["working"][1] == 720
+
+
+def test_a_size_that_was_given_does_not_heed_them(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, look = opened(0.01, size=720)
+    monkeypatch.setattr(faces, "faces_in", lambda _: pytest.fail("looked for faces"))
+    show(machine, look, 3 * GLANCE)
+    assert look.status()["working"][1] == 720
+
+
+def test_a_look_begins_at_the_size_that_suits_the_faces(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, look = opened(0.01)
+    monkeypatch.setattr(faces, "faces_in", lambda _: a_face(0.2))
+    look(next(scene(1)))
+    assert look.status()["working"][1] < 450
+
+
+def test_a_failed_search_for_faces_leaves_the_load_to_decide(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, look = opened(0.01)
+    show(machine, look, 1)
+
+    def failing(_: np.ndarray) -> np.ndarray:
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(faces, "faces_in", failing)
+    show(machine, look, 4 * GLANCE)
+    assert look.status()["working"][1] == 720
 
 
 def test_another_size_comes_without_a_jump(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from media import save_tiny
 import vidstyle
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
+from vidstyle.convert import resize
 from vidstyle.detail import give_back, in_detail, lacking, luma_of
 from vidstyle.job import FileJob, stylize_file
-from vidstyle.picture import resize
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 

@@ -154,7 +154,7 @@ def test_an_engine_that_is_built_for_one_size_keeps_it(
 
 def test_all_of_a_long_video_is_looked_at(tmp_path: Path, close_up: list[np.ndarray]) -> None:
     pts = [i * 6400 for i in range(600)]  # five minutes, a key picture at most every 250 pictures
-    long = make_clip(tmp_path / "long.mp4", pts=pts, size=(320, 240), audio=0).path
+    long = make_clip(tmp_path / "long.mp4", pts=pts, size=(224, 216), audio=0).path
     faces.settled(parse_input(long), SourceOptions.of_size(AUTO))
     assert 3 <= len(close_up) <= faces.MOMENTS
     part = replace(SourceOptions.of_size(AUTO), start=faces.Fraction(200), end=faces.Fraction(210))

@@ -23,6 +23,7 @@ from engines.torch import Network
 from training import data
 from training.muon import MuonAdam
 from training.options import run_command
+from vidstyle.errors import UsageError
 from vidstyle.faces import CELL, LARGEST, REACH, SMALLEST, level_of
 from vidstyle.network import Architecture
 from vidstyle.style import Card, save_style
@@ -128,8 +129,8 @@ def _coloured(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = (image + noise).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])[1]
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return np.asarray(image)
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))
+    return image
 
 
 def example(photos: list[Photo], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +194,8 @@ def train(photos: list[Photo], steps: int, size: int, seed: int) -> Network:
     optimiser, began = MuonAdam(network.parameters(), LR), time.monotonic()
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = LR * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + np.cos(np.pi * step / steps)))
+            warm = min(1.0, (step + 1) / min(100, 1 + steps // 4))
+            group["lr"] = LR * warm * (0.02 + 0.49 * (1 + np.cos(np.pi * step / steps)))
         losses = loss_of(network, *batch(photos, seed, step, size))
         optimiser.zero_grad()
         (losses["presence"] + 0.3 * losses["sizes"]).backward()
@@ -218,6 +220,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
     words = parser.parse_args()
+    if words.clips and words.detector is None:
+        raise UsageError("the faces in --clips are found by --detector: give YuNet's .onnx")
     photos = read(data.photos(words.photos, training=True))
     if words.clips:
         photos += read(data.clip_frames(words.clips, words.detector))

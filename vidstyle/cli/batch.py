@@ -12,7 +12,8 @@ from vidstyle.cli import options as opt
 from vidstyle.errors import SOME_FAILED, SinkError, UsageError
 
 if TYPE_CHECKING:
-    from vidstyle.cli.batch_asked import Asked, Look
+    from vidstyle.cli.batch_asked import Asked, Cluster, Look
+    from vidstyle.cli.batch_remote import Far
     from vidstyle.job import FileJob
 
 
@@ -79,9 +80,9 @@ def batch(
 
     A video that fails does not stop the others; the exit code is 3 then.
     """
-    from vidstyle.batch.journal import stamp
     from vidstyle.batch.run import Wishes
     from vidstyle.cli.batch_asked import Asked, Cluster
+    from vidstyle.cli.batch_remote import Far
 
     template = job.file_job(
         Path(),
@@ -114,23 +115,34 @@ def batch(
         _check_dry(context, watch)
     _check_use(context, watch, far=cluster is not None and bool(remote))
     asked = Asked(template, Wishes(jobs or 1, overwrite, retry), every if watch else None, dry_run, report, json)
-    machines = Cluster(cluster, jobs or 0, threads, gpus) if cluster is not None else None
-    if remote and machines is None:
+    if cluster is not None:
+        far = Far(inputs, output, work, cache) if remote else None
+        return _run_on_cluster(Cluster(cluster, jobs or 0, threads, gpus), inputs, output, far, asked)
+    if remote:
         raise UsageError(f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone")
-    if machines is not None:
-        from vidstyle.cli.batch_cluster import check_room, run_on
-        from vidstyle.cli.batch_remote import Far, run_remote
+    folder = _results_folder(output)
+    look = _looker(inputs, folder, template, patience=watch)
+    return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
 
-        check_room(machines)
-        if remote:
-            return run_remote(Far(inputs, output, work, cache), machines, asked)
+
+def _run_on_cluster(machines: Cluster, inputs: list[str], output: str, far: Far | None, asked: Asked) -> int:
+    from vidstyle.cli.batch_cluster import check_room, run_on
+    from vidstyle.cli.batch_remote import run_remote
+
+    check_room(machines)
+    if far is not None:
+        return run_remote(far, machines, asked)
+    folder = _results_folder(output)
+    return run_on(machines, _looker(inputs, folder, asked.template, asked.every is not None), folder, asked)
+
+
+def _results_folder(output: str) -> Path:
+    from vidstyle.batch.journal import stamp
+
     folder = Path(output)
     if stamp(folder) is not None and not folder.is_dir():  # of one that may not be looked at the journal tells
         raise SinkError(f"{folder} is a file: give a folder's name with -o")
-    look = _looker(inputs, folder, template, patience=watch)
-    if machines is not None:
-        return run_on(machines, look, folder, asked)
-    return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
+    return folder
 
 
 def _check(cluster: str | None, gpus: float, device: str) -> None:

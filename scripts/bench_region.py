@@ -24,7 +24,7 @@ from sample_clip import read_picture, window
 from vidstyle.catalog import parse_recipe
 from vidstyle.cores import usable_cores
 from vidstyle.engine import Engine, EngineSpec, Recipe, load_engine
-from vidstyle.job import EngineOptions
+from vidstyle.engine_options import EngineOptions
 from vidstyle.live.keepup import KeepUp
 from vidstyle.live.parts import halo, margin, student_parts
 from vidstyle.live.region import RegionStylizer

@@ -11,8 +11,8 @@ import numpy as np
 from training.options import run_command
 from vidstyle import preview
 from vidstyle.catalog import list_styles, load_found
+from vidstyle.engine_options import EngineOptions
 from vidstyle.images import check_target, write_picture
-from vidstyle.job import EngineOptions
 from vidstyle.picture import Picture, encode_picture
 
 HEAD = slice(0, 290), slice(75, 375)  # of the portrait's 512x512; the eyes are 42 pixels apart

@@ -176,7 +176,8 @@ def whole_job(setup: Setup, clip: Path, recipe: Recipe, preset: str = "veryfast"
     """
     _av()
     from vidstyle.codecs import EncoderOptions
-    from vidstyle.job import EngineOptions, FileJob
+    from vidstyle.engine_options import EngineOptions
+    from vidstyle.job import FileJob
     from vidstyle.sink import SinkOptions
     from vidstyle.source import SourceOptions
     from vidstyle.stylizer import Stylizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidstyle.codecs import EncoderOptions
-from vidstyle.job import EngineOptions
+from vidstyle.engine_options import EngineOptions
 from vidstyle.sink import SinkOptions
 
 DEVICE, HOST = (EngineOptions("torch", "cpu", "f32", pictures=pictures) for pictures in ("device", "host"))

@@ -17,8 +17,9 @@ from vidstyle.batch.journal import Journal
 from vidstyle.batch.run import Batch, Event, Wishes
 from vidstyle.batch.stop import Stop
 from vidstyle.catalog import parse_recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError
-from vidstyle.job import EngineOptions, FileJob
+from vidstyle.job import FileJob
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions
 

@@ -14,8 +14,9 @@ from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import NAME, Journal, stamp
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SinkError
-from vidstyle.job import EngineOptions, FileJob
+from vidstyle.job import FileJob
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions
 

@@ -22,8 +22,9 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.cli.batch_table import TableView
 from vidstyle.cli.batch_view import clock, how_far, line, plain, preface, summary
 from vidstyle.cli.console import shortened
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SinkError, UsageError
-from vidstyle.job import EngineOptions, FileJob
+from vidstyle.job import FileJob
 
 
 def item(name: str) -> Item:

@@ -15,10 +15,11 @@ from media import make_clip, save_tiny
 import vidstyle
 from vidstyle import faces
 from vidstyle.catalog import parse_recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError
 from vidstyle.frame import AUTO
 from vidstyle.inputs import parse_input
-from vidstyle.job import EngineOptions, FileJob, reading_of, stylize_file
+from vidstyle.job import FileJob, reading_of, stylize_file
 from vidstyle.source import SourceOptions
 
 

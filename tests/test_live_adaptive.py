@@ -15,8 +15,8 @@ from still_scenes import backdrop, with_box
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import EngineError
-from vidstyle.job import EngineOptions
 from vidstyle.live import keepup
 from vidstyle.live.adaptive import BACKOFF, GRID, HOLD_DOWN, AdaptiveSize, Cost, Sample, Size, working_sizes
 from vidstyle.live.fade import LENGTH, Fade

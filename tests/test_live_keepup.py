@@ -14,8 +14,8 @@ from style_files import random_weights
 
 from vidstyle import faces
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import EngineError
-from vidstyle.job import EngineOptions
 from vidstyle.live import keepup, run
 from vidstyle.live.adaptive import HOLD_DOWN, HOLD_UP, Cost
 from vidstyle.live.keepup import GLANCE, GLANCES, KeepUp

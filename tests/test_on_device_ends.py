@@ -13,8 +13,9 @@ import torch
 from media import make_clip
 from on_device import HOST, Stopped
 
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import DeviceLostError, EngineError, OutOfMemoryError, UsageError
-from vidstyle.job import EngineOptions, FileJob, Progress, stylize_file
+from vidstyle.job import FileJob, Progress, stylize_file
 from vidstyle.workfolder import work_path
 
 pytest_plugins = "on_device_fixtures"

@@ -20,8 +20,9 @@ from media import make_clip, save_tiny, video_times
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
+from vidstyle.engine_options import EngineOptions
 from vidstyle.inputs import open_input
-from vidstyle.job import EngineOptions, FileJob, Progress, stylize_file
+from vidstyle.job import FileJob, Progress, stylize_file
 from vidstyle.on_device import Device, Surface
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions

@@ -147,6 +147,7 @@ def stylize_file(
 
     from vidstyle import job
     from vidstyle.catalog import parse_recipe
+    from vidstyle.engine_options import EngineOptions
     from vidstyle.frame import check_size
     from vidstyle.inputs import parse_input
     from vidstyle.outputs import PIPE, parse_output
@@ -163,7 +164,7 @@ def stylize_file(
         target,
         SourceOptions.of_size(size),
         SinkOptions(overwrite=overwrite),
-        job.EngineOptions(device=device, precision=precision),
+        EngineOptions(device=device, precision=precision),
         folder=folder,
     )
     return job.stylize_file(settled, on_progress or (lambda _: None))

@@ -13,9 +13,9 @@ from typing import Any
 
 from vidstyle import faces
 from vidstyle.account import describe_run
-from vidstyle.choice import GPU_ENGINES, choose
 from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
@@ -31,39 +31,6 @@ from vidstyle.workfolder import WorkFolder
 _STILL_BRANDS = ("avif", "heic", "heix", "mif1")  # of pictures in MP4's form
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
 SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """See `vidstyle.engine.EngineSpec`; ``engine`` is the runtime's name.
-
-    ``pictures``: "auto" keeps them in the memory of an NVIDIA GPU from decoder to encoder where the network runs on
-    one; "host" never does; "device" always, on the CPU too.
-    """
-
-    engine: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    pictures: str = "auto"
-
-    def settled(self) -> EngineOptions:
-        """With the engine that "auto" stands for here, and the device's full name; a list of devices stays one.
-
-        Raises:
-            EngineError: a GPU was asked for that cannot be used.
-        """
-        if self.engine == "auto":
-            first, *others = self.device.split(",")
-            engine, device = choose(self.engine, first)
-            return replace(self, engine=engine, device=",".join([device, *others]))
-        return replace(self, device=settled(self.device)) if self.engine in GPU_ENGINES else self
-
-    @property
-    def on_device(self) -> bool:
-        """Whether pictures stay on the engine's device."""
-        on_gpu = self.engine in GPU_ENGINES or (self.engine == "torch" and self.device.startswith("cuda"))
-        return self.pictures == "device" or (self.pictures == "auto" and on_gpu)
 
 
 @dataclass(frozen=True)

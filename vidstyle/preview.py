@@ -12,10 +12,10 @@ import numpy as np
 from vidstyle.catalog import list_styles, load_found
 from vidstyle.convert import at_short_side, resize
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, StyleError, UsageError
 from vidstyle.faces import AT_MOST, size_of_picture
 from vidstyle.frame import AUTO
-from vidstyle.job import EngineOptions
 from vidstyle.lettering import HEIGHT, shorten, text_width, write_text
 from vidstyle.picture import NotAPictureError, on_white, read_picture
 from vidstyle.source import SourceOptions, VideoSource

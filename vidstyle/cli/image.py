@@ -142,8 +142,8 @@ def preview(
     """Show one picture in every look there is: vidstyle preview in.mp4 -o looks.png"""
     from vidstyle.choice import choose
     from vidstyle.cli.console import event, human
+    from vidstyle.engine_options import EngineOptions
     from vidstyle.images import check_source, check_target, targets, write_picture
-    from vidstyle.job import EngineOptions
     from vidstyle.outputs import output_folder
     from vidstyle.picture import Picture, encode_picture
     from vidstyle.preview import contact_sheet, looks, sample_picture, usable_styles

@@ -75,7 +75,8 @@ def file_job(
 
     from vidstyle.catalog import parse_recipe
     from vidstyle.codecs import EncoderOptions
-    from vidstyle.job import EngineOptions, FileJob
+    from vidstyle.engine_options import EngineOptions
+    from vidstyle.job import FileJob
     from vidstyle.sink import SinkOptions
     from vidstyle.source import SourceOptions
 

@@ -84,7 +84,7 @@ def live(
     if list_:
         return _list(json)
     from vidstyle.choice import choose
-    from vidstyle.job import EngineOptions
+    from vidstyle.engine_options import EngineOptions
     from vidstyle.live.devices import Wish
     from vidstyle.live.pixels import Fit
     from vidstyle.live.run import LiveJob

@@ -34,7 +34,7 @@ def ui(
     Ctrl-C ends it; what was dropped is removed then, the folder's queue is kept.
     """
     from vidstyle.choice import choose
-    from vidstyle.job import EngineOptions
+    from vidstyle.engine_options import EngineOptions
     from vidstyle.ui.house import GIB, HouseOptions
 
     engine, device = choose(engine, device, builds=False)  # previews come in many sizes, and somebody waits

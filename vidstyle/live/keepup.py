@@ -14,8 +14,8 @@ import numpy as np
 
 from vidstyle import faces
 from vidstyle.engine import EngineSpec, Recipe, load_engine
+from vidstyle.engine_options import EngineOptions
 from vidstyle.frame import working_size
-from vidstyle.job import EngineOptions
 from vidstyle.live.adaptive import AdaptiveSize, Cost, Sample, Size, working_sizes
 from vidstyle.live.change import same
 from vidstyle.live.fade import Fade

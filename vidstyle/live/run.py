@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from vidstyle.catalog import list_styles, parse_recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError
-from vidstyle.job import EngineOptions
 from vidstyle.live.adaptive import Cost
 from vidstyle.live.av_camera import AVCamera
 from vidstyle.live.camera import Camera, Capture

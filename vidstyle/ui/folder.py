@@ -21,8 +21,9 @@ from vidstyle.batch.journal import Journal
 from vidstyle.batch.run import Batch, Event, Wishes
 from vidstyle.batch.totals import Totals
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError, VidstyleError
-from vidstyle.job import EngineOptions, FileJob
+from vidstyle.job import FileJob
 from vidstyle.paths import expanded
 from vidstyle.sink import SinkOptions
 from vidstyle.ui.entries import RUNNING, WAITING, Entry, Settings, set_apart

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
 
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import EngineError, SinkError, UsageError
 from vidstyle.hosts import LOCAL, check_host, is_local
-from vidstyle.job import EngineOptions
 from vidstyle.ui.guard import COOKIE, HEADERS, Guard
 from vidstyle.ui.loops import unused_loops_closed
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from vidstyle.catalog import list_styles, load_found
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import StyleError, UsageError
-from vidstyle.job import EngineOptions
 from vidstyle.style import Style
 from vidstyle.stylizer import Stylizer
 from vidstyle.ui.media import jpeg, unjpeg

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.engine import Recipe
+from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.frame import Frame
-from vidstyle.job import EngineOptions, FileJob, Progress
+from vidstyle.job import FileJob, Progress
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
 

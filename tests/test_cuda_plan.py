@@ -11,6 +11,7 @@ import torch
 from interpreted import by_torch, fused, interpreter, launches
 from style_files import random_weights
 from test_engines import ARCHITECTURES, pictures
+from triton.runtime.errors import OutOfResources
 
 from engines.cuda import convolutions, trials
 from engines.cuda.convolutions import Filters
@@ -170,7 +171,7 @@ def test_the_quickest_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def step(value: float) -> Any:
         def run(call: Any) -> None:
             if value == 0:
-                raise trials.OutOfResources(300, 200, "shared memory")
+                raise OutOfResources(300, 200, "shared memory")
             assert call.values[4].shape == (3, 16, 20, 8)
             call.values[5] = value
 
@@ -183,6 +184,28 @@ def test_the_quickest_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         assert trial.way([[step(7.0)], [step(0)], [step(8.0)]], {4: (8, 16, 20)}, "alike") == 2
     assert len(measured) == 2
+
+
+def test_what_a_card_cannot_run_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN has no way for some windows: that is no full memory, as long as another form does."""
+
+    def calling(*outcomes: float | Exception) -> Any:
+        left = list(outcomes)
+
+        def milliseconds(function: Any) -> float:  # noqa: ARG001
+            if isinstance(one := left.pop(0), Exception):
+                raise one
+            return one
+
+        monkeypatch.setattr(trials, "milliseconds", milliseconds)
+        return trials.Measured(1, CPU, torch.float32).form(found, (8, 16, 20))
+
+    filters = [Filters(np.zeros((12, 8, 3, 3), np.float32), np.zeros(12, np.float32))]
+    found = convolutions.forms(filters, 1, (1, 1, 1, 1), (16, 20), True)
+    none = RuntimeError("GET was unable to find an engine to execute this computation")
+    assert calling(2.0, none, 3.0) is found[0] and calling(none, 2.0, 1.0) is found[2]
+    with pytest.raises(RuntimeError, match="the first"):
+        calling(RuntimeError("the first"), none, none)
 
 
 class OneLaunch(First):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from triton.runtime.errors import OutOfResources
+from triton.errors import TritonError
 
 from engines.cuda.convolutions import Convolution
 from engines.cuda.launches import Mixture
@@ -50,15 +50,13 @@ class Measured:
         if len(found) == 1:
             return found[0]
         x = self._random(shape)
-        times = [milliseconds(partial(one.to(self._device, self._dtype), x)) for one in found]
-        return found[times.index(min(times))]
+        return found[_quickest([partial(one.to(self._device, self._dtype), x) for one in found])]
 
     def way(self, ways: Sequence[list[Step]], inputs: dict[int, Shape], same: Hashable) -> int:
         if same not in self._ways:
             nothing = torch.empty((self._batch, 0, 0, 3), dtype=torch.uint8, device=self._device)
             call = Call(nothing, nothing, Mixture(), {i: self._random(shape) for i, shape in inputs.items()})
-            times = [_milliseconds_of(way, call) for way in ways]
-            self._ways[same] = times.index(min(times))
+            self._ways[same] = _quickest([partial(_run, way, call) for way in ways])
         return self._ways[same]
 
     def _random(self, shape: Shape) -> torch.Tensor:
@@ -99,15 +97,29 @@ class Remembered:
             compiled.store("cuda", self._key, json.dumps(self._made).encode())
 
 
-def _milliseconds_of(way: list[Step], call: Call) -> float:
-    def run() -> None:
-        for step in way:
-            step.run(call)
+def _run(way: list[Step], call: Call) -> None:
+    for step in way:
+        step.run(call)
 
-    try:
-        return milliseconds(run)
-    except OutOfResources:  # this card has less shared memory than the kernel wants
-        return float("inf")
+
+def _quickest(calls: Sequence[Callable[[], Any]]) -> int:
+    """Number of the one that takes least time; those that this card, or its memory, does not take are passed over.
+
+    cuDNN has no way for some windows and sizes; Triton's kernel may want more shared memory than there is.
+
+    Raises:
+        TritonError, RuntimeError: none can be run; what the first one says.
+    """
+    times, refused = list[float](), list[Exception]()
+    for call in calls:
+        try:
+            times.append(milliseconds(call))
+        except (TritonError, RuntimeError) as error:
+            times.append(float("inf"))
+            refused.append(error.with_traceback(None))  # whose frames hold memory that the next one may need
+    if len(refused) == len(times):
+        raise refused[0]
+    return times.index(min(times))
 
 
 def milliseconds(function: Callable[[], Any]) -> float:

@@ -114,6 +114,9 @@ class Nvml:
         ("0,2", (2, 580)),
         ("0,1,2,3", (3, 580)),
         ("0,-1,1", (1, 580)),
+        ("3", (0, 0)),
+        ("2,7,1", (1, 580)),
+        ("GPU-8f6b1c2d", (1, 580)),
     ],
 )
 def test_gpus_are_those_that_the_process_may_use(
@@ -125,6 +128,24 @@ def test_gpus_are_those_that_the_process_may_use(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
     assert visible_gpus() == found
+
+
+@pytest.mark.parametrize(
+    ("allowed", "device", "says"),
+    [
+        ("7", "cuda", r"^cuda cannot be used: CUDA_VISIBLE_DEVICES hides every NVIDIA GPU .* numbers of 0 to 2$"),
+        ("", "cuda:0", "CUDA_VISIBLE_DEVICES hides every NVIDIA GPU that is here: unset it"),
+        ("1", "cuda:1", r"no cuda:1 here \(CUDA_VISIBLE_DEVICES hides 2\): use --device cuda:0$"),
+    ],
+)
+def test_gpus_that_are_hidden_are_not_told_as_missing(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, device: str, says: str
+) -> None:
+    monkeypatch.setattr(choice.ctypes, "CDLL", lambda _: Nvml())
+    monkeypatch.setattr(choice, "torch_build", lambda: ("2.11.0+cu130", "13.0"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    with pytest.raises(EngineError, match=says):
+        choose("auto", device, choice.this_machine.__wrapped__())
 
 
 def test_a_driver_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +160,9 @@ def test_a_driver_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(choice.ctypes, "CDLL", only_cuda)
     assert visible_gpus() == (1, 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")  # how many there are is not known
+    assert visible_gpus() == (1, 0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
 
     def nothing(_: str) -> object:
         raise OSError("no such library")

@@ -41,6 +41,7 @@ class Machine:
         cuda: version that torch is built for, as "13.0"; "" for the CPU.
         triton: whether it is installed.
         no_tensorrt: why TensorRT cannot be used, with the line that mends it; "" where it can.
+        hidden: NVIDIA GPUs that CUDA_VISIBLE_DEVICES keeps from this process.
     """
 
     gpus: int = 0
@@ -49,10 +50,14 @@ class Machine:
     cuda: str = ""
     triton: bool = False
     no_tensorrt: str = ""
+    hidden: int = 0
 
     @property
     def trouble(self) -> str:
         """Why no engine can run on an NVIDIA GPU here, with the line that mends it; "" where one can."""
+        if not self.gpus and self.hidden:
+            numbers = "0" if self.hidden == 1 else f"numbers of 0 to {self.hidden - 1}"
+            return f"CUDA_VISIBLE_DEVICES hides every NVIDIA GPU that is here: unset it, or set it to {numbers}"
         if not self.gpus:
             return f"no NVIDIA GPU is found here: {_NO_GPU}"
         if not self.torch:
@@ -75,11 +80,11 @@ class Machine:
 
 @functools.cache
 def this_machine() -> Machine:
-    gpus, driver = visible_gpus()
+    gpus, hidden, driver = _gpus()
     if not gpus:  # the rest matters to nobody
-        return Machine()
+        return Machine(hidden=hidden)
     torch, cuda = torch_build() or ("", "")
-    return Machine(gpus, driver, torch, cuda, find_spec("triton") is not None, no_tensorrt(torch))
+    return Machine(gpus, driver, torch, cuda, find_spec("triton") is not None, no_tensorrt(torch), hidden)
 
 
 def choose(engine: str, device: str, here: Machine | None = None, builds: bool = True) -> tuple[str, str]:
@@ -100,7 +105,7 @@ def choose(engine: str, device: str, here: Machine | None = None, builds: bool =
         return ("openvino" if engine == "auto" else engine), device
     here = here or this_machine()
     index = int(named[1] or 0) if named else 0
-    if trouble := here.trouble or _missing(index, here.gpus):
+    if trouble := here.trouble or _missing(index, here):
         if wants_gpu:
             raise EngineError(f"{device if named else f'the {engine} engine'} cannot be used: {trouble}")
         return "openvino", "auto"
@@ -115,9 +120,10 @@ def explain(here: Machine | None = None) -> str:
     return f"auto is {engine} on {'the CPU' if device == 'auto' else device}: {reason}"
 
 
-def _missing(index: int, gpus: int) -> str:
-    have = "cuda:0" if gpus == 1 else f"cuda:0 to cuda:{gpus - 1}"
-    return "" if index < gpus else f"there is no cuda:{index} here: use --device {have}"
+def _missing(index: int, here: Machine) -> str:
+    have = "cuda:0" if here.gpus == 1 else f"cuda:0 to cuda:{here.gpus - 1}"
+    hidden = f" (CUDA_VISIBLE_DEVICES hides {here.hidden})" if here.hidden else ""
+    return "" if index < here.gpus else f"there is no cuda:{index} here{hidden}: use --device {have}"
 
 
 def needed_driver(cuda: str) -> int:
@@ -176,13 +182,22 @@ def minor(text: str) -> str:
 
 def visible_gpus() -> tuple[int, int]:
     """(number of NVIDIA GPUs this process may use, major version of their driver or 0)."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [] if allowed is None else allowed.split(",")
-    listed = list(takewhile(lambda name: name.strip() not in ("", "-1"), names))  # CUDA reads no further
-    if allowed is not None and not listed:
-        return 0, 0
-    count, driver = _asked_of_driver()
-    return (min(count, len(listed)) if listed else count), driver
+    gpus, _, driver = _gpus()
+    return gpus, driver
+
+
+def _gpus() -> tuple[int, int, int]:
+    """(NVIDIA GPUs that this process may use, those that CUDA_VISIBLE_DEVICES hides, `visible_gpus`'s driver)."""
+    allowed, (count, driver) = os.environ.get("CUDA_VISIBLE_DEVICES"), _asked_of_driver()
+    if allowed is None:
+        return count, 0, driver
+
+    def there(name: str) -> bool:  # without NVML, how many there are is not known
+        return name not in ("", "-1") and not (driver and name.isdecimal() and int(name) >= count)
+
+    names = takewhile(there, map(str.strip, allowed.split(",")))  # CUDA reads no further than the first that is not
+    gpus = min(count, len(list(names)))
+    return gpus, count - gpus, driver if gpus else 0
 
 
 def _asked_of_driver() -> tuple[int, int]:

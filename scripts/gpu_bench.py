@@ -31,6 +31,7 @@ PARTS = {
     "shapes": ("gpu_network", "shapes"),
     "sizes": ("gpu_network", "sizes"),
     "memory": ("gpu_memory", "memory"),
+    "presets": ("gpu_file", "presets"),
 }
 NETS = ("ttn", "student")
 

@@ -25,7 +25,21 @@ SECONDS = 70.0  # that one of `RUNS` may take
 
 
 def file(setup: Setup, book: Book) -> None:
-    for net, preset in [run for run in RUNS if run[0] in setup.nets][: None if setup.on_gpu else 1]:
+    """With the settings that a run has by itself, which the README tells of."""
+    _runs(setup, book, _possible(setup)[:1])
+
+
+def presets(setup: Setup, book: Book) -> None:
+    """With others, for which there are no targets."""
+    _runs(setup, book, _possible(setup)[1:] if setup.on_gpu else [])
+
+
+def _possible(setup: Setup) -> list[tuple[str, str]]:
+    return [run for run in RUNS if run[0] in setup.nets]
+
+
+def _runs(setup: Setup, book: Book, runs: list[tuple[str, str]]) -> None:
+    for net, preset in runs:
         key, name = f"file.{net}.{preset}", f"file 1080p, {net}, x264 {preset}"
         with book.attempt(key, name):
             book.need(SECONDS if setup.on_gpu else 0.0)

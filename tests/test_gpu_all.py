@@ -180,6 +180,27 @@ def test_what_has_a_target_is_begun_even_if_all_before_takes_its_whole_share(tmp
     assert given["file"] > gpu_file.SECONDS + STARTING
 
 
+def test_what_has_no_target_waits_until_all_that_has_one_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other presets took the time of the copies, and of torch.compile."""
+    ran: list[tuple[str, str]] = []
+
+    def seconds(_: Setup, net: str, preset: str) -> tuple[dict[str, float], dict[str, str]]:
+        ran.append((net, preset))
+        return dict.fromkeys(("decode", "bare decoding", "network", "encode", "whole", "loop"), 0.01), {}
+
+    monkeypatch.setattr(gpu_file, "_seconds", seconds)
+    setup, book = tiny_setup(tmp_path), Book()
+    monkeypatch.setattr(Setup, "on_gpu", True)
+    gpu_file.file(setup, book)
+    assert ran == gpu_file.RUNS[:1]
+    gpu_file.presets(setup, book)
+    assert ran == gpu_file.RUNS
+    parts = [word for step in gpu_all.steps(tmp_path, cpu=False, train=False) for word in step.command]
+    assert max(map(parts.index, ("copies", "compile", "memory"))) < parts.index("presets")
+
+
 def test_a_step_of_measuring_knows_its_time(tmp_path: Path) -> None:
     fake = tmp_path / "scripts" / "gpu_bench"
     fake.parent.mkdir()

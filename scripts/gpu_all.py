@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_site import PACK, ROOT, Parser, install, with_site
+from gpu_site import PACK, ROOT, Parser, install, keep, with_site
 from gpu_table import markdown, of_files
 
 KEPT_BACK = 5.0  # seconds at the end, for the table
@@ -116,7 +116,7 @@ def write_table(out: Path) -> None:
         text = markdown(*of_files([out / "check.json", out / "bench.json"]))
     except ValueError as error:
         text = str(error)
-    (out / "table.md").write_text(text + "\n")
+    keep(out / "table.md", text + "\n")
 
 
 def last_lines(log: Path, count: int = 12) -> str:

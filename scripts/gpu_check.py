@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import sys
 import time
@@ -22,9 +23,11 @@ from typing import Any
 
 import gpu_check_costs as gpu_costs
 import gpu_check_engines as gpu_engines
+import gpu_check_files as gpu_files
 import gpu_check_kernels as gpu_kernels
 import torch
 import triton
+from gpu_site import PACK, keep
 
 from vidstyle.engine import Recipe
 from vidstyle.paths import bundled_dir
@@ -40,8 +43,15 @@ class Report:
     def __init__(self) -> None:
         self.found: dict[str, list[dict[str, Any]]] = {"kernels": [], "engines": [], "costs": []}
         self.misses: list[str] = []
+        self.done: list[str] = []  # parts
 
-    def kernel(self, result: gpu_kernels.Result) -> None:
+    def go_on_from(self, path: Path) -> None:
+        """With what an earlier process has found, which lost the device."""
+        kept = json.loads(path.read_text("utf-8"))
+        self.found = {kind: kept[kind] for kind in self.found}
+        self.misses, self.done = kept["misses"], kept["done"]
+
+    def kernel(self, result: gpu_kernels.Result | gpu_files.Result) -> None:
         passed = result.error <= result.limit
         self._add("kernels", f"{result.name:34} {result.case:34} {result.error:9.4f} of {result.limit}", passed, result)
 
@@ -64,6 +74,7 @@ class Report:
 class Run:
     def __init__(self, args: argparse.Namespace) -> None:
         self.device = torch.device("cpu" if args.cpu else "cuda:0")
+        self.name = "CPU, interpreted" if args.cpu else torch.cuda.get_device_name(self.device)
         self.report, self._args, self._seed = Report(), args, args.seed
         self._sizes = TINY if args.cpu else SIZES
         self._checks = gpu_engines.Checks(self.device, args.seed)
@@ -78,6 +89,8 @@ class Run:
             self._each(f"cuda {style.name}", self._usual(style))
             self._each(f"costs {style.name}", self._costs(style))
         self._each("planes", self._planes())
+        if find_spec("av") is not None:
+            self._each("files", self._files())
         self._each("mixtures", self._mixed([*students[:1], *(teachers or students[1:])[:1]]))
         for style in first:
             self._each(f"cuda {style.name}, other sizes", self._of_other_sizes(style))
@@ -85,28 +98,49 @@ class Run:
             self._each("tensorrt", self._tensorrt(first))
         for style in (*students[1:], *teachers[1:]):
             self._each(f"cuda {style.name}", self._briefly(style))
-        self._each("kernels", self._kernels("f32", "bf16"))
+        self._each("kernels in f32 and bf16", self._kernels("f32", "bf16"))
         for style in first if self._args.compile else ():
             self._each(f"torch.compile {style.name}", self._compiled(style))
 
     def _each(self, what: str, steps: Iterator[Callable[[], None]]) -> None:
         """Every step of a part, to the end: one that fails is a miss, and the next is run."""
+        if what in self.report.done:
+            return
         begin = time.monotonic()
         for step in steps:
             try:
                 step()
             except Exception as error:  # Triton's own are no RuntimeError
                 self.report.failed(what, error)
+                if self._args.json and self._is_lost():
+                    self._begin_anew(what)
             self.save()
+        self.report.done.append(what)
         print(f"---- {what}: {time.monotonic() - begin:.1f} s", flush=True)
+
+    def _is_lost(self) -> bool:
+        """Whether nothing can be run on the device any more by this process."""
+        try:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+        except RuntimeError:
+            return True
+        return False
+
+    def _begin_anew(self, what: str) -> None:
+        """In another process, with the part after ``what``: a kernel that went astray must not cost the rest."""
+        self.report.done.append(what)
+        self.save()
+        print(f"---- {what}: the device is lost to this process: another one goes on", flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.argv, "--seed", str(self._seed), "--go-on"])
 
     def save(self) -> None:
         """All that was found so far."""
         if self._args.json:
-            name = "CPU, interpreted" if self._args.cpu else torch.cuda.get_device_name(self.device)
             versions = {"torch": torch.__version__, "triton": triton.__version__}
-            about = {"device": name, **versions, "seed": self._seed, "misses": self.report.misses}
-            self._args.json.write_text(json.dumps(about | self.report.found, indent=1), "utf-8")
+            about = {"device": self.name, **versions, "seed": self._seed}
+            about |= {"misses": self.report.misses, "done": self.report.done}
+            keep(self._args.json, json.dumps(about | self.report.found, indent=1))
 
     def _kernels(self, *precisions: str) -> Iterator[Callable[[], None]]:
         """Some cases are of twice the size."""
@@ -122,6 +156,10 @@ class Run:
         from gpu_check_planes import check
 
         yield lambda: [self.report.kernel(result) for result in check(self.device, self._seed)] and None
+
+    def _files(self) -> Iterator[Callable[[], None]]:
+        clips = [str(clip)] if (clip := PACK / "clip.mp4").is_file() else []
+        yield lambda: [self.report.kernel(r) for r in gpu_files.in_a_process([str(self.device), *clips])] and None
 
     def _engine(self, *args: Any, **options: Any) -> Callable[[], None]:
         return lambda: [self.report.engine(r) for r in self._checks.engine(*args, **options)] and None
@@ -182,6 +220,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31), help="of the random pictures")
     parser.add_argument("--tflops", type=float, default=790, help="the card's half-precision rate")
     parser.add_argument("--tbs", type=float, default=4.3, help="the card's terabytes a second")
+    parser.add_argument("--go-on", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -191,8 +230,9 @@ def main() -> int:
         print("gpu_check: torch finds no GPU here; --cpu checks the same by Triton's interpreter", file=sys.stderr)
         return 2
     run = Run(args)
-    name = "CPU, interpreted" if args.cpu else torch.cuda.get_device_name(run.device)
-    print(f"{name}; torch {torch.__version__}, Triton {triton.__version__}; seed {args.seed}", flush=True)
+    if args.go_on:
+        run.report.go_on_from(args.json)
+    print(f"{run.name}; torch {torch.__version__}, Triton {triton.__version__}; seed {args.seed}", flush=True)
     run.everything()
     counts = {kind: len(found) for kind, found in run.report.found.items()}
     print(f"{counts['kernels']} kernel cases, {counts['engines']} engine cases, {len(run.report.misses)} misses")

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gpu_site import keep
+
 TRIAL = "trial"  # the fact of a run without a GPU: its figures say nothing, and are compared with nothing
 
 
@@ -123,12 +125,9 @@ class Book:
         self.save()
 
     def save(self) -> None:
-        """Whole or not at all: the run may be ended at any time."""
         if self.path is not None:
-            part = self.path.with_name(self.path.name + ".part")
             data = {"facts": self.facts, "figures": [asdict(f) | {"good": f.good} for f in self.figures.values()]}
-            part.write_text(json.dumps(data, indent=1) + "\n")
-            part.replace(self.path)
+            keep(self.path, json.dumps(data, indent=1) + "\n")
 
     @property
     def left(self) -> float:

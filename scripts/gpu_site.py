@@ -50,6 +50,13 @@ def lacking(names: list[str]) -> str:
     return ""
 
 
+def keep(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a run may be ended at any time."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
 def ensure() -> None:
     """Make what is missing importable, here and in processes started later; removed when this one ends."""
     if all(find_spec(name) for name in NEEDED) or not (PACK / "wheels").is_dir():

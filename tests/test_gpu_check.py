@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from interpreted import by_torch, launches
+from media import make_clip
 from test_engines import plain, style
 from triton.runtime.errors import OutOfResources
 
 import gpu_check_costs  # isort: skip
 import gpu_check_engines  # isort: skip
+import gpu_check_files  # isort: skip
 from engines.cuda.fused import Plan
 from vidstyle.network import prepare
 
@@ -110,6 +112,75 @@ def test_a_step_that_fails_is_a_miss_and_the_next_is_run(capsys: Any, error: Exc
     run._each("kernels", iter([fail, lambda: ran.append(1)]))
     assert ran == [1] and run.report.misses == [f"kernels: {type(error).__name__}: {error}"]
     assert "MISS" in capsys.readouterr().out
+
+
+def test_a_lost_device_costs_one_part_of_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose kernel went astray can run nothing more: another one goes on with the next part."""
+    import gpu_check
+
+    class AnewError(Exception):
+        pass
+
+    def anew(*_: Any) -> None:
+        raise AnewError
+
+    ran: list[str] = []
+    path = tmp_path / "found.json"
+    args = gpu_check.argparse.Namespace(cpu=True, seed=7, teachers=None, json=path)
+    run = gpu_check.Run(args)
+    run._each("kernels", iter([lambda: ran.append("kernels")]))
+    monkeypatch.setattr(gpu_check.Run, "_is_lost", lambda _: True)
+    monkeypatch.setattr(gpu_check.os, "execv", anew)
+    with pytest.raises(AnewError):
+        run._each("planes", iter([lambda: 1 / 0, lambda: ran.append("planes")]))
+    run = gpu_check.Run(args)
+    run.report.go_on_from(path)
+    for part in ("kernels", "planes", "mixtures"):
+        run._each(part, iter([lambda part=part: ran.append(part)]))
+    assert ran == ["kernels", "mixtures"] and run.report.misses == ["planes: ZeroDivisionError: division by zero"]
+
+
+def test_results_are_whole_whenever_a_run_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpu_check
+
+    def ended(path: Path, *_: Any) -> int:
+        with path.open("w", encoding="utf-8") as file:
+            file.write("{")
+        raise SystemExit(143)
+
+    path = tmp_path / "found.json"
+    run = gpu_check.Run(gpu_check.argparse.Namespace(cpu=True, seed=7, teachers=None, json=path))
+    run.save()
+    monkeypatch.setattr(Path, "write_text", ended)
+    with pytest.raises(SystemExit):
+        run.save()
+    assert json.loads(path.read_text("utf-8"))["seed"] == 7
+
+
+def test_pictures_of_a_file_are_compared_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(tmp_path / "c.mp4", 5, audio=0).path
+    pictures = gpu_check_files._pictures
+    [same] = gpu_check_files.check("cpu", [clip])
+    assert same.error == 0 and same.case == "c.mp4, decoded on the CPU"
+    changes = {"later": lambda pts, image: (pts + 1, image), "lighter": lambda pts, image: (pts, image + 2)}
+    for change in changes.values():
+        sides = iter([change, lambda *one: one])
+
+        def changed(*args: Any, sides: Any = sides) -> Any:
+            found, where = pictures(*args)
+            side = next(sides)
+            return [side(*one) for one in found], where
+
+        monkeypatch.setattr(gpu_check_files, "_pictures", changed)
+        [other] = gpu_check_files.check("cpu", [clip])
+        assert other.error > other.limit
+    crash = "import os; os.kill(os.getpid(), 11)"
+    (tmp_path / "crash.py").write_text(crash)
+    monkeypatch.setattr(gpu_check_files, "__file__", str(tmp_path / "crash.py"))
+    with pytest.raises(RuntimeError, match="exit code -11"):
+        list(gpu_check_files.in_a_process(["cpu"]))
 
 
 def test_any_style_of_a_folder_is_found(tmp_path: Path) -> None:

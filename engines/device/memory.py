@@ -86,8 +86,9 @@ class DeviceMemory:
         """Copies on the device, in one transfer."""
         sizes = [tensor.numel() for tensor in given]
         staged = torch.empty(sum(sizes), dtype=given[0].dtype, pin_memory=self._is_cuda)
-        for part, tensor in zip(staged.split(sizes), given, strict=True):
-            part.view(tensor.shape).copy_(tensor)  # without the decoder's padding
+        for part, tensor in zip(staged.split(sizes), given, strict=True):  # without the decoder's padding
+            # By this thread alone: torch would share it among all cores, which decoder and encoder keep busy.
+            np.copyto(part.view(tensor.shape).numpy(), tensor.numpy())
         self.uploaded += staged.nbytes
         placed = staged.to(self._device, non_blocking=True)
         return [part.view(tensor.shape) for part, tensor in zip(placed.split(sizes), given, strict=True)]

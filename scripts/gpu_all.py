@@ -49,7 +49,7 @@ def steps(out: Path, cpu: bool, train: bool) -> list[Step]:
     trial = ("--cpu",) if cpu else ()
     teachers = ("--teachers", str(PACK / "teachers")) if (PACK / "teachers").is_dir() else ()
     check = ("scripts/gpu_check", "--json", str(out / "check.json"), *teachers, *trial)
-    found = [Step("check", check, 0.28, "check.txt")]
+    found = [Step("check", check, 0.33, "check.txt")]
     for parts, share in BENCHES:
         command = ("scripts/gpu_bench", *parts, "--json", str(out / "bench.json"), *trial)
         found.append(Step(f"bench {' '.join(parts)}", command, share, "bench.txt"))

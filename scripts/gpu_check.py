@@ -37,6 +37,11 @@ SIZES = [(1, 1), (2, 3), (17, 31), (101, 67), (360, 640), (719, 1279), (720, 128
 TINY = [(1, 1), (3, 5)]
 
 
+def called(style: Style) -> str:
+    """A published network and a look of this project may have one name."""
+    return f"{style.name} ({style.card.architecture.name})"
+
+
 class Report:
     """Prints results as they come, and keeps them for the JSON file."""
 
@@ -86,21 +91,24 @@ class Run:
         first = (*teachers[:1], *students[:1])
         self._each("kernels", self._kernels("f16"))
         for style in first:
-            self._each(f"cuda {style.name}", self._usual(style))
-            self._each(f"costs {style.name}", self._costs(style))
+            self._each(f"cuda {called(style)}", iter([self._largest(style)]))
         self._each("planes", self._planes())
         if find_spec("av") is not None:
             self._each("files", self._files())
+        for style in first:
+            self._each(f"costs {called(style)}", self._costs(style))
+        for style in first:
+            self._each(f"cuda {called(style)}, other precisions", self._of_other_precisions(style))
         self._each("mixtures", self._mixed([*students[:1], *(teachers or students[1:])[:1]]))
         for style in first:
-            self._each(f"cuda {style.name}, other sizes", self._of_other_sizes(style))
+            self._each(f"cuda {called(style)}, other sizes", self._of_other_sizes(style))
         if not self._args.cpu and find_spec("tensorrt") is not None:
             self._each("tensorrt", self._tensorrt(first))
         for style in (*students[1:], *teachers[1:]):
-            self._each(f"cuda {style.name}", self._briefly(style))
+            self._each(f"cuda {called(style)}", self._briefly(style))
         self._each("kernels in f32 and bf16", self._kernels("f32", "bf16"))
         for style in first if self._args.compile else ():
-            self._each(f"torch.compile {style.name}", self._compiled(style))
+            self._each(f"torch.compile {called(style)}", self._compiled(style))
 
     def _each(self, what: str, steps: Iterator[Callable[[], None]]) -> None:
         """Every step of a part, to the end: one that fails is a miss, and the next is run."""
@@ -164,11 +172,13 @@ class Run:
     def _engine(self, *args: Any, **options: Any) -> Callable[[], None]:
         return lambda: [self.report.engine(r) for r in self._checks.engine(*args, **options)] and None
 
-    def _usual(self, style: Style) -> Iterator[Callable[[], None]]:
-        """Every precision, and several calls under way."""
+    def _largest(self, style: Style) -> Callable[[], None]:
+        return self._engine("cuda", "f16", gpu_engines.plain(style), self._sizes[-1])
+
+    def _of_other_precisions(self, style: Style) -> Iterator[Callable[[], None]]:
+        """And several calls under way."""
         recipe, largest = gpu_engines.plain(style), self._sizes[-1]
         middle = largest if self._args.cpu else (719, 1279)
-        yield self._engine("cuda", "f16", recipe, largest)
         yield self._engine("cuda", "f32", recipe, middle)
         if not self._args.cpu:
             yield self._engine("cuda", "bf16", recipe, middle)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from engines.cuda.fused import Plan
 from engines.cuda.launches import Mixture
 from engines.cuda.steps import Call
-from engines.cuda.trials import Measured
 from engines.torch import DTYPES
+from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.network import prepare
 from vidstyle.style import Style
 
@@ -30,11 +31,16 @@ class Cost:
 
 
 def plan_of(style: Style, precision: str, size: tuple[int, int], device: torch.device) -> Plan:
-    """As the engine has it: on a GPU each convolution in its quickest way."""
-    arch, dtype = style.card.architecture, DTYPES[precision]
-    trial = Measured(1, device, dtype) if device.type == "cuda" else None
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-        return Plan(arch, prepare(arch, style.weights), *size, dtype, device, trial)
+    """On a GPU the engine's own, with each convolution in its quickest way, which is measured once."""
+    if device.type == "cuda":
+        spec = EngineSpec(*size, precision=precision, device=str(device))
+        engine: Any = load_engine(Recipe(((style, 1.0),)), spec, "cuda")
+        with engine:
+            plan: Plan = engine._plans[0]
+        return plan
+    arch = style.card.architecture
+    with torch.inference_mode():
+        return Plan(arch, prepare(arch, style.weights), *size, DTYPES[precision], device)
 
 
 def costs(plan: Plan, size: tuple[int, int], device: torch.device, flops: float, rate: float) -> list[Cost]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import gpu_check_engines  # isort: skip
 import gpu_check_files  # isort: skip
 from engines.cuda.fused import Plan
 from vidstyle.network import prepare
+from vidstyle.paths import bundled_dir
 
 __all__ = ["by_torch"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,6 +84,44 @@ def test_the_table_counts_bytes_and_work_against_the_limits() -> None:
     assert one.limit == pytest.approx(2 * 128 * 128 * 9 * 1080 * 1920 / 16 / 790e12)
     text = gpu_check_costs.table("TTN", found)
     assert len(text.splitlines()) == len(found) + 3 and text.splitlines()[-1].split()[0] == "all"
+
+
+def test_the_costs_on_a_gpu_are_of_the_engines_own_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is quickest was measured when the engine was checked: that takes seconds."""
+    loaded: list[Any] = []
+
+    class Engine:
+        def __init__(self, recipe: Any, spec: Any, engine: str) -> None:
+            loaded.append((recipe.is_plain, spec.height, spec.width, spec.max_batch, spec.precision, engine))
+            self._plans = ["the engine's plan"]
+
+        def __enter__(self) -> Engine:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._plans.clear()
+
+    monkeypatch.setattr(gpu_check_costs, "load_engine", Engine)
+    made: Any = gpu_check_costs.plan_of(style("ttn"), "f16", (1080, 1920), torch.device("cuda:0"))
+    assert made == "the engine's plan" and loaded == [(True, 1080, 1920, 1, "f16", "cuda")]
+
+
+def test_what_is_cheap_is_checked_before_what_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no part is taken for another, which is done: a teacher has the name of a look."""
+    import gpu_check
+
+    from vidstyle.style import save_style
+
+    look, card = gpu_check_engines.find_styles(bundled_dir())[0].name, style("ttn").card
+    save_style(tmp_path / "t.safetensors", replace(card, name=look), style("ttn").weights)
+    parts: list[str] = []
+    monkeypatch.setattr(gpu_check.Run, "_each", lambda _, what, __: parts.append(what))
+    args = gpu_check.argparse.Namespace(cpu=True, seed=7, teachers=tmp_path, json=None, compile=False)
+    gpu_check.Run(args).everything()
+    assert {f"cuda {look} (ttn)", f"cuda {look} (student)"} <= set(parts)
+    name = next(part for part in parts if part.startswith("cuda ")).removeprefix("cuda ")
+    order = ["kernels", f"cuda {name}", "planes", "files", f"costs {name}", f"cuda {name}, other precisions"]
+    assert [part for part in parts if part in order] == order and len(set(parts)) == len(parts)
 
 
 def test_the_pictures_are_new_for_each_seed() -> None:

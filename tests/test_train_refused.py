@@ -52,6 +52,8 @@ def test_a_wrong_wish_is_refused_in_one_line(
         ([], "pairs.count=4", "this training has no pairs: it has exemplars, expression, photos,"),
         (["--full"], "pairs.lr=0.1", "pairs are only sampled, by samples, shard, truncation, layers, seed, batch"),
         (["--full"], "ccn.layers=6", "it is used where pairs are sampled: set pairs.layers"),
+        (["--full"], "ccn.size=64", "--set ccn.size=64: it follows from the generator"),
+        ([], "ttn.expression=eyes.safetensors", "the stage before makes it"),
     ],
 )
 def test_a_setting_that_nothing_would_use_is_refused(
@@ -59,6 +61,30 @@ def test_a_setting_that_nothing_would_use_is_refused(
 ) -> None:
     """It was taken, and changed nothing."""
     assert run([*command(pictures)[:10], *way, "--set", setting]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1 and not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("way", "settings", "says"),
+    [
+        (["--full"], ["pairs.layers=21"], "layers is 21: a generator of 256 pixels has 20, expected 0 to 20"),
+        (["--full"], ["generator.size=32", "pairs.layers=12"], "a generator of 32 pixels has 11, expected 0 to 11"),
+        (["--full"], ["ccn.identity_net=face.pth"], "--set ccn.identity_net=face.pth: give it with --identity"),
+        ([], ["ttn.features=vgg.pth"], "--set ttn.features=vgg.pth: give it with --features"),
+        (["--quick"], ["student.crops.offset=128"], "offset=128: expected less than side, which is 128"),
+    ],
+)
+def test_what_would_break_off_a_later_stage_is_refused_before_the_work(
+    pictures: tuple[Path, Path],
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    way: list[str],
+    settings: list[str],
+    says: str,
+) -> None:
+    words = [word for text in settings for word in ("--set", text)]
+    assert run([*command(pictures)[:10], *way, *words]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1 and not home.exists()
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_training_loop import Options
 
+from training import generator, pairs, portraits, run, student, ttn
 from training import options as opts
-from training import portraits, run, ttn
 from training.gem import Geometry
 from training.world import TrainingError
 from vidstyle.errors import UsageError
@@ -81,3 +81,49 @@ def test_a_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as end:
         opts.run_command(fails)
     assert end.value.code == 1 and capsys.readouterr().err == "error: no photos: give some\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong", "expected"),
+    [
+        (run.Options(), "crops.coloured=35", "a number of 0 to 1"),
+        (run.Options(), "crops.gain=1.5", "a number of 0 to 1"),
+        (run.Options(), "ema=99.8", "a number of 0 to 1"),
+        (student.Options(), "lr=0", "a number of 1e-09 or more"),
+        (pairs.Options(), "varied=50", "a number of 0 to 1"),
+        (portraits.Options(), "score=80", "a number of 0 to 1"),
+        (portraits.Options(), "enlarged=0", "a number of 0.1 or more"),
+        (ttn.Options(), "exemplars=7", "a number of 0 to 1"),
+        (ttn.Options(), "geometry.border=x", "reflection or white"),
+        (generator.Options(), "size=48", "32 or 64 or 128 or 256"),
+        (generator.Options(), "ada_start=1.5", "a number of 0 to 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(options: Any, wrong: str, expected: str) -> None:
+    """Some of it broke a training off after hours, the rest was taken for all, or for nothing."""
+    with pytest.raises(UsageError, match=f"^--set {re.escape(wrong)}: expected {expected}$"):
+        opts.set_options(options, [wrong])
+
+
+@pytest.mark.parametrize(
+    ("options", "texts", "expected"),
+    [
+        (run.Options(), ["crops.offset=192"], "crops.offset=192: expected less than side, which is 192"),
+        (student.Options(), ["crops.side=32", "crops.offset=40"], "crops.offset=40: expected less than side, which is"),
+        (run.Options(), ["crops.side=19"], "crops.side=19: expected 20 or more, or contrast=0"),
+        (student.Options(), ["contrast=1", "crops.side=16"], "crops.side=16: expected 20 or more, or contrast=0"),
+        (ttn.Options(), ["name=a b"], "name=a b: a style cannot be named 'a b'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_at_once(options: Any, texts: list[str], expected: str) -> None:
+    with pytest.raises(UsageError, match=f"^--set net.{re.escape(expected)}"):
+        opts.set_options(options, texts, "net.")
+
+
+def test_options_are_checked_together_when_all_are_set() -> None:
+    for texts in (
+        ["crops.offset=200", "crops.side=256"],
+        ["crops.side=16", "contrast=0"],
+        ["contrast=0", "crops.side=16"],
+    ):
+        opts.set_options(run.Options(), texts)

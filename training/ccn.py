@@ -22,9 +22,10 @@ from training.identity import identity_loss, load_identity
 from training.loop import Loop, OnStep
 from training.options import from_arguments, parser, run_command
 from training.sheets import write_sheet
-from training.stylegan2 import Discriminator, Generator
+from training.stylegan2 import Discriminator, Generator, Shape
 from training.stylegan2_weights import blend
 from training.world import TrainingError, World, join
+from vidstyle.errors import UsageError
 
 log = logging.getLogger("ccn")
 
@@ -49,12 +50,25 @@ class Options(GanOptions):
     sheet_every: int = 250
 
 
+def check_layers(layers: int, shape: Shape) -> None:
+    """
+    Raises:
+        UsageError: a generator of this shape has fewer.
+    """
+    if layers > (most := len(stylegan2_weights.module_order(shape))):
+        raise UsageError(f"layers is {layers}: a generator of {shape.size} pixels has {most}, expected 0 to {most}")
+
+
 def begin(generator: Path, options: Options, world: World) -> tuple[Generator, Gan]:
     """(G_s, the networks to fine-tune), from published weights or from `training.generator`.
 
     Weights without a discriminator get a new one, which costs many steps.
+
+    Raises:
+        UsageError: see `check_layers`; the first pairs are sampled after many steps.
     """
     weights = stylegan2_weights.load(generator)
+    check_layers(options.layers, weights.teacher.shape)
     source = weights.teacher.to(world.device).eval().requires_grad_(False)
     target, average = (copy.deepcopy(source).requires_grad_(True) for _ in range(2))
     torch.manual_seed(options.seed)

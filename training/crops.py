@@ -12,6 +12,7 @@ from training import cameras
 from training.cameras import uniform
 from training.cuts import Place, cut, pyramid
 from training.data import EMPTY, EYES, FACE, MOVING, Canvases
+from training.options import share
 from training.world import TrainingError
 
 
@@ -19,23 +20,27 @@ from training.world import TrainingError
 class CropOptions:
     side: int = field(default=192, metadata={"least": 16})  # pixels of a crop
     pairs: int = 6  # crops a step are twice as many: each picture is seen at two small offsets
-    empty: float = 0.15  # share of pictures without a face
-    moving: float = 0.25  # share of the faces that are of clips, where there are any
-    exact: float = 0.35  # share at the teacher's own scale, unturned: its sharpness is untouched
+    empty: float = share(0.15)  # of pictures without a face
+    moving: float = share(0.25)  # of the faces that are of clips, where there are any
+    exact: float = share(0.35)  # at the teacher's own scale, unturned: its sharpness is untouched
     eyes: tuple[float, float] = field(default=(20.0, 220.0), metadata={"least": 1})  # pixels between the eyes
     near: tuple[float, float] = field(default=(40.0, 110.0), metadata={"least": 1})  # most faces of calls and films
-    near_share: float = 0.78
-    anywhere: float = 0.35  # share of the faces whose crop lies anywhere on the canvas: bodies, what is behind them
+    near_share: float = share(0.78)
+    anywhere: float = share(0.35)  # of the faces whose crop lies anywhere on the canvas: bodies, what is behind them
     eyes_at: float = -0.6  # below the middle of a canvas, where `training.data` has the nose, in eye distances
     mouth_at: float = 0.4
     turn: float = 90.0  # degrees either way
-    upright: float = 0.85  # share turned by at most 15 degrees
-    coloured: float = 0.35  # share in other colours, where the teacher was asked about those (`training.colours`)
-    gain: float = 0.0  # of each colour channel, in source and target alike: for looks that keep a source's colours
+    upright: float = share(0.85)  # turned by at most 15 degrees
+    coloured: float = share(0.35)  # in other colours, where the teacher was asked about those (`training.colours`)
+    gain: float = share(0.0)  # of each colour channel, in source and target alike: for looks that keep colours
     offset: int = field(default=7, metadata={"least": 0})  # pixels, at most, between the crops of a pair
     noise: float = 3.0  # levels of 255, standard deviation at most, on the source alone
-    soft: float = 0.4  # share whose source is out of focus or in motion
-    coded: float = 0.3  # share of crops whose source has a codec's errors: in a video no two pictures have the same
+    soft: float = share(0.4)  # whose source is out of focus or in motion
+    coded: float = share(0.3)  # of crops whose source has a codec's errors: in a video no two pictures have the same
+
+    def check(self) -> str:
+        """See `training.options.set_options`: the crops of a pair must show something in common."""
+        return "" if self.offset < self.side else f"offset={self.offset}: expected less than side, which is {self.side}"
 
 
 @dataclass(frozen=True)

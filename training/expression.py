@@ -31,7 +31,7 @@ from training.gan import as_pictures
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow
 from training.losses import PatchGAN
-from training.options import Basics, from_arguments, parser, run_command
+from training.options import Basics, from_arguments, parser, rate, run_command, share
 from training.sheets import write_sheet
 from training.world import TrainingError, World, join
 from vidstyle.network import LEAKY_SLOPE
@@ -51,9 +51,9 @@ class Options(Basics):
     steps: int = 3000
     batch: int = 16
     size: int = field(default=128, metadata={"least": 16})  # pixels
-    lr: float = 4e-4
-    ema: float = 0.99
-    gain: float = 0.3  # colours vary by so much, since drawings have other ones
+    lr: float = rate(4e-4)
+    ema: float = share(0.99)
+    gain: float = share(0.3)  # colours vary by so much, since drawings have other ones
     geometry: Geometry = field(default_factory=Geometry)
 
 

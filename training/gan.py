@@ -17,23 +17,23 @@ from torch.nn import functional as F
 
 from training import ada
 from training.loop import Loop, follow, frozen
-from training.options import Basics
+from training.options import Basics, rate, share
 from training.stylegan2 import Discriminator, Generator
 
 
 @dataclass(frozen=True)
 class GanOptions(Basics):
     size: int = 256  # pixels
-    lr: float = 0.002
+    lr: float = rate(0.002)
     r1: float = 10.0  # gamma
     r1_every: int = 16
     path: float = 2.0
     path_every: int = 4
-    mixing: float = 0.9  # share of pictures with two styles
+    mixing: float = share(0.9)  # share of pictures with two styles
     average_pictures: float = 10_000  # the average forgets half in so many pictures
-    ada_target: float = 0.6  # mean sign of the critic on real pictures; 0 leaves augmentation out
+    ada_target: float = share(0.6)  # mean sign of the critic on real pictures; 0 leaves augmentation out
     ada_pictures: float = 100_000  # pictures in which p may go from 0 to 1
-    ada_start: float = 0.0
+    ada_start: float = share(0.0)
     flip: bool = True  # real pictures are mirrored at random
 
 

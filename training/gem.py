@@ -26,7 +26,7 @@ class Geometry:
     scale: tuple[float, float] = field(default=(0.8, 1.2), metadata={"least": 0.1})
     turn: float = 90.0  # degrees either way
     flip: bool = True
-    border: str = "reflection"
+    border: str = field(default="reflection", metadata={"choices": BORDERS})
 
     def __post_init__(self) -> None:
         if self.border not in BORDERS:

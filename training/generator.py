@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -24,13 +24,14 @@ from training.world import TrainingError, World, join
 log = logging.getLogger("generator")
 
 RESULT = "generator.safetensors"
+SIZES = (32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
 class Options(GanOptions):
     steps: int = 20_000
     batch: int = 16
-    size: int = 64
+    size: int = field(default=64, metadata={"choices": SIZES})
     full: bool = False  # the channels of configuration f in place of `training.stylegan2.small`'s
     r1: float = 0.0  # gamma; 0: 0.0002 * side^2 / batch, as StyleGAN2-ADA's automatic configuration has it
     sheet_every: int = 1000
@@ -42,7 +43,7 @@ def begin(options: Options, world: World) -> Gan:
     Raises:
         TrainingError: the size is no power of two from 32 to 256.
     """
-    if options.size not in (32, 64, 128, 256):
+    if options.size not in SIZES:
         raise TrainingError(f"a generator of {options.size} pixels cannot be trained: choose 32, 64, 128 or 256")
     options = replace(options, r1=options.r1 or 0.0002 * options.size**2 / options.batch)
     torch.manual_seed(options.seed)

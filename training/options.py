@@ -20,6 +20,16 @@ from vidstyle.errors import SinkError, UsageError, VidstyleError
 SEEDS = 1 << 31  # the generators of steps are seeded by 32 bits more
 
 
+def share(default: float) -> Any:
+    """A field of a dataclass: a part of a whole, from 0 to 1."""
+    return field(default=default, metadata={"most": 1})
+
+
+def rate(default: float) -> Any:
+    """A field of a dataclass: a learning rate, above 0, with which nothing would be learned."""
+    return field(default=default, metadata={"least": 1e-9})
+
+
 @dataclass(frozen=True)
 class Basics:
     """What every stage has; its own options come on top."""
@@ -44,7 +54,7 @@ def set_options(options: Any, texts: list[str], stage: str = "") -> Any:
         stage: what a person wrote before the names, as "student.".
 
     Raises:
-        UsageError: no such option, or a value of another kind than its default.
+        UsageError: no such option, or a value of another kind than its default; or options that do not go together.
     """
     for text in texts:
         name, _, value = text.partition("=")
@@ -52,7 +62,20 @@ def set_options(options: Any, texts: list[str], stage: str = "") -> Any:
             options = _set(options, name.split("."), value, name)
         except UsageError as error:
             raise UsageError(f"--set {stage}{text}: {error}") from None
+    _check(options, stage)
     return options
+
+
+def _check(options: Any, stage: str) -> None:
+    """What options together cannot be, a record says itself: ``check``, if it has one, gives "a=3: ..." of the fault.
+
+    Only once all are set: on the way from one good set to another there may be a bad one.
+    """
+    if hasattr(options, "check") and (wrong := options.check()):
+        raise UsageError(f"--set {stage}{wrong}")
+    for option in fields(options):
+        if is_dataclass(inner := getattr(options, option.name)):
+            _check(inner, f"{stage}{option.name}.")
 
 
 def _set(options: Any, path: list[str], text: str, name: str) -> Any:
@@ -94,7 +117,13 @@ def _fits(value: Any, default: Any, option: Field[Any]) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return type(value) is type(default)
     kinds = int if isinstance(default, int) else (int, float)
-    return isinstance(value, kinds) and _least(default, option) <= value < _below(option)
+    return isinstance(value, kinds) and _in_range(value, default, option)
+
+
+def _in_range(value: float, default: float, option: Field[Any]) -> bool:
+    if "choices" in option.metadata:
+        return value in option.metadata["choices"]
+    return _least(default, option) <= value < _below(option) and value <= option.metadata.get("most", value)
 
 
 def _least(default: float, option: Field[Any]) -> float:
@@ -120,7 +149,11 @@ def _expected(default: Any, option: Field[Any]) -> str:
         return f"{len(default)} numbers, as {default}{bound}"
     if isinstance(default, bool):
         return "True or False"
+    if "choices" in option.metadata:
+        return " or ".join(map(str, option.metadata["choices"]))
     least, kind = _least(default, option), "a whole number" if isinstance(default, int) else "a number"
+    if "most" in option.metadata:
+        return f"{kind} of {least:g} to {option.metadata['most']:g}"
     most = f" and less than {_below(option):.10g}" if _below(option) < math.inf else ""
     return kind if least == -math.inf else f"{kind} of {least:g} or more{most}"
 

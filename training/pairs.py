@@ -22,7 +22,7 @@ import numpy as np
 
 from training import portraits
 from training.analogies import Maker, Pieces
-from training.options import SEEDS, run_command, set_options
+from training.options import SEEDS, run_command, set_options, share
 from training.sheets import write_picture
 from training.warps import oval, warp_to
 from vidstyle.errors import SourceError
@@ -40,8 +40,8 @@ class Options:
     side: int = field(default=256, metadata={"least": 16})  # pixels; with fewer, the student learns faces of fewer
     seed: int = field(default=0, metadata={"below": SEEDS})
     pieces: Pieces = field(default_factory=Pieces)
-    varied: float = 0.5  # share of photos that are warped
-    morphed: float = 0.25  # share of photos with half of another person's face
+    varied: float = share(0.5)  # of photos that are warped
+    morphed: float = share(0.25)  # of photos with half of another person's face
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 from training.alignment import SIDE, aligned, alignment
 from training.data import evenly, held_out
 from training.inputs import open_detector
-from training.options import run_command
+from training.options import run_command, share
 from training.pictures import Read, check, count, fingerprint, read_all
 from training.sheets import write_picture
 from training.sifted import Kept, kept_when_stopped
@@ -44,8 +44,9 @@ OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 class Options:
     """What makes a portrait good enough. Drawings are softer and found with less certainty: see `DRAWN`."""
 
-    score: float = 0.8  # the detector's certainty
-    enlarged: float = 2.5  # at most, to reach SIDE: a face with 26 px between the eyes is the smallest
+    score: float = share(0.8)  # the detector's certainty
+    #: at most, to reach SIDE: a face with 26 px between the eyes is the smallest
+    enlarged: float = field(default=2.5, metadata={"least": 0.1})
     sharp: float = 40.0  # least variance of the Laplacian over the inner face
     turned: float = 0.32  # at most: nose from the middle of the eyes, in eye distances
     tilted: float = 45.0  # degrees at most
@@ -213,6 +214,8 @@ def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str],
     split = [held_out(name, options.held) for name in names]
     if not any(split):
         split[-1] = True  # something must be left to measure on
+    if all(split):
+        split[0] = False  # and, before that, to train on
     np.save(part / "faces.npy", np.stack([crop for _, crop, _ in kept]))
     np.save(part / "landmarks.npy", np.stack([points for _, _, points in kept]))
     rows: dict[str, list[int]] = {"train": [], "held": []}

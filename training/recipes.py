@@ -21,6 +21,7 @@ from training.features import load_features
 from training.gem import Geometry
 from training.identity import load_identity
 from training.options import SEEDS, set_options
+from training.stylegan2 import Shape
 from training.world import TrainingError
 from vidstyle.errors import SourceError, StyleError, UsageError
 from vidstyle.style import check_name
@@ -35,6 +36,13 @@ READERS: dict[str, Callable[[Path], object]] = {
     "identity": lambda path: load_identity(str(path), torch.device("cpu")),
 }
 USED = {"quick": (), "standard": ("features",), "full": ("generator", "features", "identity")}
+#: settings that a training settles itself, or has an option for that is checked before the work
+SETTLED = {
+    "ttn.features": "give it with --features",
+    "ttn.expression": "the stage before makes it",
+    "ccn.identity_net": "give it with --identity",
+    "ccn.size": "it follows from the generator",
+}
 
 
 @dataclass(frozen=True)
@@ -186,13 +194,18 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
     """
     options = {"quick": quick, "standard": standard, "full": full}[wishes.mode]()
     options = {name: _changed(value, seed=wishes.seed) for name, value in options.items()}
+    texts: dict[str, list[str]] = {}
     for text in wishes.settings:
         stage, dot, rest = text.partition(".")
         if stage not in options or not dot or "=" not in rest:
             raise UsageError(f"--set {text!r}: expected stage.option=value, stages are {', '.join(options)}")
+        name = rest.partition("=")[0]
+        if why := SETTLED.get(f"{stage}.{name}"):
+            raise UsageError(f"--set {text}: {why}")
         if wishes.mode == "full":
-            _check_sampling(stage, rest.partition("=")[0])
-        options[stage] = set_options(options[stage], [rest], f"{stage}.")
+            _check_sampling(stage, name)
+        texts.setdefault(stage, []).append(rest)
+    options |= {stage: set_options(options[stage], some, f"{stage}.") for stage, some in texts.items()}
     if "ttn" in options:
         options["ttn"] = _texture(options["ttn"], wishes)
     if wishes.identity and "ccn" in options:
@@ -233,6 +246,11 @@ def _texture(options: ttn.Options, wishes: Wishes) -> ttn.Options:
     return replace(options, **changes)
 
 
+def _shape(wishes: Wishes, options: generator.Options) -> Shape:
+    """Of G_s, which is given or will be trained."""
+    return stylegan2_weights.load(wishes.generator).average.shape if wishes.generator else Shape(options.size)
+
+
 def _changed(options: Any, **changes: Any) -> Any:
     return replace(options, **{name: value for name, value in changes.items() if hasattr(options, name)})
 
@@ -250,6 +268,8 @@ def chain(wishes: Wishes) -> Chain:
     options = options_of(wishes)
     if "ttn" in options and options["ttn"].start and wishes.without != "ttn":
         ttn.begun_from(options["ttn"])  # hours may pass before it is needed
+    if wishes.mode == "full":
+        ccn.check_layers(options["pairs"].layers, _shape(wishes, options["generator"]))
     made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
     if wishes.mode == "full":
         if wishes.generator is None:

@@ -14,9 +14,9 @@ from training import checkpoint
 from training.checkpoint import Part
 from training.closeups import CloseUpCritic
 from training.crops import CropOptions
-from training.losses import PatchGAN
+from training.losses import BORDER, WINDOW, PatchGAN
 from training.muon import MuonAdam
-from training.options import SEEDS
+from training.options import SEEDS, rate, share
 from training.ranges import of_canvases
 from vidstyle.network import Architecture
 from vidstyle.style import Card, Style, save_style
@@ -35,8 +35,8 @@ class Options:
     steps: int = 8500
     seed: int = field(default=0, metadata={"below": SEEDS})
     shape: str = field(default="default", metadata={"choices": tuple(SHAPES)})
-    lr: float = 1.5e-3
-    ema: float = 0.998
+    lr: float = rate(1.5e-3)
+    ema: float = share(0.998)
     gradient: float = 0.6
     broad: float = 2.0  # of tones
     contrast: float = 10.0  # of lines; reached as ``shift`` is
@@ -52,6 +52,12 @@ class Options:
     closeups_like: float = 0.4  # how far its features are from those of the teacher's
     closeups_from: float = 0.45  # share of the steps
     crops: CropOptions = field(default_factory=CropOptions)
+
+    def check(self) -> str:
+        """See `training.options.set_options`: `training.losses.line_contrast` compares windows inside of a border."""
+        least = WINDOW + 2 * BORDER
+        small = self.contrast and self.crops.side < least
+        return f"crops.side={self.crops.side}: expected {least} or more, or contrast=0" if small else ""
 
 
 def learning_rate(options: Options, step: int) -> float:

@@ -23,6 +23,7 @@ from training import distill, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
 from training.data import Canvases
+from training.options import rate
 from training.ranges import of_canvases
 from training.world import DivergedError, TrainingError
 from vidstyle.errors import Interrupted
@@ -40,7 +41,7 @@ class Options(runs.Options):
     """Those of a distillation, for crops of aligned faces."""
 
     steps: int = 4000
-    lr: float = 2e-3
+    lr: float = rate(2e-3)
     gradient: float = 0.4
     features: float = 0.3
     contrast: float = 0.0  # pairs hold seams, which are no lines

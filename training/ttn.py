@@ -23,16 +23,17 @@ from training.features import Features, load_features
 from training.gan import as_pictures
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow, frozen
-from training.options import Basics, from_arguments, parser, run_command
+from training.options import Basics, from_arguments, parser, rate, run_command, share
 from training.run import DEFAULT, begin_as_source
 from training.sheets import write_sheet
 from training.texture import KINDS, StyleCritic
 from training.ttn_losses import NORMALISATIONS, Pyramid, check_normalisation, content_loss, perception_loss, tv_loss
 from training.ttn_pictures import Pictures
 from training.world import TrainingError, World, half, join
+from vidstyle.errors import StyleError
 from vidstyle.network import Architecture, layers
 from vidstyle.paths import bundled_dir
-from vidstyle.style import Card, Style, load_style, save_style
+from vidstyle.style import Card, Style, check_name, load_style, save_style
 
 log = logging.getLogger("ttn")
 
@@ -49,9 +50,9 @@ class Options(Basics):
     size: int = field(default=256, metadata={"least": 16})  # pixels of a crop
     network: str = field(default="ttn", metadata={"choices": tuple(NETWORKS)})
     start: str = ""  # a style of that shape, by name or path, to go on from; without one, random weights
-    lr: float = 1e-4
+    lr: float = rate(1e-4)
     critic_lr: float = 0.0  # of the critics; 0: as lr, as in the paper
-    ema: float = 0.998
+    ema: float = share(0.998)
     style: str = field(default="released", metadata={"choices": tuple(KINDS)})  # see training.texture
     normalisation: str = field(default="released", metadata={"choices": NORMALISATIONS})  # see training.ttn_losses
     content: float = 200.0
@@ -60,15 +61,23 @@ class Options(Basics):
     tones: float = 0.0  # of `training.tones`, which the paper has not
     features: str = ""  # file for training.features; without one, luminance bands at four scales
     expression: str = ""  # file of training.expression; without one, no facial perception loss
-    exemplars: float = 0.0  # share of raw exemplars in the style pictures; 0: by how many there are
+    exemplars: float = share(0.0)  # share of raw exemplars in the style pictures; 0: by how many there are
     geometry: Geometry = field(default_factory=Geometry)
     warm: int = field(default=500, metadata={"least": 0})
-    warm_lr: float = 4e-4
+    warm_lr: float = rate(4e-4)
     bf16: bool = False  # arithmetic of the convolutions, where the device has it
     name: str = "mine"  # of the style, as all below
     look: str = ""
     licence: str = "CC-BY-4.0"
     provenance: str = "Trained with training/ttn.py."
+
+    def check(self) -> str:
+        """See `training.options.set_options`: the style gets its name when all steps are done."""
+        try:
+            check_name(self.name)
+        except StyleError as error:
+            return f"name={self.name}: {error}"
+        return ""
 
 
 class Translation:

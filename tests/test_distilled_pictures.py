@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from distilling import CPU, SMALL, canvases
 from faces import draw_face
 from media import make_clip
 
-from training import data, inputs, warping
+from training import data, distill, inputs, warping
 from training.crops import Cropper
 from training.world import TrainingError
 from vidstyle.errors import SourceError, UsageError
@@ -45,6 +46,17 @@ def test_kept_pictures_are_not_taken_for_those_of_other_photos(tmp_path: Path, m
             data.build(folder, clips, None, teacher, cache)
     (cache / "made-of.json").unlink()  # kept by an earlier version, which did not note it
     assert np.array_equal(data.build(others, [], None, teacher, cache).source, first.source)
+
+
+def test_a_limit_is_that_of_a_packs_canvases_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken, and changed nothing: all canvases of the pack were taught."""
+    monkeypatch.setattr(data, "teach", lambda sources, *_: sources)
+    monkeypatch.setattr(distill, "load_style", lambda _: None)
+    packed = np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), np.zeros(8, np.uint8)
+    for limit, left in ((3, [0, 4, 7]), (None, list(range(8)))):
+        _, made = distill._materials(argparse.Namespace(pack=tmp_path, limit=limit), "anime", packed, "cpu")
+        assert made.source.ravel().tolist() == left and made.target.ravel().tolist() == left
+        assert len(made.kind) == len(left) and made.coloured is not None and len(made.coloured.matrix) == len(left)
 
 
 def test_clips_are_not_left_out_for_want_of_a_detector(tmp_path: Path) -> None:

@@ -49,6 +49,24 @@ TTN = Architecture("ttn")
         ("ttn --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
         ("distill anime --finish --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
         ("ablation x --photos a --exemplars b --run out --device abacus", 2, "'abacus': expected auto, cpu or cuda"),
+        (
+            "evaluate empty/x.safetensors --teacher x.pb --photos empty --limit 0",
+            2,
+            "'0': expected a whole number of 1",
+        ),
+        ("compare out full=empty/x.safetensors --most 1", 2, "'1': expected a whole number of 2 or more"),
+        ("pack out --photos empty --teachers x.pb --limit -3", 2, "'-3': expected a whole number of 0 or more"),
+        ("distill x --teacher x.pb --photos empty --limit x", 2, "'x': expected a whole number of 0 or more"),
+        ("distill x --pack empty --photos empty", 2, "--pack holds pictures and teachers: leave --teacher, --photos"),
+        ("open_looks pictures out --look comic --count 0", 2, "'0': expected a whole number of 1 or more"),
+        ("open_looks pictures out --look comic --seed -4", 2, "'-4': expected a whole number of 0 or more"),
+        ("warping empty/x.safetensors --clips nowhere.mp4 --side -5", 2, "'-5': expected a whole number of 16 or more"),
+        (
+            "warping empty/x.safetensors --clips nowhere.mp4 --pictures 1",
+            2,
+            "'1': expected a whole number of 2 or more",
+        ),
+        ("warping empty/x.safetensors --clips nowhere.mp4 --steady 7", 2, "--steady is 7: expected 0 (off) to 0.8"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_line(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from training import measures, portraits, preference, sheets
-from training.options import run_command
+from training.options import at_least, run_command
 from training.stages import EXEMPLARS, PHOTOS
 from training.student import drawn
 from vidstyle.errors import UsageError
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.compare", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a training")
     parser.add_argument("styles", nargs="+", metavar="NAME=FILE", help="style files, as full=mine.safetensors")
-    parser.add_argument("--most", type=int, default=60, help="held-out photos at most")
+    parser.add_argument("--most", type=at_least(2), default=60, help="held-out photos at most")
     parser.add_argument("--features", type=Path, help="Inception as TorchScript, or an encoder (default: no network)")
     parser.add_argument("--identity", type=Path, help="a face recogniser (default: no network)")
     args = parser.parse_args()

@@ -26,7 +26,7 @@ from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
-from training.options import check_unchanged, device_name, restored, run_command, set_options
+from training.options import at_least, check_unchanged, device_name, restored, run_command, set_options
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critics_step, judged, student_step
@@ -131,7 +131,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="folder of portraits with faces.json")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos with people")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
-    parser.add_argument("--limit", type=int, help="canvases to train on, spread evenly (default: all)")
+    parser.add_argument("--limit", type=at_least(0), help="canvases to train on, spread evenly (default: all)")
     parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
     parser.add_argument("--look", default="", help="one sentence about the look, for the card")
     parser.add_argument("--out", type=Path, help="folder for the style file (default: the run's)")
@@ -156,6 +156,8 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.finish and not (args.pack or (args.teacher and args.photos)):
         parser.error("give --pack, or --teacher and --photos")
+    if args.pack and (args.teacher or args.photos or args.clips or args.detector):
+        parser.error("--pack holds pictures and teachers: leave --teacher, --photos, --clips and --detector out")
     return args
 
 
@@ -176,7 +178,8 @@ def _materials(
             args.photos, args.clips, args.detector, teacher, args.run / "canvases", limit=args.limit
         )
     teacher = load_style(args.pack / f"{name}.safetensors")
-    source, kind = packed
+    some = data.spread(packed[1], args.limit)
+    source, kind = (part[some] for part in packed)
     matrices = colours.draw(kind == data.EMPTY)
     plain, coloured = (data.teach(source, teacher, "torch", device, colouring) for colouring in (None, matrices))
     return teacher, Canvases(source, plain, kind, Coloured(matrices, coloured))

@@ -17,7 +17,7 @@ import numpy as np
 
 from training import colours, contact, data, measures, people, sweeps
 from training.data import EYES, SIDE
-from training.options import run_command
+from training.options import at_least, run_command
 from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.frame import AUTO
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("style", type=Path, help="style file of the student")
     parser.add_argument("--teacher", type=Path, required=True, help="published .pb or .tflite")
     parser.add_argument("--photos", type=Path, required=True, help="folder of portraits with faces.json")
-    parser.add_argument("--limit", type=int, default=60, help="photos at most")
+    parser.add_argument("--limit", type=at_least(1), default=60, help="photos at most")
     parser.add_argument("--identity", type=Path, help="ArcFace's model_ir_se50.pth, or any feature network's weights")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos of people, for the steadiness")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx: faces are told apart in the clips")

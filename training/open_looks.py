@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from training.alignment import aligned, resampled
-from training.options import run_command
+from training.options import at_least, run_command
 from training.pictures import read_all
 from training.portraits import Detector, Options, detector_file, fault, sheet
 from training.sheets import write_picture
@@ -192,8 +192,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder for the exemplars")
     parser.add_argument("--look", choices=LOOKS, required=True)
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
-    parser.add_argument("--count", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=at_least(1), default=120)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     args = parser.parse_args()
     done = make(args.source, args.folder, args.look, args.detector, args.count, args.seed)
     log.info("%d exemplars of %s in %s", done, args.look, args.folder)

@@ -231,6 +231,17 @@ def device_name(text: str) -> str:
     return text
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """For argparse: whole numbers from ``least`` on."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of {least} or more")
+        return int(text)
+
+    return number
+
+
 def from_arguments(defaults: AnyOptions, args: argparse.Namespace) -> AnyOptions:
     """``defaults`` with what the shared arguments say.
 

@@ -20,7 +20,7 @@ import numpy as np
 from training import data
 from training.data import SIDE
 from training.inputs import DAMAGED
-from training.options import run_command
+from training.options import at_least, run_command
 from vidstyle.errors import SourceError
 from vidstyle.importer import import_published
 from vidstyle.style import save_style
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos with people")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
     parser.add_argument("--teachers", type=Path, nargs="+", required=True, help="published .tflite or .pb, by style")
-    parser.add_argument("--limit", type=int, help="canvases to take, spread evenly (default: all)")
+    parser.add_argument("--limit", type=at_least(0), help="canvases to take, spread evenly (default: all)")
     args = parser.parse_args()
     sources, kinds = data.sources(args.photos, args.clips, args.detector)
     some = data.spread(kinds, args.limit)

@@ -21,12 +21,12 @@ import cv2
 import numpy as np
 
 from training.inputs import decoded, open_detector
-from training.options import run_command
+from training.options import at_least, run_command
 from training.sweeps import lines
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
 from vidstyle.importer import import_published
-from vidstyle.steady import Steady
+from vidstyle.steady import Steady, check_amount
 from vidstyle.style import Style, load_style
 from vidstyle.stylizer import Stylizer
 
@@ -154,10 +154,12 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="published .pb or .tflite to measure beside it")
     parser.add_argument("--clips", type=Path, nargs="+", required=True, help="videos of people who move")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx; without it, faces are not told apart")
-    parser.add_argument("--side", type=int, default=448, help="pixels of the short side")
-    parser.add_argument("--pictures", type=int, default=40, help="of every clip")
+    parser.add_argument("--side", type=at_least(16), default=448, help="pixels of the short side")
+    parser.add_argument("--pictures", type=at_least(2), default=40, help="of every clip")
     parser.add_argument("--steady", type=float, nargs="*", default=[], help="amounts to measure too, as 0.3 0.5")
     args = parser.parse_args()
+    for amount in args.steady:
+        check_amount(amount)
     clips = [Clip(path, args.detector, args.side, args.pictures) for path in args.clips]
     style = load_style(args.style)
     rows = [(style.name, style, amount) for amount in (0.0, *args.steady)]

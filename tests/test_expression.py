@@ -131,6 +131,16 @@ def test_heads_are_in_the_open_interval_and_the_file_comes_back(tmp_path: Path) 
         expression.load(tmp_path / "no", torch.device("cpu"))
 
 
+def test_pictures_of_another_size_are_seen_at_that_of_its_training(tmp_path: Path) -> None:
+    """The texture network's are of 256 pixels where it learned on 128: on twice its size what it says is noise."""
+    torch.manual_seed(0)
+    expression._save(tmp_path / "e", Expression(32), Bounds((0.1,) * 3, (0.5,) * 3), Options(size=32))
+    net, _ = expression.load(tmp_path / "e", torch.device("cpu"))
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    for times in (2, 3):
+        torch.testing.assert_close(net(x.repeat_interleave(times, 2).repeat_interleave(times, 3)), net(x))
+
+
 @pytest.mark.slow
 def test_it_learns_how_open_eyes_and_mouth_are(tmp_path: Path) -> None:
     folder = crops(tmp_path / "crops", 96)

@@ -58,10 +58,14 @@ class Options(Basics):
 
 
 class Expression(nn.Module):
-    """Pictures in -1..1 to [N, 3] in 0..1, in the order of `HEADS`."""
+    """Pictures in -1..1 to [N, 3] in 0..1, in the order of `HEADS`.
 
-    def __init__(self) -> None:
+    ``size``: pixels, to which pictures of another size are brought: features are those of eyes as large as in training.
+    """
+
+    def __init__(self, size: int = Options.size) -> None:
         super().__init__()
+        self.size = size
         self.extractor = PatchGAN(3).body[:-1]
         # Spectral norm is for critics: without it this learns several times faster.
         for layer in self.extractor.children():
@@ -72,6 +76,8 @@ class Expression(nn.Module):
         self.heads = nn.ModuleList(heads)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.size:
+            x = F.interpolate(x, size=(self.size, self.size), mode="area")
         features = self.extractor(x).flatten(2)
         shares = self.where(features[..., None]).squeeze(-1).softmax(-1)
         looked = torch.einsum("nhp,ncp->nhc", shares, features)
@@ -177,7 +183,7 @@ def train(
     labels = torch.from_numpy(np.concatenate([bounds(raw) for raw in raws]))
     faces = np.concatenate([portraits.load(folder, "train", options.size).faces for folder in folders])
     torch.manual_seed(options.seed)
-    net = Expression().to(world.device)
+    net = Expression(options.size).to(world.device)
     average = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.Adam(net.parameters(), options.lr, betas=(0.9, 0.99))
     held = Held.of(folders[0], bounds, options.size, world.device)
@@ -259,11 +265,11 @@ def load(path: Path, device: torch.device) -> tuple[Expression, Bounds]:
     """
     from safetensors import SafetensorError, safe_open
 
-    net = Expression()
     try:
         with safe_open(path, framework="pt") as file:
             stored = json.loads(file.metadata()["bounds"])
             bounds = Bounds(tuple(stored["low"]), tuple(stored["high"]))
+            net = Expression(json.loads(file.metadata()["options"])["size"])
             net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise TrainingError(f"{path} is no expression network: expected what training.expression writes") from error

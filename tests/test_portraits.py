@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zipfile
@@ -199,6 +200,16 @@ def test_something_is_always_left_to_train_on(tmp_path: Path, detector: Path, he
     prepare(save(tmp_path / "in", count), tmp_path / "out", detector, Options(least=1, held=held))
     train, kept = len(load(tmp_path / "out")), len(load(tmp_path / "out", "held"))
     assert train >= 1 and train + kept == count and (kept or count == 1)
+
+
+def test_a_full_disk_keeps_nothing_of_what_did_not_fit(
+    tmp_path: Path, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the crops stayed, and with them the disk was full."""
+    monkeypatch.setattr(portraits, "sheet", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        prepare(save(tmp_path / "in", 3), tmp_path / "out", detector, Options(least=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_cmyk_and_sixteen_bits_are_read_like_the_plain_picture(tmp_path: Path) -> None:

@@ -207,9 +207,21 @@ def _check(source: Path, folder: Path, kept: int, refused: dict[str, str], optio
 
 
 def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str], options: Options) -> dict[str, object]:
+    """Make ``folder``, whole or not at all; give the report."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    try:
+        report = _write(source, part, kept, refused, options)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    except BaseException:  # a full disk would stay so
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return report
+
+
+def _write(source: Path, part: Path, kept: list[Kept], refused: dict[str, str], options: Options) -> dict[str, object]:
     names = [name for name, _, _ in kept]
     split = [held_out(name, options.held) for name in names]
     if not any(split):
@@ -231,8 +243,6 @@ def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str],
     }
     (part / "report.json").write_text(json.dumps(report, indent=1))
     sheet([crop for _, crop, _ in kept], part / "sheet.png")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
     return report
 
 

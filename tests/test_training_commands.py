@@ -27,6 +27,9 @@ TTN = Architecture("ttn")
     [
         (f"portraits nowhere out --detector {NOT_A_NETWORK}", 4, "is not a face detector that OpenCV can load"),
         ("portraits pictures out --detector nowhere", 4, "no face detector nowhere"),
+        ("portraits pictures cut --detector nowhere", 4, "no face detector nowhere"),
+        ("portraits pictures pictures", 5, "pictures has a.png, and would be replaced: choose a folder that does not"),
+        ("portraits pictures pictures/a.png", 5, "pictures/a.png is a file, and would be replaced: choose a folder"),
         ("open_looks pictures out --look comic --detector nowhere", 4, "no face detector nowhere"),
         ("pairs nowhere nowhere out", 4, "no portraits of a training in nowhere"),
         ("pairs cut cut out", 4, "no portraits of a training in cut"),
@@ -80,6 +83,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     Path("pictures").mkdir()
+    Path("pictures/a.png").write_bytes(b"somebody's own")
     Path("cut").mkdir()
     Path("cut/faces.npy").write_bytes(b"\x93NUMPY\x01")
     Path("begun").mkdir()
@@ -96,7 +100,7 @@ def test_what_cannot_be_used_is_told_in_one_line(
         runpy.run_module(f"training.{module}", run_name="__main__")
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert (ended.value.code, says in last) == (code, True), last
-    assert not Path("nowhere").exists()
+    assert not Path("nowhere").exists() and Path("pictures/a.png").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

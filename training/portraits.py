@@ -27,7 +27,7 @@ from training.pictures import Read, check, count, fingerprint, read_all
 from training.sheets import write_picture
 from training.sifted import Kept, kept_when_stopped
 from vidstyle.download import download
-from vidstyle.errors import SourceError
+from vidstyle.errors import SinkError, SourceError
 from vidstyle.paths import cache_dir
 
 log = logging.getLogger("portraits")
@@ -37,6 +37,7 @@ YUNET = "face_detection_yunet_2023mar.onnx"
 YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
+MADE = frozenset({"faces.npy", "landmarks.npy", "split.json", "report.json", "sheet.png"})  # in a folder of portraits
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -255,6 +256,18 @@ def sheet(pictures: list[np.ndarray], path: Path, columns: int = 12, most: int =
     write_picture(path, np.concatenate(rows))
 
 
+def check_ours(folder: Path) -> None:
+    """A folder is replaced by what is made: one with files of somebody else's, as the pictures themselves, is not ours.
+
+    Raises:
+        SinkError: it has some.
+    """
+    others = [path.name for path in folder.iterdir() if path.name not in MADE] if folder.is_dir() else []
+    if others or folder.is_file():
+        found = f"has {min(others)}" if others else "is a file"
+        raise SinkError(f"{folder} {found}, and would be replaced: choose a folder that does not exist")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.portraits", description=__doc__)
     parser.add_argument("source", type=Path, help="folder or zip of pictures")
@@ -262,6 +275,7 @@ def main() -> None:
     parser.add_argument("--drawn", action="store_true", help="the pictures are exemplars of a look, not photos")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
     args = parser.parse_args()
+    check_ours(args.folder)
     report = prepare(args.source, args.folder, args.detector, DRAWN if args.drawn else Options())
     log.info("%d portraits, %d of them held out, in %s", report["kept"], report["held"], args.folder)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from media import make_clip
+from PIL import Image
 
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.report import Report, StreamNote
@@ -107,6 +108,20 @@ def test_key_pictures_are_found(tmp_path: Path) -> None:
 )
 def test_what_browsers_play(tmp_path: Path, name: str, codec: str, plays: bool) -> None:
     assert plays_in_browsers(make_clip(tmp_path / name, frames=3, codec=codec).path) is plays
+
+
+def test_what_begins_late_is_not_played_with_other_times(tmp_path: Path) -> None:
+    late = make_clip(tmp_path / "late.mp4", pts=[12800 * 10 + i * 512 for i in range(12)], audio=0)
+    assert plays_in_browsers(late.path) is False
+    known, _ = look_into(late.path)
+    assert not known.plays and known.duration == pytest.approx(0.48, abs=0.05)
+
+
+def test_a_video_of_one_picture_is_a_video(tmp_path: Path) -> None:
+    """It has a sound, and its name says so."""
+    assert look_into(make_clip(tmp_path / "one.mp4", frames=1).path)[0].kind == "video"
+    Image.new("RGB", (32, 32)).save(tmp_path / "named.mp4", "PNG")
+    assert look_into(tmp_path / "named.mp4")[0].kind == "picture"
 
 
 @pytest.mark.parametrize(

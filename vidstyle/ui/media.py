@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
+from vidstyle.batch.inputs import EXTENSIONS
 from vidstyle.containers import ATTACHED_PIC
 from vidstyle.convert import at_short_side
 from vidstyle.errors import SourceError, VidstyleError
@@ -23,6 +24,7 @@ from vidstyle.source import SourceOptions, VideoSource
 SAMPLE = 360  # short side in pixels of the picture that thumbnails are made from
 STILL = 720  # of a picture that is shown
 PROXY = 480  # of the copy for browsers
+LATE = 0.1  # seconds after the file's beginning at which its first picture may be
 FLAT = 14.0  # standard deviation of levels below which a picture shows nothing: black, a title, a fade
 #: (container, video codecs, sound codecs) that every current browser plays
 PLAYED = (
@@ -64,6 +66,9 @@ def look_into(path: Path) -> tuple[Media, np.ndarray]:
         SourceError: it is neither a picture nor a video that can be read.
     """
     size = path.stat().st_size
+    # One picture beside a film, or with sound: by its contents it could be either.
+    if path.suffix.lower() in EXTENSIONS and not _is_still(path):
+        return _look_into_video(path, size)
     try:
         image = on_white(read_picture(path)).rgb
     except NotAPictureError:
@@ -129,15 +134,19 @@ def key_time(path: Path, seconds: float, origin: Fraction) -> float:
 
 
 def plays_in_browsers(path: Path) -> bool:
-    """Whether a browser is expected to play it, told from its container and codecs.
+    """Whether a browser is expected to play it, told from its container, codecs and first picture's time.
+
+    One that begins late is played, but with other times than the page's, which are counted from the first picture.
 
     Raises:
         SourceError: it is no media.
     """
     with open_input(path) as container:
         videos = {s.codec_context.name for s in container.streams.video if s.codec_context is not None}
+        first = next((s for s in container.streams.video if not s.disposition & ATTACHED_PIC), None)
+        begin = (first.start_time or 0) * (first.time_base or 0) if first is not None else 0
         sounds = {s.codec_context.name if s.codec_context is not None else "?" for s in container.streams.audio}
-    for endings, pictures, tones in PLAYED:
+    for endings, pictures, tones in PLAYED if abs(begin) < LATE else ():
         if path.suffix.lower() in endings and videos <= pictures | {"mjpeg", "png"} and sounds <= tones:
             return True
     return False

@@ -42,7 +42,7 @@ def test_a_training_runs_and_is_stopped(teacher: School) -> None:
     with pytest.raises(UsageError, match="under way"):
         teacher.place("photos", "b.jpg")
     teacher.stop()
-    assert not teacher.state()["running"]
+    assert not teacher.state()["running"] and teacher.state()["stopped"]
 
 
 def test_a_second_page_leaves_the_first_ones_training_alone(teacher: School) -> None:
@@ -64,7 +64,7 @@ def test_a_second_page_leaves_the_first_ones_training_alone(teacher: School) -> 
 def test_how_a_training_ended_is_told(teacher: School) -> None:
     teacher.start("mine", quick=True)
     until(lambda: not teacher.is_running)
-    assert teacher.state()["code"] == 3
+    assert teacher.state()["code"] == 3 and not teacher.state()["stopped"]
     assert School(teacher.folder).state()["log"].startswith("asked:")  # another page, later
 
 

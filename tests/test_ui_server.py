@@ -138,7 +138,7 @@ def test_what_is_no_video_is_told(visitor: Visitor, tmp_path: Path, data: bytes)
 
 def test_an_empty_file_is_told(visitor: Visitor) -> None:
     answer = visitor.http.put(visitor.url("/file?name=a.mp4"), content=b"")
-    assert answer.json()["error"] == "The file is empty"
+    assert answer.json()["error"] == "a.mp4 is empty (0 bytes): copy or download it again"
     assert visitor.state()["file"] is None
 
 

@@ -142,7 +142,7 @@ async def save(request: Request, path: Path, most: int) -> None:
                     raise SinkError(too_large)
                 file.write(chunk)
         if not taken:
-            raise UsageError("the file is empty")
+            raise UsageError(f"{path.name} is empty (0 bytes): copy or download it again")
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -40,6 +40,7 @@ class School:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_stopped = False
 
     @property
     def is_running(self) -> bool:
@@ -94,6 +95,7 @@ class School:
         if any(not self._count(kind) for kind in KINDS):
             raise UsageError("a training needs photos and drawn pictures: drop some of both")
         self._let_go()
+        self._was_stopped = False
         command = [sys.executable, "-m", "vidstyle", "train", name]
         for kind in KINDS:
             command += [f"--{kind}", str(self.folder / kind)]
@@ -114,6 +116,7 @@ class School:
     def stop(self) -> None:
         """In order if it can, else at once."""
         if self._process is not None and self._process.poll() is None:
+            self._was_stopped = True
             for number, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, number)
@@ -128,9 +131,9 @@ class School:
             self._process.stdin.close()
 
     def state(self) -> dict[str, Any]:
-        """JSON-ready; ``code``: how the last training ended, None while it runs or before any."""
+        """JSON-ready; ``code``: how the last training ended, None while it runs; ``stopped``: by `stop`."""
         code = self._process.poll() if self._process else None
-        known = {"available": is_there(), "running": self.is_running, "code": code}
+        known = {"available": is_there(), "running": self.is_running, "code": code, "stopped": self._was_stopped}
         return known | self._settings() | {kind: self._count(kind) for kind in KINDS} | {"log": self._log()}
 
     def _settings(self) -> dict[str, Any]:

@@ -91,8 +91,9 @@ function show() {
   by("school-start").hidden = known.running;
   by("school-clear").hidden = known.running || !(known.photos || known.exemplars);
   by("school-stop").hidden = !known.running;
-  const ended = known.code === null ? "" : known.code === 0 ? say("train_done", { name: known.name }) : say("train_ended", { code: known.code });
-  by("school-status").textContent = known.running ? say("train_running", { name: known.name }) : ended;
+  const { name, code } = known;
+  const ended = code === null ? "" : say(code === 0 ? "train_done" : known.stopped ? "train_stopped" : "train_ended", { name, code });
+  by("school-status").textContent = known.running ? say("train_running", { name }) : ended;
   const log = by("school-log");
   const atEnd = log.scrollTop + log.clientHeight > log.scrollHeight - 8;
   if (log.textContent !== known.log) log.textContent = known.log;
@@ -103,13 +104,16 @@ function show() {
 for (const pool of document.querySelectorAll(".pool")) {
   const input = pool.querySelector("input");
   const take = async (files) => {
+    const refused = [];
+    problem("school-problem", "");
     for (const file of files) {
       try {
         known = await send(`school/${pool.dataset.kind}?name=${encodeURIComponent(file.name)}`, file).done;
-        problem("school-problem", "");
         show();
       } catch (error) {
-        problem("school-problem", error.message);
+        refused.push(error.message);
+        const [first, others] = [refused[0], refused.length - 1];
+        problem("school-problem", others ? `${first} ${say("train_refused", { others })}` : first);
       }
     }
     input.value = "";

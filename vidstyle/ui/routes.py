@@ -174,8 +174,10 @@ class _Own:
 
     async def result(self, request: Request) -> Response:
         run = self._session(request).run
-        kept = "download" in request.query_params
-        return _work_file(run.work if run else None, download=kept)
+        answer = _work_file(run.work if run else None, download=(kept := "download" in request.query_params))
+        if run is not None and kept:
+            run.kept = True
+        return answer
 
     async def result_still(self, request: Request) -> Response:
         run = self._session(request).run

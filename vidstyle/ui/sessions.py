@@ -51,6 +51,7 @@ class Run:
     shift: float
     proxy: Work | None = None
     plays: bool | None = None  # whether browsers play it, once that is known
+    kept: bool = False  # it was downloaded
 
 
 @dataclass
@@ -251,7 +252,7 @@ def _run(run: Run | None) -> dict[str, Any] | None:
         output = Path(work.result.output)
         lines = in_words(work.result.report)
         size = output.stat().st_size if output.exists() else 0
-        result = {"name": output.name, "bytes": size, "key": output.parent.name, "plays": run.plays}
+        result = {"name": output.name, "bytes": size, "key": output.parent.name, "plays": run.plays, "kept": run.kept}
     choice = {"look": run.choice.look, "second": run.choice.second, "share": run.choice.share}
     choice |= {"strength": run.choice.strength}
     proxy = run.proxy.as_dict() if run.proxy else None

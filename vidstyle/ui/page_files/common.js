@@ -96,17 +96,19 @@ export function bytes(count) {
   return count >= 1 << 30 ? `${(count / (1 << 30)).toFixed(1)} GB` : count >= 1 << 20 ? `${(count / (1 << 20)).toFixed(0)} MB` : `${Math.ceil(count / 1024)} kB`;
 }
 
-export const kept = {
+const store = (storage) => ({
   get: (key) => {
     try {
-      return JSON.parse(sessionStorage.getItem(key));
+      return JSON.parse(storage().getItem(key));
     } catch {
       return null;
     }
   },
   set: (key, value) => {
     try {
-      sessionStorage.setItem(key, JSON.stringify(value));
+      storage().setItem(key, JSON.stringify(value));
     } catch { /* no storage: a reload begins anew */ }
   },
-};
+});
+export const kept = store(() => sessionStorage); // by this tab, until it is closed
+export const shared = store(() => localStorage); // by all tabs, also later ones

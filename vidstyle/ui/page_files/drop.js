@@ -1,27 +1,32 @@
 // A file comes: chosen, dropped or pasted; one at a time, the last one wins.
 
-import { by, bytes, data, say, send } from "./common.js";
+import { by, bytes, data, say, send, toast } from "./common.js";
 import { path } from "./session.js";
 
-export function drops({ isOpen, onBegin, onShare, onEnd, onProblem }) {
+const elsewhere = data.open ? "" : ` ${say("drop_elsewhere")}`; // open to others, that page is closed
+
+export function drops({ isOpen, isSure, onBegin, onShare, onEnd, onProblem }) {
   const now = { upload: null };
-  by("file").onchange = () => give(by("file").files[0]);
+  by("file").onchange = () => give([...by("file").files]);
   by("another").onclick = () => by("file").click();
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     by("stage").addEventListener(kind, (event) => {
       event.preventDefault();
       by("stage").classList.toggle("dragging", kind === "dragenter" || kind === "dragover");
-      if (kind === "drop") give(event.dataTransfer.files[0]);
+      if (kind !== "drop") return;
+      const folder = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry?.()).find((one) => one?.isDirectory);
+      folder ? onProblem(say("drop_folder", { name: folder.name }) + elsewhere) : give([...event.dataTransfer.files]);
     });
   }
   addEventListener("dragover", (event) => event.preventDefault()); // beside the stage: or the browser leaves the page
   addEventListener("drop", (event) => event.preventDefault());
-  addEventListener("paste", (event) => isOpen() && event.clipboardData?.files[0] && give(event.clipboardData.files[0]));
+  addEventListener("paste", (event) => isOpen() && give([...(event.clipboardData?.files ?? [])]));
 
-  async function give(file) {
+  async function give([file, ...others]) {
     by("file").value = "";
-    if (!file) return;
+    if (!file || !isSure()) return;
     now.upload?.stop();
+    if (others.length) toast(say("drop_many", { name: file.name }) + elsewhere);
     if (file.size > data.upload) {
       return onProblem(say("too_large", { name: file.name, size: bytes(file.size), most: bytes(data.upload) }));
     }

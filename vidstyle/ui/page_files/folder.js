@@ -1,15 +1,17 @@
 // The queue: files of this machine, in an order that can be changed at any time.
 
 import { ask, by, data, element, icon, problem, say } from "./common.js";
-import { choose, chosen, onChoice } from "./look.js";
+import { choose, chosen, lock, onChoice } from "./look.js";
 import { fileThumbs } from "./video.js";
 
 const UP = "M6 14.5l6-6 6 6", DOWN = "M6 9.5l6 6 6-6", OUT = "M7 7l10 10M17 7L7 17", AGAIN = "M18 12a6 6 0 1 1-2-4.5M18 4v4h-4";
 let here = false;
 let state = null;
 let dragged = null;
+let isLost = false; // the server did not answer
 const drawn = new Map(); // id -> what a row shows, and the row
 let own = false; // the panel's look is the queue's
+let others = null; // the one that the other pages had before
 
 export const folder = {
   enter() {
@@ -19,6 +21,8 @@ export const folder = {
   },
   leave() {
     here = false;
+    lock(false);
+    if (own) choose(others);
     own = false;
   },
 };
@@ -40,9 +44,11 @@ async function change(json) {
     state = await ask("queue", json ? { json } : {});
   } catch (error) {
     problem("queue-problem", error.message);
+    isLost = error.status === 0;
     return false;
   }
-  if (json) problem("queue-problem", "");
+  if (json || isLost) problem("queue-problem", ""); // else it stands until something is done about it
+  isLost = false;
   if (state.locked) closed(say("queue_locked"));
   else if (here) show(); // also what the last run ended with
   return true;
@@ -57,9 +63,11 @@ function show() {
   const { entries, settings, running, stopping } = state;
   if (!own) {
     own = true;
+    others = chosen();
     if (settings.look) choose({ look: settings.look, second: settings.second, share: settings.share, strength: settings.strength });
     if (document.activeElement !== by("queue-output")) by("queue-output").value = settings.output;
   }
+  lock(running);
   if (!dragged) fill(entries);
   by("queue-nothing").hidden = entries.length > 0;
   const count = (...statuses) => entries.filter((entry) => statuses.includes(entry.status)).length;

@@ -70,6 +70,13 @@ function show() {
   range("strength", choice.strength, `${Math.round(choice.strength * 100)}%`);
 }
 
+/** Whether nothing can be chosen: what was chosen is at work. */
+export function lock(on) {
+  for (const one of document.querySelectorAll("#tiles button, .knobs input, .knobs select")) {
+    one.disabled = on || (one.id === "share" && !choice.second);
+  }
+}
+
 function range(id, value, words) {
   const input = by(id);
   input.value = Math.round(value * 100);

@@ -1,6 +1,9 @@
 // The visitor's session on the server: begun at the first visit, taken up again after a reload.
 
-import { ask, kept, Refused, toast, wait } from "./common.js";
+import { ask, kept, Refused, shared, toast, wait } from "./common.js";
+import { choose } from "./look.js";
+
+const REMEMBERED = 8; // sessions of this browser
 
 let id = kept.get("session");
 const listeners = [];
@@ -19,17 +22,31 @@ export async function bitmapOf(rest) {
 }
 
 /** Whether this session is this tab's from now on: a tab that was duplicated begins with a copy of the other's. */
-function mine(name) {
+function mine(name, how = { signal: AbortSignal.timeout(1000) }) {
   if (!navigator.locks) return true; // browsers have them for pages of this machine, and encrypted ones
-  const held = (resolve) => () => new Promise(() => resolve(true));
+  // A reload asks before the page that goes has let go: that is waited for.
+  const held = (resolve) => (lock) => lock ? new Promise(() => resolve(true)) : resolve(false);
   return new Promise((resolve) => {
-    // A reload asks before the page that goes has let go.
-    navigator.locks.request(`vidstyle ${name}`, { signal: AbortSignal.timeout(1000) }, held(resolve)).catch(() => resolve(false));
+    navigator.locks.request(`vidstyle ${name}`, how, held(resolve)).catch(() => resolve(false));
   });
+}
+
+/** The session of a tab that was closed with a run in it that nobody has the result of; null where there is none. */
+async function orphan() {
+  if (!navigator.locks) return null; // another tab may have it
+  for (const name of shared.get("sessions") ?? []) {
+    const { run } = await ask(`s/${name}`).catch(() => ({}));
+    const matters = moves(run) || (run?.status === "done" && !run.result.kept);
+    if (!matters || !(await mine(name, { ifAvailable: true }))) continue;
+    choose(run.choice);
+    return name;
+  }
+  return null;
 }
 
 export async function begin() {
   if (id && !(await mine(id))) id = null;
+  if (!id) kept.set("session", (id = await orphan()));
   if (id) {
     try {
       take(await ask(path()));
@@ -45,6 +62,7 @@ async function renew() {
   id = (await ask("session", { method: "POST" })).id;
   mine(id);
   kept.set("session", id);
+  shared.set("sessions", [id, ...(shared.get("sessions") ?? [])].slice(0, REMEMBERED));
   for (const key of ["trim", "left"]) kept.set(key, null); // of another session's files, which have the same keys
   take({ file: null, run: null });
 }
@@ -55,7 +73,7 @@ export function take(next) {
   soon();
 }
 
-const moves = (work) => work?.status === "running" || work?.status === "paused";
+export const moves = (work) => work?.status === "running" || work?.status === "paused";
 
 async function watch() {
   let lost = 0;

@@ -2,14 +2,15 @@
 
 import { ask, by, clock, kept, problem, say, toast, wait } from "./common.js";
 import { drops } from "./drop.js";
-import { chosen, onChoice, query, thumbs } from "./look.js";
+import { chosen, lock, onChoice, query, thumbs } from "./look.js";
 import { figures, outcome } from "./progress.js";
 import { draw, fitted, Pace, Pump } from "./pump.js";
-import { bitmapOf, current, onState, path, take, url } from "./session.js";
+import { bitmapOf, current, moves, onState, path, take, url } from "./session.js";
 import { keepStep } from "./step.js";
 import { Timeline } from "./timeline.js";
 import { wipe } from "./wipe.js";
 
+const WORTH = 30; // seconds of work that are not thrown away unasked
 const SHARP = 720; // short side in pixels of a preview that stands still: what the result is made at
 const source = by("source"), result = by("result"), show = by("show");
 const line = wipe(show);
@@ -35,7 +36,7 @@ export const video = {
   leave() {
     here = false;
     pauseAll();
-    action();
+    lock(false);
   },
 };
 
@@ -43,6 +44,7 @@ export const video = {
 
 const upload = drops({
   isOpen: () => here,
+  isSure,
   onBegin() {
     clear();
     by("drop").hidden = true;
@@ -53,7 +55,8 @@ const upload = drops({
     take(state);
   },
   onProblem(words) {
-    if (!file) by("drop").hidden = false;
+    if (file) return toast(words); // what is shown stays
+    by("drop").hidden = false;
     message(words, true);
   },
 });
@@ -188,7 +191,7 @@ function refresh() {
 
 onChoice(() => {
   stale = true;
-  if (view === "result") change();
+  if (view === "result" && here) change();
 });
 
 (function turn() {
@@ -312,7 +315,17 @@ addEventListener("keydown", (event) => {
 
 // --- the run
 
+/** Whether the run may go, and what it made: where that took long and nobody has it, the person is asked. */
+function isSure() {
+  const hasResult = run?.status === "done" || run?.status === "left";
+  const isLost = moves(run) || (hasResult && !run.result.kept);
+  return !isLost || run.seconds < WORTH || confirm(say(hasResult ? "lose_result" : "lose_run"));
+}
+
+by("download").addEventListener("click", () => (run.result.kept = true)); // before the server's next word
+
 by("start").onclick = async () => {
+  if (!isSure()) return;
   problem("problem", "");
   by("start").disabled = true;
   by("start").textContent = say("starting");
@@ -328,6 +341,10 @@ by("start").onclick = async () => {
 by("pause").onclick = () => control(run.status === "paused" ? "resume" : "pause");
 by("cancel").onclick = () => control("cancel");
 by("change").onclick = change;
+by("back").onclick = () => {
+  kept.set("left", null);
+  follow({ ...run, status: "done" });
+};
 
 async function control(what) {
   try {
@@ -388,7 +405,7 @@ async function finish() {
 
 function action(before) {
   const status = run?.status;
-  const works = status === "running" || status === "paused";
+  const works = moves(run);
   const start = by("start");
   start.hidden = works || status === "done";
   start.disabled = file?.status !== "ready" || !chosen().look;
@@ -396,10 +413,9 @@ function action(before) {
   start.textContent = file?.kind === "picture" ? say("start_picture") : timeline.isPart && file ? say("start_part", { length: clock(length, true) }) : say("start_all");
   by("progress").hidden = !works;
   by("done").hidden = status !== "done";
+  by("back").hidden = status !== "left";
   by("another").hidden = works;
-  for (const one of document.querySelectorAll("#tiles button, .knobs input, .knobs select")) {
-    one.disabled = (works && here) || (one.id === "share" && !chosen().second);
-  }
+  if (here) lock(works);
   if (works) figures(run, file.kind === "picture");
   if (status === "failed") problem("problem", `${say("failed")}: ${run.reason}`);
   if (status === "cancelled" && (before === "running" || before === "paused")) toast(say("cancelled"));

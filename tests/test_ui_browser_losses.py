@@ -176,6 +176,18 @@ def test_nothing_is_chosen_while_the_queue_works(
     until(lambda: tile().is_enabled(), 10)
 
 
+def test_what_is_done_can_be_made_in_another_look(
+    page: Page, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entries = [Entry(str(tmp_path / f"{status}.mp4"), status=status) for status in ("done", "skipped", "failed")]
+    monkeypatch.setattr(house.rooms.queue, "entries", entries)
+    page.press("tab-folder")
+    for words in ("Style again: done.mp4", "Style again: skipped.mp4", "Try again: failed.mp4"):
+        until(lambda: page.browser.find_elements("css selector", f'[aria-label="{words}"]'))[0].click()  # noqa: B023
+    until(lambda: [entry.status for entry in entries] == ["waiting"] * 3)
+    until(lambda: page["queue-start"].is_enabled())
+
+
 def test_every_refused_training_picture_is_counted(page: Page, house: House, tmp_path: Path) -> None:
     """Also those before others that are taken."""
     for name in ("notes.txt", "more.txt"):

@@ -57,6 +57,15 @@ def test_files_and_folders_come_in_once(queue: Queue, clips: Path) -> None:
     assert names(queue) == ["b.mp4", "a.mp4", "c.mp4"]
 
 
+def test_what_is_added_again_once_it_is_over_waits_again(queue: Queue, clips: Path) -> None:
+    """A person picks another look, and adds the same folder."""
+    queue.add(str(clips))
+    for entry, status in zip(queue.entries, ("done", "failed", "waiting"), strict=True):
+        entry.status, entry.frames = status, 5
+    assert queue.add(str(clips)) == 0
+    assert [(entry.status, entry.frames) for entry in queue.entries] == [("waiting", 0)] * 3
+
+
 def test_what_is_not_there_is_told(queue: Queue, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         queue.add(str(tmp_path / "nowhere"))

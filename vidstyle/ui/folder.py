@@ -90,6 +90,8 @@ class Queue:
     def add(self, text: str) -> int:
         """A video, a folder with all below it, or a pattern; how many came new. Results keep the structure.
 
+        What is in the list and over waits once more: perhaps in another look.
+
         Raises:
             UsageError, SourceError: there is nothing of that name, or no video in it.
         """
@@ -101,7 +103,7 @@ class Queue:
         found = find([path], nowhere, lambda source: f"{source.name}.x").items
         found = [item for item in found if ".vidstyle-" not in str(item.source)]
         with self._lock:
-            known = {entry.source for entry in self.entries}
+            known = {entry.source: entry for entry in self.entries}
             new = [
                 Entry(str(item.source), below=str(item.target.parent.relative_to(nowhere)))
                 for item in found
@@ -111,6 +113,8 @@ class Queue:
                 raise UsageError(f"there is no video in {path}")
             if len(self.entries) + len(new) > MOST:
                 raise UsageError(f"{len(new)} videos are too many for the list: use vidstyle batch for as many")
+            for entry in (known[str(item.source)] for item in found if str(item.source) in known):
+                self._wait_again(entry)
             set_apart(self.entries, new)
             self.entries += new
             self._save()
@@ -133,13 +137,15 @@ class Queue:
             self._save()
 
     def again(self, name: str) -> None:
-        """What failed waits once more."""
+        """What is over waits once more."""
         self._check()
         with self._lock:
-            entry = self._find(name)
-            if entry is not self._current:
-                entry.status, entry.reason, entry.frames = WAITING, "", 0
-                self._save()
+            self._wait_again(self._find(name))
+            self._save()
+
+    def _wait_again(self, entry: Entry) -> None:
+        if entry is not self._current:
+            entry.status, entry.reason, entry.frames = WAITING, "", 0
 
     def set(self, **values: Any) -> None:
         """Change the settings of the next run."""

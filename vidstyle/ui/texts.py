@@ -128,6 +128,7 @@ TEXTS: dict[str, str] = {
     "queue_down": "Move down",
     "queue_remove": "Remove",
     "queue_again": "Try again",
+    "queue_anew": "Style again",
     "queue_clear": "Remove what is done",
     "queue_locked": "The queue is open in another vidstyle ui on this machine.",
     "queue_closed": "The queue reads files of the machine it runs on: it is closed while others can come in.",

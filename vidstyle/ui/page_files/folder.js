@@ -108,12 +108,14 @@ function row(entry, place) {
   const busy = entry.status === "running";
   const share = entry.total ? Math.min(1, entry.frames / entry.total) : 0;
   const status = busy && entry.frames ? `${Math.round(share * 100)}% · ${say("speed", { fps: entry.fps.toFixed(1) })}` : say(`status_${entry.status}`);
+  const words = { failed: "queue_again", done: "queue_anew", skipped: "queue_anew" }[entry.status]; // perhaps in another look
+  const again = words ? tool(entry, AGAIN, words, { action: "again" }) : null;
   const one = element(
     "li",
     { className: entry.status, draggable: !busy, title: entry.source },
     element("div", {}, element("b", { textContent: entry.name }), element("small", entry.reason ? { className: "why", textContent: entry.reason } : { textContent: entry.status === "done" ? entry.output : entry.folder })),
     element("em", { textContent: status }),
-    element("div", { className: "tools" }, entry.status === "failed" ? tool(entry, AGAIN, "queue_again", { action: "again" }) : null, tool(entry, UP, "queue_up", { action: "move", place: place - 1 }, place === 0), tool(entry, DOWN, "queue_down", { action: "move", place: place + 1 }, place === state.entries.length - 1), tool(entry, OUT, "queue_remove", { action: "remove", ids: [entry.id] }, busy)),
+    element("div", { className: "tools" }, again, tool(entry, UP, "queue_up", { action: "move", place: place - 1 }, place === 0), tool(entry, DOWN, "queue_down", { action: "move", place: place + 1 }, place === state.entries.length - 1), tool(entry, OUT, "queue_remove", { action: "remove", ids: [entry.id] }, busy)),
   );
   if (busy) {
     const bar = element("div", { className: "bar" }, element("i"));

@@ -64,6 +64,16 @@ def test_the_second_part_follows_the_first_in_pictures_and_sound_alike(joined: P
     assert note == f"timestamps begin again at {float(found[0] + moved):.2f} s: joined"
 
 
+@pytest.mark.parametrize("counts", [(60, 20, 100), (100, 20, 60)])
+def test_pictures_of_all_parts_are_expected(tmp_path: Path, counts: tuple[int, ...]) -> None:
+    parts = [make_clip(tmp_path / f"{count}.ts", frames=count).path.read_bytes() for count in counts]
+    (tmp_path / "whole.ts").write_bytes(b"".join(parts))
+    with VideoSource(tmp_path / "whole.ts") as source:
+        assert source.info.frames == pytest.approx(sum(counts), rel=0.15)
+    with VideoSource(tmp_path / "whole.ts", SourceOptions(start=Fraction(4))) as source:
+        assert source.info.frames == pytest.approx(sum(counts) - 100, rel=0.15)
+
+
 @pytest.mark.parametrize("clock", [100_000, 20_000_000])
 def test_a_second_part_far_from_the_first_follows_it_too(tmp_path: Path, clock: int) -> None:
     """Of another day: an hour later, or earlier, which FFmpeg takes for the clock's wrapping around."""
@@ -76,6 +86,7 @@ def test_a_second_part_far_from_the_first_follows_it_too(tmp_path: Path, clock: 
         found = [frame.time for frame in source]
         assert [note for note in source.notes if "begin again" in note] == source.notes != []
         assert source.declared_end is None
+        assert source.info.frames == pytest.approx(2 * FRAMES, rel=0.1)
     assert len(found) == 2 * FRAMES and all(0.03 < step < 0.1 for step in steps(found))
     first = found[0] + Fraction(3)
     with VideoSource(whole, SourceOptions(start=Fraction(3), end=Fraction(4))) as source:

@@ -104,10 +104,10 @@ def _describe_hdr(data: dict[str, bytes], note: Callable[[str], None]) -> None:
 
 
 def _duration(reading: Reading, options: SourceOptions) -> Fraction | None:
-    stream, whole = reading.stream, None
-    if stream.duration:
+    stream, whole = reading.stream, reading.joined_length
+    if whole is None and stream.duration:
         whole = stream.duration * Fraction(stream.time_base)
-    elif reading.container.duration:
+    elif whole is None and reading.container.duration:
         whole = Fraction(reading.container.duration, av.time_base)
         if reading.container.format.name.startswith(FROM_ZERO) and 0 < reading.origin < whole:
             whole -= reading.origin

@@ -14,6 +14,7 @@ from av.format import Flags
 
 from vidstyle.containers import codec_of, kind_of
 from vidstyle.inputs import Input, open_input
+from vidstyle.playlists import HLS, has_breaks
 
 BACK = 1.0  # seconds; what runs back by less is no new beginning, and is repaired where it is met
 LEAP = 3600.0  # seconds; a longer gap is another clock: one that is behind FFmpeg takes for one that wrapped around
@@ -230,27 +231,39 @@ def begins_again(container: Any, source: Input, index: int) -> bool:
 
     ``container``: of the file or URL, open; it is not moved.
     """
+    if container.format.name == HLS:
+        return source.seekable and has_breaks(source)
+    return joined_length(container, source, index) is not None
+
+
+def joined_length(container: Any, source: Input, index: int) -> Fraction | None:
+    """Seconds, about, of stream ``index`` where `begins_again`; None for one clock: the container knows its length."""
     if not _is_joinable(container) or not source.seekable:
-        return False
+        return None
     try:
         changed = source.path.stat().st_mtime_ns if source.path is not None else 0
     except OSError:
-        return False
-    return _begins_again(source, index, container.size, changed)
+        return None
+    return _joined_length(source, index, container.size, changed)
 
 
 @lru_cache(64)
-def _begins_again(source: Input, index: int, size: int, changed: int) -> bool:  # noqa: ARG001 - another file then
+def _joined_length(source: Input, index: int, size: int, changed: int) -> Fraction | None:  # noqa: ARG001 - another file then
     if source.path is not None:
-        times = _looks_at(source, index, _places(size, LOOKS))
+        looks = _looks_at(source, index, _places(size, LOOKS))
     else:
         from vidstyle.remote import heeding_signals
 
-        times = heeding_signals(_looks_at, source, index, _places(size, URL_LOOKS))
-    return any(not -SLIGHT <= later - earlier <= LEAP for earlier, later in pairwise(times))
+        looks = heeding_signals(_looks_at, source, index, _places(size, URL_LOOKS))
+    steps = [(later[0] - earlier[0], later[1] - earlier[1]) for earlier, later in pairwise(looks)]
+    known = [step for step in steps if -SLIGHT <= step[1] <= LEAP]
+    if len(known) == len(steps):
+        return None
+    lengths = [sum(each) for each in zip(*known, strict=True)] or [1, 0]  # of bytes and seconds on one clock
+    return Fraction(lengths[1]) * size / max(1, lengths[0])
 
 
-def _looks_at(source: Input, index: int, places: list[int]) -> list[Fraction]:
+def _looks_at(source: Input, index: int, places: list[int]) -> list[tuple[int, Fraction]]:
     with open_input(source) as container:
         return list(_looked_at(container, container.streams[index], places))
 
@@ -266,8 +279,8 @@ def _places(size: int, looks: int) -> list[int]:
     return sorted(place for place in places if 0 <= place < size)  # a server may not tell the size
 
 
-def _looked_at(container: Any, stream: Any, places: list[int]) -> Iterator[Fraction]:
-    """Seconds: decoding times of packets at places all over the file."""
+def _looked_at(container: Any, stream: Any, places: list[int]) -> Iterator[tuple[int, Fraction]]:
+    """(byte, decoding time in seconds) of packets at places all over the file."""
     for place in places:
         try:
             container.seek(place, unsupported_byte_offset=True)
@@ -275,4 +288,4 @@ def _looked_at(container: Any, stream: Any, places: list[int]) -> Iterator[Fract
         except (av.error.FFmpegError, OSError):
             continue
         if time is not None:
-            yield time * stream.time_base
+            yield place, time * stream.time_base

@@ -16,7 +16,7 @@ from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import deinterlace, wanted
 from vidstyle.inputs import URL, Input, open_input
-from vidstyle.joins import Joins, begins_again, placed
+from vidstyle.joins import Joins, begins_again, joined_length, placed
 from vidstyle.limits import check_picture
 from vidstyle.on_device import surface
 from vidstyle.others import Span, Tee
@@ -125,6 +125,12 @@ class Reading:
     def joined(self) -> bool:
         """Whether it is several recordings, each with a clock of its own."""
         return begins_again(self.container, self._input, self.stream.index)
+
+    @property
+    def joined_length(self) -> Fraction | None:
+        """Seconds, about, of all of them; None where there is one clock, or a server would have to be asked."""
+        known = self._input.path is not None
+        return joined_length(self.container, self._input, self.stream.index) if known else None
 
     @property
     def _origin(self) -> int:

@@ -23,6 +23,7 @@ from vidstyle.inputs import PIPE, Input, parse_input
 from vidstyle.on_device import Device, DeviceConverter, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import Pictures
+from vidstyle.playlists import HLS
 from vidstyle.source_options import SourceOptions
 from vidstyle.tags import colour_of
 
@@ -152,7 +153,8 @@ class VideoSource:
     def declared_end(self) -> Fraction | None:
         """Seconds: where the container says it ends; None where it does not or cannot, or only a part is wanted."""
         container = self._pictures.reading.container
-        if self.options.end is not None or not container.duration or self._pictures.reading.joined:
+        listed = container.format.name == HLS  # a playlist has the lengths of all its parts
+        if self.options.end is not None or not container.duration or (not listed and self._pictures.reading.joined):
             return None
         begins = 0 if container.format.name.startswith(FROM_ZERO) else container.start_time or 0
         return Fraction(begins + container.duration, av.time_base)

@@ -94,6 +94,30 @@ def test_lists_of_options_are_added_to_ours() -> None:
 
 
 @pytest.mark.parametrize(
+    ("codec", "option", "says"),
+    [
+        ("h264", ("tune", "anime"), "tune is 'anime': libx264 takes film, animation"),
+        ("h264", ("preset", "rapid"), "preset is 'rapid': libx264 takes ultrafast"),
+        ("h264", ("profile", "best"), "profile is 'best': libx264 takes baseline"),
+        ("h264", ("x264-params", "keyint=30:ref=4:keyitn=30"), r"'keyitn = 30'\): correct it"),
+        ("hevc", ("x265-params", "aqmode=3"), "Unknown option: aqmode"),
+        ("av1", ("svtav1-params", "film_grain=8"), "Error parsing option film_grain: 8"),
+    ],
+)
+def test_a_word_that_the_encoder_does_not_know(
+    capfd: pytest.CaptureFixture[str], codec: str, option: tuple[str, str], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        choose(".mp4", codec=codec, extra=(option,))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("option", [("tune", "Grain,fastdecode"), ("preset", "5"), ("x264-params", "keyint=30:ref=4")])
+def test_words_that_it_knows(option: tuple[str, str]) -> None:
+    assert dict([option]).items() <= choose(".mp4", extra=(option,)).options.items()
+
+
+@pytest.mark.parametrize(
     ("extension", "wanted", "says"),
     [
         (".mp4", {"codec": "h265x"}, "no encoder 'h265x' here: use one of h264"),

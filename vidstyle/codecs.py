@@ -12,6 +12,7 @@ from typing import Any
 import av
 
 from vidstyle.containers import CONTAINERS, can_hold
+from vidstyle.encoder_words import LISTS, PRESETS, check_words
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
 from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions, unusual
@@ -30,9 +31,6 @@ _OLD = ("mpeg1video", "mpeg2video", "mpeg4", "mjpeg")
 _DEFAULTS |= {"libvpx": {"crf": "10", "b": "100M"}} | {name: {"qmin": "2", "qmax": "2"} for name in _OLD}
 _RATES = {"b", "qmin", "qmax"}  # who gives one of these for such an encoder gives all
 _MOST_CRF = {"libx264": 51, "libx265": 51}  # of those that do not say
-_PRESETS = "ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo"  # of x264 and x265
-#: options that are lists of their own: what a user gives is added to ours
-_LISTS = ("x265-params", "svtav1-params", "x264-params")
 _TAKE_MASTERING = ("libx265", "libsvtav1")  # see `_hdr_options`
 #: encoders on a device, by the end of their name: (what they need, their quality option, its default)
 _DEVICES = {
@@ -171,8 +169,9 @@ def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, s
     if wanted.preset is not None:
         options["preset"] = _preset(codec, wanted.preset)
     for name, value in (*_hdr_options(codec.name, info), *wanted.extra):
-        options[name] = f"{options[name]}:{value}" if name in _LISTS and options.get(name) else value
+        options[name] = f"{options[name]}:{value}" if name in LISTS and options.get(name) else value
     _check_options(codec, options)
+    check_words(codec.name, dict(wanted.extra))
     return options
 
 
@@ -191,8 +190,8 @@ def _crf(codec: Any, quality: str, wanted: float) -> str:
 
 
 def _preset(codec: Any, wanted: str) -> str:
-    if codec.name in _MOST_CRF and wanted not in _PRESETS.split(", "):
-        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {_PRESETS}")
+    if codec.name in _MOST_CRF and wanted not in PRESETS.split(", "):
+        raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {PRESETS}")
     option = _option(codec, "preset")
     if codec.name == "libsvtav1" and wanted not in map(str, range(int(option.min), int(option.max) + 1)):
         raise UsageError(f"--preset is {wanted!r}: {codec.name} takes {option.min:g} to {option.max:g}")

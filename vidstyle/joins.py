@@ -248,7 +248,7 @@ def joined_length(container: Any, source: Input, index: int) -> Fraction | None:
 
 
 @lru_cache(64)
-def _joined_length(source: Input, index: int, size: int, changed: int) -> Fraction | None:  # noqa: ARG001 - another file then
+def _joined_length(source: Input, index: int, size: int, changed: int) -> Fraction | None:  # noqa: ARG001
     if source.path is not None:
         looks = _looks_at(source, index, _places(size, LOOKS))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from fractions import Fraction
 
 from vidstyle.captions import ASTRAY, CAPTIONS, carrier
+from vidstyle.holes import holes_in_matroska
 from vidstyle.report import Report, StreamNote
 from vidstyle.source import VideoSource
 from vidstyle.workfolder import WorkFolder
@@ -34,6 +35,8 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
     whole = not any(note.kind in ("audio", "subtitle", "video") and note.action == "dropped" for note in report.streams)
     if whole and not source.faults and declared is not None and cut_short(end, declared):
         report.losses.append(f"the source ends at {float(end):.1f} s of {float(declared):.1f} s: it is cut short")
+    if source.path is not None and source.stream.container.format.name.startswith("matroska"):
+        report.losses += holes_in_matroska(source.path, source.span)
     if source.deinterlaced and not source.interlaced and source.options.deinterlace == "always":
         report.notes.append("deinterlaced, as --deinterlace always asks; the source does not say that it is interlaced")
     elif source.deinterlaced:

@@ -14,6 +14,7 @@ import av
 
 from vidstyle.containers import kind_of
 from vidstyle.errors import SourceError
+from vidstyle.holes import demuxed
 from vidstyle.inputs import FILE, Input, open_input
 from vidstyle.joins import Joins, begins_again
 from vidstyle.subtitles import LONGEST
@@ -109,7 +110,7 @@ class SecondReading:
             return
         self._go_to_start(wanted)
         awaited = self._awaited(wanted)
-        for packet in Joins()(self._container.demux()):
+        for packet in Joins()(demuxed(self._container)):
             if _is_beyond(packet, self.span):
                 awaited.discard(packet.stream_index)
                 if not awaited:
@@ -157,15 +158,17 @@ class Tee:
         name: str,
         timeout: float,
         note: Callable[[str], None],
+        demux: Callable[[Any, int], Iterator[Any]],
         ask: Callable[..., Any],
     ) -> None:
         """
         Args:
             note: is told where timestamps begin again.
+            demux: `vidstyle.holes.Watch.packets`.
             ask: makes a call that reads, as `vidstyle.remote.Aside`.
         """
         self._container, self._styled, self._name, self._timeout = container, styled, name, timeout
-        self._note, self._ask = note, ask
+        self._note, self._packets, self._ask = note, demux, ask
         self.span = span
         self.streams = [stream for stream in container.streams if stream.index != styled]
         self.metadata = dict(container.metadata)
@@ -179,7 +182,7 @@ class Tee:
         self._demuxed = self._demux()
 
     def _demux(self) -> Iterator[Any]:
-        return Joins(self._note)(self._container.demux())
+        return Joins(self._note)(self._packets(self._container, self._styled))
 
     def restart(self) -> None:
         """Forget what waits: the container was moved to another place."""

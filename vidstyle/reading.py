@@ -15,6 +15,7 @@ from vidstyle.captions import Captions
 from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
 from vidstyle.deinterlace import deinterlace, wanted
+from vidstyle.holes import Watch
 from vidstyle.inputs import URL, Input, open_input
 from vidstyle.joins import Joins, begins_again, joined_length, placed
 from vidstyle.limits import check_picture
@@ -65,6 +66,7 @@ class Reading:
         self.repaired = False
         self._jumped = False  # whether this began in the middle
         self.tee: Tee | None = None
+        self._watch = Watch(self._lost)
         self._open()
         try:
             if options.start and source.seekable and not self.joined:
@@ -92,7 +94,7 @@ class Reading:
             raise
         self._ask = Aside(self._stopped) if self._input.kind == URL else AtOnce()
         if self._input.path is None:
-            whence = self._input.name, self._options.timeout, self._note_join, self._ask
+            whence = self._input.name, self._options.timeout, self._note_join, self._watch.packets, self._ask
             self.tee = Tee(self.container, self.stream.index, self.span, *whence)
         self._packets = self._demux()
 
@@ -110,14 +112,16 @@ class Reading:
 
     def _fault(self, count: int, reason: str) -> None:
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
-        text = f"cannot be decoded after {where} ({reason}); pictures are missing there"
+        self._lost(f"cannot be decoded after {where} ({reason}); pictures are missing there")
+
+    def _lost(self, text: str) -> None:
         if text not in self.faults and len(self.faults) < MOST_FAULTS:
             self.faults.append(text)
 
     def _demux(self) -> Generator[Any, None, None]:
         if self.tee is not None:
             return self.tee.styled()
-        packets = Joins(self._note_join)(self.container.demux())
+        packets = Joins(self._note_join)(self._watch.packets(self.container, self.stream.index))
         own = (packet for packet in packets if packet.stream.index == self.stream.index)
         return _first_key(own) if self._options.glance else own
 

@@ -79,6 +79,21 @@ def test_what_overlaps_is_shown_together(tmp_path: Path, extension: str) -> None
     ]
 
 
+@pytest.mark.parametrize("extension", [".mp4", ".webm"])
+def test_a_cue_of_unknown_length_is_shown_until_the_next(tmp_path: Path, extension: str) -> None:
+    with source(tmp_path / "in.mkv", frames=300) as made:
+        made.subtitles("subrip", [(500, 500, "a"), (1500, 2000, "b"), (2500, 2500, "c"), (8000, 8000, "d")])
+    remuxed(tmp_path / "in.mkv", tmp_path / f"out{extension}", frames=300)
+    assert cues(tmp_path / f"out{extension}") == [(0.5, 1.5, "a"), (1.5, 2, "b"), (2.5, 6.5, "c"), (8, 12, "d")]
+
+
+def test_a_cue_that_timed_text_shows_for_no_time_is_not_shown(tmp_path: Path) -> None:
+    with source(tmp_path / "in.mp4", frames=100) as made:
+        made.subtitles("mov_text", [(500, 1000, "a"), (2000, 2000, "never"), (2500, 3000, "b")])
+    remuxed(tmp_path / "in.mp4", tmp_path / "out.mkv", frames=100)
+    assert cues(tmp_path / "out.mkv") == [(0.5, 1.0, "a"), (2.5, 3.0, "b")]
+
+
 def test_a_cue_far_behind_the_pictures_clock_ends_in_time(tmp_path: Path) -> None:
     """MP4's writer compares clocks of different streams, and would end it with the next picture, or never."""
     with source(tmp_path / "in.mkv", frames=250) as made:

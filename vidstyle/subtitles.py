@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +12,8 @@ import av
 from vidstyle.subtitle_text import WRITERS, Cue, Span, keeps, parse, styles_of
 
 LONGEST = 86400  # seconds: what says it lasts longer does not know
-USUAL = Fraction(4)  # seconds, where no length is known
+USUAL = Fraction(4)  # seconds, where no length is known and no other cue comes before
+_EXACT = "mov"  # beginning of FFmpeg's name of formats in which no length is one of nothing, and not an unknown one
 EMPTY = b"\0\0"  # a sample of timed text that shows nothing
 #: of a track: what FFmpeg's encoders ask for; every cue brings its own styling
 _HEADER = (
@@ -23,11 +24,12 @@ _HEADER = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A cue on the screen; seconds of the output's time."""
+    """A cue on the screen; seconds of the output's time. ``open``: until the next one, where that is before its end."""
 
     start: Fraction
     end: Fraction
     cue: Cue
+    open: bool = False
 
 
 class Timeline:
@@ -99,6 +101,8 @@ class TextConversion:
         self._base = base / max(1, round(base * 1_000_000))
         self.stream.time_base = self.stream.codec_context.time_base = self._base
         self._timeline = Timeline() if codec == "mov_text" else None
+        self._knows_lengths = source.container.format.name.startswith(_EXACT)
+        self._open: Shown | None = None  # waits for the cue that ends it
 
     def take(self, packet: Any) -> Iterator[Any]:
         """Packets to write once ``packet`` of the source is in."""
@@ -107,14 +111,30 @@ class TextConversion:
             return
         self.packets += 1
         self.plain = self.plain and keeps(self._codec, shown.cue)
-        for sample in self._timeline.add(shown) if self._timeline else (shown,):
-            yield self._packet(sample)
+        yield from self._ended(shown.start)
+        if shown.open:
+            self._open = shown
+        elif shown.end > shown.start:
+            yield from self._write(shown)
 
     def due(self, seconds: Fraction | None) -> Iterator[Any]:
         """Packets of what ends by ``seconds`` of the source's time; None: the rest."""
-        if self._timeline:
-            for sample in self._timeline.advance(None if seconds is None else seconds - self._zero):
+        time = None if seconds is None else seconds - self._zero
+        if self._open is not None and (time is None or self._open.end <= time):
+            yield from self._ended(self._open.end)
+        if self._timeline and (self._open is None or time is None):
+            for sample in self._timeline.advance(time):
                 yield self._packet(sample)
+
+    def _ended(self, time: Fraction) -> Iterator[Any]:
+        """Packets of the open cue, where there is one: it is shown until ``time``."""
+        shown, self._open = self._open, None
+        if shown is not None and time > shown.start:
+            yield from self._write(replace(shown, end=min(shown.end, time)))
+
+    def _write(self, shown: Shown) -> Iterator[Any]:
+        for sample in self._timeline.add(shown) if self._timeline else (shown,):
+            yield self._packet(sample)
 
     def outcome(self) -> tuple[str, bool]:
         """What it is now, in words, and whether that is no loss."""
@@ -134,10 +154,11 @@ class TextConversion:
             return None
         start = packet.pts * Fraction(packet.time_base)
         length = (packet.duration or 0) * Fraction(packet.time_base) or Fraction(decoded.end_display_time, 1000)
-        end = start + (length if 0 < length < LONGEST else USUAL)
+        known = 0 < length < LONGEST or (not length and self._knows_lengths)
+        end = start + (length if known else USUAL)
         if self._end is not None:
             end = min(end, self._end)
-        return Shown(start - self._zero, end - self._zero, _joined(cues))
+        return Shown(start - self._zero, end - self._zero, _joined(cues), not known)
 
     def _packet(self, sample: Shown) -> Any:
         packet = av.Packet(WRITERS[self._codec](sample.cue) if sample.cue.spans else EMPTY)

@@ -47,6 +47,17 @@ def test_other_tiffs_are_read_with_their_profile(tmp_path: Path, image: Any, com
     assert np.array_equal(picture.rgb, smooth(40, 56)) and picture.profile == PROFILE and not picture.more
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits"])
+def test_a_tiff_that_is_damaged_in_the_middle_is_refused(tmp_path: Path, image: Any, compression: str) -> None:
+    image.resize((400, 300)).save(tmp_path / "a.tif", compression=compression)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 60] = bytes(range(60))
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(SourceError, match=r"is damaged.*: copy or download it again"):
+        read_picture(tmp_path / "a.tif")
+
+
 @pytest.mark.usefixtures("home")
 def test_pages_that_are_left_out_are_told(tmp_path: Path, image: Any) -> None:
     image.save(tmp_path / "a.tif", save_all=True, append_images=[image])

@@ -31,6 +31,7 @@ from vidstyle.picture_tags import (
     with_exif,
     with_profile,
 )
+from vidstyle.tiff_damage import complaints, fails_its_checksums
 
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
 QUALITY = 92  # of 1..100
@@ -112,7 +113,11 @@ def read_picture(path: Path) -> Picture:
         if (compression := unread_compression(data)) is not None:
             what = "by JPEG" if compression in (6, 7) else f"in a way that cannot be read (number {compression})"
             raise SourceError(f"{path} is a TIFF compressed {what}: save it with LZW, or as .png")
-        picture = _picture(_first_frame(path, io.BytesIO(data), kind)[0], read_orientation(data))
+        with complaints() as said:
+            frame, _ = _first_frame(path, io.BytesIO(data), kind)
+        if said or fails_its_checksums(data):
+            raise SourceError(f"{path} is damaged{f' ({said[0]})' if said else ''}: copy or download it again")
+        picture = _picture(frame, read_orientation(data))
         return replace(picture, profile=read_profile(data), exif=read_exif(data), more=has_more_pages(data))
     except av.error.FFmpegError as error:
         raise _refusal(error, path, head) from error

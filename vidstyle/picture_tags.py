@@ -252,6 +252,20 @@ def _tag(tiff: memoryview, wanted: int, start: int | None = None) -> int | None:
     return None
 
 
+def tiff_numbers(data: bytes, wanted: int) -> tuple[int, ...]:
+    """All numbers of an entry in the first directory of a TIFF file; none where it is not there, or damaged."""
+    tiff = memoryview(data)
+    with suppress(struct.error):
+        if (found := _entry(tiff, wanted)) is not None:
+            entry, kind, order = found
+            letter, size = ("I", 4) if kind == LONG else ("H", 2)
+            (count,) = struct.unpack_from(f"{order}I", tiff, entry + 4)
+            at = entry + 8 if count * size <= 4 else struct.unpack_from(f"{order}I", tiff, entry + 8)[0]
+            if count * size <= len(tiff):
+                return struct.unpack_from(f"{order}{count}{letter}", tiff, at)
+    return ()
+
+
 def _tiff_profile(tiff: memoryview) -> bytes:
     with suppress(struct.error):
         if (found := _entry(tiff, TIFF_PROFILE)) is not None:

@@ -10,6 +10,7 @@ from web import Site, serve
 
 from vidstyle.inputs import parse_input
 from vidstyle.others import SecondReading
+from vidstyle.preview import sample_picture
 from vidstyle.source import SourceOptions, VideoSource
 
 COUNTS = (25, 150)  # pictures: in the second part a time of the first one's clock is there too
@@ -45,6 +46,17 @@ def test_its_sound_is_kept(playlist: Path) -> None:
     with SecondReading(playlist, 0, PART) as others:
         times = [packet.pts * packet.time_base for _, packet in others.until({1}, None)]
     assert PART[0] <= times[0] < PART[0] + 0.1 and PART[1] - 0.1 < times[-1] < PART[1]
+
+
+def test_a_picture_of_it_can_be_seen(playlist: Path) -> None:
+    assert sample_picture(playlist, Fraction(2), 32).shape == (32, 32, 3)
+
+
+def test_a_part_of_a_list_that_cannot_be_read_from_the_middle_has_its_sound(playlist: Path) -> None:
+    lines = ["ffconcat version 1.0", *(f"file {count}.ts" for count in COUNTS)]
+    (playlist.parent / "a.ffconcat").write_text("\n".join(lines))
+    with SecondReading(playlist.parent / "a.ffconcat", 0, PART) as others:
+        assert len(list(others.until({1}, None))) == pytest.approx(2 * 48000 / 1024, abs=2)
 
 
 def test_a_rest_that_its_list_promises_is_missed(playlist: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -124,7 +125,8 @@ class SecondReading:
             return
         texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
         if (place := start - LEAD * texts) > 0:
-            self._container.seek(int(place * av.time_base), backward=True)
+            with suppress(av.error.FFmpegError, OSError):  # else all is read from the beginning
+                self._container.seek(int(place * av.time_base), backward=True)
 
     def _awaited(self, wanted: set[int]) -> set[int]:
         """The streams that tell when all of the wanted part is read: others may have no packet behind it."""

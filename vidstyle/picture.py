@@ -98,8 +98,8 @@ def read_picture(path: Path) -> Picture:
             if not (head := file.read(64)):
                 raise SourceError(f"{path} is empty (0 bytes): copy or download it again")
             file.seek(0)
-            if head[4:12] == b"ftypavis":
-                raise NotAPictureError(f"{path} is an animated AVIF: use vidstyle file, or vidstyle preview")
+            if what := _moves(head):
+                raise NotAPictureError(f"{path} is {what}: use vidstyle file, or vidstyle preview")
             if (kind := still_format(head)) is None:
                 by_name = path.suffix.lower() == ".tga"  # its bytes say nothing
                 opened = (f"file:{path}", "image2") if by_name else (_Nameless(file), None)
@@ -123,6 +123,13 @@ def read_picture(path: Path) -> Picture:
         raise _refusal(error, path, head) from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _moves(head: bytes) -> str | None:
+    """What a file with these first bytes is, where that is no picture."""
+    if head.startswith(b"#EXTM3U"):
+        return "a playlist of a video"
+    return "an animated AVIF" if head[4:12] == b"ftypavis" else None
 
 
 def _is_animated(png: bytes) -> bool:

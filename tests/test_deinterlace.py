@@ -16,9 +16,12 @@ TIMES = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 15]
 
 @pytest.fixture
 def interlaced(tmp_path: Path) -> Path:
-    """A bar that moves from field to field: 12 pictures, two moments each."""
-    path = tmp_path / "interlaced.mkv"
-    options = {"flags": "+ildct+ilme", "x264-params": "tff=1", "crf": "5"}
+    return moving_bar(tmp_path / "interlaced.mkv")
+
+
+def moving_bar(path: Path, **more: str) -> Path:
+    """It moves from field to field: 12 pictures, two moments each."""
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1", "crf": "5", **more}
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25, options=options)
         video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
@@ -47,6 +50,17 @@ def test_the_comb_goes_and_every_time_stays(interlaced: Path, mode: str, whole: 
         frames = list(source)
     assert [f.time for f in frames] == [Fraction(t, 25) for t in TIMES]
     assert (max(comb(f.image) for f in frames[1:-1]) < 3) is whole
+
+
+@pytest.mark.parametrize("start", [4, 9])
+def test_the_first_picture_of_a_part_is_as_in_the_whole(tmp_path: Path, start: int) -> None:
+    """Every picture is a key picture: decoding could begin with that one."""
+    path = moving_bar(tmp_path / "intra.mkv", g="1")
+    with VideoSource(path) as source:
+        wanted = {frame.pts: frame.image for frame in source}
+    with VideoSource(path, SourceOptions(start=Fraction(start, 25))) as source:
+        first = next(iter(source))
+    assert first.time == Fraction(start, 25) and np.array_equal(first.image, wanted[first.pts])
 
 
 def test_progressive_video_is_left_alone(shared) -> None:

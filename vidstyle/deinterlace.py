@@ -20,6 +20,11 @@ def wanted(mode: str, stream: Any, first: Any) -> bool:
     return bool(first.interlaced_frame) or int(stream.codec_context.field_order) not in _PROGRESSIVE
 
 
+def may_be_wanted(mode: str, stream: Any) -> bool:
+    """`wanted`, as far as that is known before the first picture."""
+    return mode == "always" or (mode == "auto" and int(stream.codec_context.field_order) != _PROGRESSIVE[1])
+
+
 def deinterlace(frames: Iterable[Any], stream: Any, every: bool) -> Iterator[Any]:
     """One whole picture per decoded one, at its time, by bwdif; ``every``: also those that are not flagged."""
     for _, alike in groupby(frames, _kind):

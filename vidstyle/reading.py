@@ -14,7 +14,7 @@ import av
 from vidstyle.captions import Captions
 from vidstyle.containers import best_video
 from vidstyle.decoding import Decoder
-from vidstyle.deinterlace import deinterlace, wanted
+from vidstyle.deinterlace import deinterlace, may_be_wanted, wanted
 from vidstyle.holes import Watch
 from vidstyle.inputs import URL, Input, open_input
 from vidstyle.joins import Joins, begins_again, joined_length, placed
@@ -70,7 +70,9 @@ class Reading:
         self._open()
         try:
             if options.start and source.seekable and not self.joined:
-                self._go_to(min(LATEST, self._origin + int(options.start / self.stream.time_base)))
+                # The first picture is made of the one before it, too, where it is deinterlaced.
+                start = options.start - (MARGIN if may_be_wanted(options.deinterlace, self.stream) else 0)
+                self._go_to(min(LATEST, self._origin + int(start / self.stream.time_base)))
         except BaseException:
             self.close()
             raise

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from engines.torch import Network
 from training import data
 from training.muon import MuonAdam
-from training.options import run_command
+from training.options import at_least, run_command
 from vidstyle.errors import UsageError
 from vidstyle.faces import CELL, LARGEST, REACH, SMALLEST, level_of
 from vidstyle.network import Architecture
@@ -215,8 +215,8 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos, with and without people")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx, for the clips")
     parser.add_argument("--out", type=Path, required=True, help="style file to write")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--pictures", type=int, default=16, help="of a step")
+    parser.add_argument("--steps", type=at_least(1), default=4000)
+    parser.add_argument("--pictures", type=at_least(1), default=16, help="of a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sources", default="", help="names and licences of the pictures, for the card")
     words = parser.parse_args()

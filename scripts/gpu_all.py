@@ -40,7 +40,7 @@ BENCHES = (
     (("file", "copies"), 0.4),
     (("compile",), 0.8),
     (("memory",), 0.6),
-    (("shapes", "sizes", "presets"), 0.9),
+    (("shapes", "sizes", "presets", "needs"), 0.9),
 )
 
 

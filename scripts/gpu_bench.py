@@ -32,6 +32,7 @@ PARTS = {
     "sizes": ("gpu_network", "sizes"),
     "memory": ("gpu_memory", "memory"),
     "presets": ("gpu_file", "presets"),
+    "needs": ("gpu_memory", "needs"),
 }
 NETS = ("ttn", "student")
 

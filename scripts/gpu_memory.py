@@ -22,9 +22,14 @@ MIB = 1 << 20
 
 
 def memory(setup: Setup, book: Book) -> None:
+    """Whether too little changes the result."""
     found = [_too_little(setup, book, net, recipe) for net, recipe in setup.nets.items()]
     if known := [levels for levels in found if levels is not None]:
         book.add(aimed("memory.levels", "too little memory: difference of 255", max(known)))
+
+
+def needs(setup: Setup, book: Book) -> None:
+    """What each engine takes, for which there is no target."""
     for net, recipe in setup.nets.items():
         for text in setup.sizes:
             for engine in (setup.engine, *setup.others):

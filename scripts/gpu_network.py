@@ -160,6 +160,7 @@ def _batches(setup: Setup, book: Book, net: str) -> None:
         works: dict[str, Work] = {}
         for count in BATCHES:
             with book.attempt(f"shapes.{net}.batch{count}", f"{net} {MAIN}: {count} a call"):
+                book.need(STEP_SECONDS)  # else those that are ready are measured
                 batch = setup.pictures(count, size)
                 works[str(count)] = _engine(setup, recipe, size, setup.engine, batch, stack)
         seconds = interleaved(works, setup.device, setup.seconds)
@@ -176,6 +177,7 @@ def _in_flight(setup: Setup, book: Book, net: str) -> None:
         works: dict[str, Work] = {}
         for count in IN_FLIGHT:
             with book.attempt(f"shapes.{net}.in_flight{count}", f"{net} {MAIN}: {count} in flight"):
+                book.need(STEP_SECONDS)
                 engine = stack.enter_context(setup.loaded(recipe, size, setup.engine, 1, count))
                 works[str(count)] = pipelined(engine.submit, batch, count)
         seconds = interleaved(works, torch.device("cpu"), setup.seconds)  # the host waits for each: its clock

@@ -198,7 +198,29 @@ def test_what_has_no_target_waits_until_all_that_has_one_is_measured(
     gpu_file.presets(setup, book)
     assert ran == gpu_file.RUNS
     parts = [word for step in gpu_all.steps(tmp_path, cpu=False, train=False) for word in step.command]
-    assert max(map(parts.index, ("copies", "compile", "memory"))) < parts.index("presets")
+    assert max(map(parts.index, ("copies", "compile", "memory"))) < min(map(parts.index, ("presets", "needs")))
+
+
+@pytest.mark.parametrize("part", ["batches", "in_flight"])
+def test_shapes_that_are_ready_are_measured_when_the_time_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """All were loaded first, for minutes; and a run that was ended meanwhile had none of them."""
+    book = Book(ends=time.monotonic() + 1000)
+
+    @contextmanager
+    def loaded(*_: Any, **__: Any) -> Iterator[Any]:
+        book.ends = time.monotonic() + 1
+        yield type("Engine", (), {"spec": EngineSpec(1, 1), "submit": done, "submit_on_device": done})
+
+    def done(_: Any) -> Callable[[], None]:
+        return lambda: None
+
+    monkeypatch.setattr(Setup, "loaded", loaded)
+    (gpu_network._batches if part == "batches" else gpu_network._in_flight)(tiny_setup(tmp_path), book, "ttn")
+    second, *_, first = book.figures.values()
+    assert first.key.endswith("1") and first.value
+    assert second.key.endswith("2") and second.note == "not measured: no time was left for it"
 
 
 def test_a_step_of_measuring_knows_its_time(tmp_path: Path) -> None:

@@ -225,10 +225,10 @@ def write(source: Path, folder: Path, kept: list[Kept], refused: dict[str, str],
 def _write(source: Path, part: Path, kept: list[Kept], refused: dict[str, str], options: Options) -> dict[str, object]:
     names = [name for name, _, _ in kept]
     split = [held_out(name, options.held) for name in names]
-    if not any(split):
-        split[-1] = True  # something must be left to measure on
+    for row in reversed(range(len(split))):  # a look's distance is that of two pictures at least
+        split[row] = split[row] or sum(split) < min(2, len(split) // 2)
     if all(split):
-        split[0] = False  # and, before that, to train on
+        split[0] = False
     np.save(part / "faces.npy", np.stack([crop for _, crop, _ in kept]))
     np.save(part / "landmarks.npy", np.stack([points for _, _, points in kept]))
     rows: dict[str, list[int]] = {"train": [], "held": []}

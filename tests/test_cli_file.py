@@ -95,7 +95,7 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "-o", "missing/"], 5, "no folder missing"),
         (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
         (["IN", "--no-such-option"], 2, "--no-such-option"),
-        (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is of standard output: add -o -"),
+        (["IN", "--style", "tiny", "-o", "x.mkv", "--pipe", "y4m"], 2, "--pipe y4m is for standard output: add -o -"),
         (["IN", "--style", "tiny", "--report", "."], 5, ". is a folder: give a file's name"),
         (["IN", "--style", "tiny", "--report", "in.mp4/x.json"], 5, "in.mp4 is no folder"),
         (["IN", "--style", "tiny", "--report", "IN"], 2, "has a video's name: give one as report.json"),

@@ -228,7 +228,8 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
         with av.logging.Capture() as log, kept_priority():
             context.open()
     except (ValueError, av.error.FFmpegError):
-        return log[0][2].strip().rstrip(".:") if log else ""
+        own = [text for _, name, text in log if name == choice.encoder]  # others of this process may write to it too
+        return own[0].strip().rstrip(".:") if own else ""
     finally:
         av.logging.set_level(before)
     return ""

@@ -1,6 +1,6 @@
 """How large the faces of a picture or a video are, and the size that the network is to work at for them: `--size auto`.
 
-The looks draw best where eyes are `BEST` pixels apart: in close-ups at 720 lines they get flat and their eyes hollow.
+The looks draw best where eyes are about 70 pixels apart: in close-ups at 720 lines they get flat and their eyes hollow.
 A small network (`training.finder`), in the form of a look, paints a map of a picture: red where a face is, green how
 large it is, in cells of `CELL` pixels.
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import torch
 
 from engines.torch import Network
-from training import finder
+from training import data, finder
 from training.finder import SIDE, Photo, _pasted, _placed, batch, loss_of, map_of, measured, train
 from vidstyle.errors import UsageError
 from vidstyle.faces import CELL, REACH, level_of
+from vidstyle.paths import bundled_dir
 
 
 def photo(seed: int, faces: int = 1) -> Photo:
@@ -85,3 +88,11 @@ def test_clips_need_a_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(UsageError, match="--detector"):
         finder.main()
+
+
+def test_held_out_faces_are_measured(shared: Callable[[str], Path]) -> None:
+    photos = finder.read(islice(data.photos(shared("photos"), training=False), 8))
+    found = finder.measure(bundled_dir().parent / "faces.safetensors", photos)
+    assert found["photos"] >= 7 and found["found"] == 1.0
+    assert found["eye distance off by, half of them"] < 0.1
+    assert found["and nine in ten"] < 0.25

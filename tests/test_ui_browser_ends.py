@@ -63,6 +63,7 @@ def test_a_duplicated_tab_has_a_session_of_its_own(page: Page, long_clip: Clip, 
     until(lambda: ready(page))
     page.press("start")
     until(lambda: page.seen("progress"))
+    page.press("pause")  # else it may be done before the other tab is
     first = page.browser.current_window_handle
     page.js("window.open(location.href)")  # with a copy of this one's storage, as a duplicated tab has
     page.browser.switch_to.window(page.browser.window_handles[-1])

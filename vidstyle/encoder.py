@@ -20,6 +20,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle.captions import carrier, prefix_of, with_captions
 from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
 from vidstyle.detail import give_back
+from vidstyle.encoder_words import log_of
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
@@ -222,17 +223,10 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
     context.time_base = encoder_clock(encoding.info, choice.encoder)
     context.framerate = encoder_rate(encoding.info, choice.encoder)
     context.color_range = encoding.info.colour.range_used
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as log, kept_priority():
-            context.open()
-    except (ValueError, av.error.FFmpegError):
-        own = [text for _, name, text in log if name == choice.encoder]  # others of this process may write to it too
-        return own[0].strip().rstrip(".:") if own else ""
-    finally:
-        av.logging.set_level(before)
-    return ""
+    lines = log_of(context, av.logging.ERROR)
+    return next(
+        (line for who, line in lines if who == choice.encoder), ""
+    )  # others of this process may write there too
 
 
 def hardware_of(device: Device | None) -> Any:

@@ -49,16 +49,16 @@ def _check_lists(encoder: str, lists: dict[str, str]) -> None:
     quiet = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
     context.options = {name: ":".join(filter(None, (quiet.get(name), value))) for name, value in lists.items()}
     os.environ.setdefault("SVT_LOG", "1")
-    for said in _said(context):
+    for _, said in log_of(context, av.logging.WARNING):
         if said.startswith(_TAKES_NOT):
             options = " ".join(f"{name}={value}" for name, value in lists.items())
             raise UsageError(f"{encoder} does not take all of {options} ({said}): correct it, or leave it out")
 
 
-def _said(context: Any) -> list[str]:
-    """FFmpeg's warnings while an encoder is opened."""
+def log_of(context: Any, level: int) -> list[tuple[str, str]]:
+    """(who, line) of FFmpeg's log up to ``level`` while an encoder is opened, whether it opens or not."""
     before = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_level(level)
     try:
         with av.logging.Capture() as log, kept_priority():
             context.open()
@@ -66,4 +66,4 @@ def _said(context: Any) -> list[str]:
         pass
     finally:
         av.logging.set_level(before)
-    return [text.strip().rstrip(".") for _, _, text in log]
+    return [(who, text.strip().rstrip(".:")) for _, who, text in log]

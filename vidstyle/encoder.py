@@ -223,10 +223,8 @@ def _words_of(choice: EncoderChoice, encoding: Encoding) -> str:
     context.time_base = encoder_clock(encoding.info, choice.encoder)
     context.framerate = encoder_rate(encoding.info, choice.encoder)
     context.color_range = encoding.info.colour.range_used
-    lines = log_of(context, av.logging.ERROR)
-    return next(
-        (line for who, line in lines if who == choice.encoder), ""
-    )  # others of this process may write there too
+    lines = log_of(context, av.logging.ERROR)  # others of this process may write to it too
+    return next((line for who, line in lines if who == choice.encoder), "")
 
 
 def hardware_of(device: Device | None) -> Any:

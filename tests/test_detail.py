@@ -65,7 +65,7 @@ def as_video(image: np.ndarray, form: str) -> Any:
     return av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=form)
 
 
-@pytest.mark.parametrize("form", ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p12le"])
+@pytest.mark.parametrize("form", ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p12le", "nv12"])
 def test_in_planes_of_any_depth(form: str) -> None:
     source, small = texture(), scaled_there_and_back(texture())
     exact, picture = as_video(source, form), as_video(small, form)
@@ -87,7 +87,7 @@ def test_limited_range_is_kept() -> None:
     assert values.min() >= 16 and values.max() <= 235
 
 
-@pytest.mark.parametrize("form", ["rgb24", "gbrp", "yuyv422"])
+@pytest.mark.parametrize("form", ["rgb24", "gbrp", "yuyv422", "yuv420p10be", "p010le"])
 def test_pictures_without_a_plane_of_luma_stay(form: str) -> None:
     picture = as_video(texture(), form)
     before = [bytes(plane) for plane in picture.planes]

@@ -8,17 +8,21 @@ and rims of glasses that the look had left out.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from vidstyle.tags import bits_of, is_yuv, plane
+from vidstyle.tags import bits_of, plane
 
 FLAT = 15.0  # squared levels: what varies less says little about the slope
 FIT = 2  # the slope is fitted on the small picture divided by this
-WHOLE = 128  # a share of 1
+BITS = 7  # of a share: with them a detail's product fits into 16
+#: formats with a plane of luma that is numbers as this machine has them: p010's are shifted, big-endian ones swapped
+_LUMA = re.compile(r"yuvj?4\d\dp(\d+le)?|nv12")
 Size = tuple[int, int]  # height, width
 
 
@@ -30,7 +34,7 @@ def give_back(picture: Any, luma: np.ndarray, working: Size, limited: bool) -> N
         working: size of the picture that the look was computed on.
         limited: the range of the picture's values.
     """
-    if not (picture.format.name.startswith("yuv") and picture.format.is_planar) or luma.shape != _size(picture):
+    if not _LUMA.fullmatch(picture.format.name) or luma.shape != (picture.height, picture.width):
         return
     values, unit = plane(picture, 0), 1 << (bits_of(picture.format) - 8)
     look = values if unit == 1 else (values // unit).astype(np.uint8)
@@ -42,11 +46,10 @@ def give_back(picture: Any, luma: np.ndarray, working: Size, limited: bool) -> N
 
 def luma_of(frame: Any) -> np.ndarray | None:
     """uint8 [H, W] of a decoded YUV picture, in its own range; None of one that has no plane of it."""
-    form = frame.format
-    if not is_yuv(form) or not form.is_planar:
+    if not _LUMA.fullmatch(frame.format.name):
         return None
     values = plane(frame, 0)
-    return values.copy() if values.dtype == np.uint8 else (values >> (bits_of(form) - 8)).astype(np.uint8)
+    return values.copy() if values.dtype == np.uint8 else (values >> (bits_of(frame.format) - 8)).astype(np.uint8)
 
 
 def in_detail(look: np.ndarray, source: np.ndarray, working: Size) -> np.ndarray:
@@ -61,10 +64,6 @@ def _gray(image: np.ndarray) -> np.ndarray:
     return gray
 
 
-def _size(picture: Any) -> Size:
-    return picture.height, picture.width
-
-
 def lacking(luma: np.ndarray, look: np.ndarray, working: Size) -> np.ndarray:
     """int16 [H, W] to be added to the luma of the look.
 
@@ -73,18 +72,22 @@ def lacking(luma: np.ndarray, look: np.ndarray, working: Size) -> np.ndarray:
         look: luma of the look, scaled up from ``working``, uint8 [H, W].
     """
     fit = max(1, working[0] // FIT), max(1, working[1] // FIT)
-    share = _scaled(_kept_share(_scaled(luma, fit), _scaled(look, fit)), luma.shape)
+    share = (kept_share(_scaled(luma, fit), _scaled(look, fit), _mean) * (1 << BITS)).astype(np.uint8)
     detail = np.subtract(luma, _scaled(_scaled(luma, working), luma.shape), dtype=np.int16)
-    np.multiply(detail, share, out=detail)
-    return np.right_shift(detail, 7, out=detail)
+    np.multiply(detail, _scaled(share, luma.shape), out=detail)
+    return np.right_shift(detail, BITS, out=detail)
 
 
-def _kept_share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """How much of the variation of ``before`` is left in ``after``, both uint8 [h, w]: uint8 0..`WHOLE`."""
+def kept_share(before: np.ndarray, after: np.ndarray, mean: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """How much of the variation of ``before`` is left in ``after``, both [h, w] of 0..255: float32 0..1.
+
+    Args:
+        mean: of 3x3, of float32 [h, w].
+    """
     x, y = before.astype(np.float32), after.astype(np.float32)
-    mean_x, mean_y = _mean(x), _mean(y)
-    slope = (_mean(x * y) - mean_x * mean_y) / (_mean(x * x) - mean_x * mean_x + FLAT)
-    return (_mean(slope).clip(0, 1) * WHOLE).astype(np.uint8)
+    mean_x, mean_y = mean(x), mean(y)
+    slope = (mean(x * y) - mean_x * mean_y) / (mean(x * x) - mean_x * mean_x + FLAT)
+    return mean(slope).clip(0, 1)
 
 
 def _mean(x: np.ndarray) -> np.ndarray:

@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vidstyle import detail
 from vidstyle.opencv import opencv
 
-FLAT = 15.0  # squared levels: what varies less says little about the slope
 HALF = 2.1  # times as large
-FIT = 2  # the slope is fitted on the small picture divided by this
 
 
 def apply_change(source: np.ndarray, small: np.ndarray, styled: np.ndarray) -> np.ndarray:
@@ -45,20 +44,17 @@ def apply_change(source: np.ndarray, small: np.ndarray, styled: np.ndarray) -> n
     cv2, size = opencv(), (source.shape[1], source.shape[0])
     before, after = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.cvtColor(styled, cv2.COLOR_RGB2GRAY)
     full = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
-    detail = cv2.subtract(full, cv2.resize(before, size), dtype=cv2.CV_16S)
-    detail = cv2.multiply(detail, cv2.resize(kept_share(before, after), size), scale=1 / 256)
-    result: np.ndarray = cv2.add(cv2.resize(styled, size), cv2.merge([detail] * 3), dtype=cv2.CV_8U)
+    lacking = cv2.subtract(full, cv2.resize(before, size), dtype=cv2.CV_16S)
+    lacking = cv2.multiply(lacking, cv2.resize(kept_share(before, after), size), scale=1 / 256)
+    result: np.ndarray = cv2.add(cv2.resize(styled, size), cv2.merge([lacking] * 3), dtype=cv2.CV_8U)
     return result
 
 
 def kept_share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How much of the variation of ``before`` is left in ``after``, both uint8 [h, w]: int16 0..256, half as large."""
-    cv2, size = opencv(), (max(1, before.shape[1] // FIT), max(1, before.shape[0] // FIT))
-    x, y = (cv2.resize(gray, size).astype(np.float32) for gray in (before, after))
-    mean_x, mean_y = _mean(x), _mean(y)
-    slope = (_mean(x * y) - mean_x * mean_y) / (_mean(x * x) - mean_x * mean_x + FLAT)
-    shares: np.ndarray = np.multiply(_mean(slope).clip(0, 1), 256).astype(np.int16)
-    return shares
+    cv2, size = opencv(), (max(1, before.shape[1] // detail.FIT), max(1, before.shape[0] // detail.FIT))
+    share = detail.kept_share(cv2.resize(before, size), cv2.resize(after, size), _mean)
+    return np.multiply(share, 256).astype(np.int16)
 
 
 def _mean(x: np.ndarray) -> np.ndarray:

@@ -75,12 +75,15 @@ def _similarity(scale: float, centre: tuple[float, float], side: int) -> np.ndar
     return np.array([[scale, 0, side / 2 - scale * x], [0, scale, side / 2 - scale * y]], np.float64)
 
 
+def eye_distance(points: np.ndarray) -> float:
+    """Pixels between the eyes of ``points`` [5, 2], as if the head faced us: the eyes of a turned one look closer."""
+    height = np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)) * 0.95
+    return max(float(np.linalg.norm(points[0] - points[1])), float(height))
+
+
 def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Cut uint8 [2*SIDE, 2*SIDE, 3] around a face; ``points`` [5, 2]: eyes, nose, mouth corners."""
-    eyes = np.linalg.norm(points[0] - points[1])
-    # A turned head's eyes look closer than they are: the eye-mouth distance bounds the scale.
-    height = np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)) * 0.95
-    scale = 2 * EYES / max(float(eyes), float(height), 4.0)
+    scale = 2 * EYES / max(eye_distance(points), 4.0)
     if scale < 0.7:  # warpAffine does not filter when it shrinks
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         points, scale = points * scale, 1.0

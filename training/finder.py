@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from engines.torch import Network
 from training import data
+from training.loop import follow
 from training.muon import MuonAdam
 from training.options import at_least, run_command
 from vidstyle.engine import Recipe
@@ -49,11 +50,9 @@ class Photo:
 
 
 def measured(points: np.ndarray) -> tuple[float, float, float]:
-    """Middle and eye distance of a face by its five points [5, 2]; a turned head's eyes look closer than they are."""
-    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
-    distance = max(np.linalg.norm(points[0] - points[1]), 0.95 * np.linalg.norm(eyes - mouth))
-    x, y = (eyes + mouth) / 2
-    return float(x), float(y), float(distance)
+    """Middle of a face's eyes and mouth, and its eye distance, by its five points [5, 2]."""
+    x, y = (points[:2].mean(0) + points[3:].mean(0)) / 2
+    return float(x), float(y), data.eye_distance(points)
 
 
 def read(pictures: Iterable[tuple[np.ndarray, list[np.ndarray]]]) -> list[Photo]:
@@ -203,9 +202,7 @@ def train(photos: list[Photo], steps: int, size: int, seed: int) -> Network:
         optimiser.zero_grad()
         (losses["presence"] + 0.3 * losses["sizes"]).backward()
         optimiser.step()
-        with torch.no_grad():
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - min(0.998, (1 + step) / (10 + step)))
+        follow(average, network, min(0.998, (1 + step) / (10 + step)))
         if step % 50 == 0:
             told = ", ".join(f"{name} {float(value.detach()):.4f}" for name, value in losses.items())
             log.info("step %d, %.0f s: %s", step, time.monotonic() - began, told)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 import av
 
 from vidstyle.errors import UsageError
+from vidstyle.ffmpeg_log import listening
 from vidstyle.priority import kept_priority
 
 #: options that are lists of their own: what a user gives is added to ours
@@ -57,13 +59,6 @@ def _check_lists(encoder: str, lists: dict[str, str]) -> None:
 
 def log_of(context: Any, level: int) -> list[tuple[str, str]]:
     """(who, line) of FFmpeg's log up to ``level`` while an encoder is opened, whether it opens or not."""
-    before = av.logging.get_level()
-    av.logging.set_level(level)
-    try:
-        with av.logging.Capture() as log, kept_priority():
-            context.open()
-    except (ValueError, av.error.FFmpegError):
-        pass
-    finally:
-        av.logging.set_level(before)
-    return [(who, text.strip().rstrip(".:")) for _, who, text in log]
+    with listening(level) as heard, kept_priority(), suppress(ValueError, av.error.FFmpegError):
+        context.open()
+    return [(who, line.rstrip(".:")) for who, line in heard]

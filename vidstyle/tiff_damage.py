@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import av
 
+from vidstyle.ffmpeg_log import listening
 from vidstyle.picture_tags import COMPRESSION, TIFF, tiff_numbers
 
 _DEFLATE = (8, 32946)
@@ -38,11 +39,6 @@ def fails_its_checksums(data: bytes) -> bool:
 def complaints() -> Iterator[list[str]]:
     """What FFmpeg's decoder of TIFF says of damage in this block; in the list behind it."""
     found: list[str] = []
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture() as log:
-            yield found
-    finally:
-        av.logging.set_level(before)
-        found += [text.strip().splitlines()[0] for _, _, text in log if _COMPLAINTS.search(text)]
+    with listening(av.logging.ERROR) as heard:
+        yield found
+    found += [line.splitlines()[0] for _, line in heard if _COMPLAINTS.search(line)]

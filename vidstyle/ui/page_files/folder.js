@@ -9,6 +9,8 @@ let here = false;
 let state = null;
 let dragged = null;
 let isLost = false; // the server did not answer
+let acted = 0; // actions that were answered: what was asked before the last one may be older than its answer
+let watching = 0; // the newest of the watches: one that slept while the page was left and opened again ends
 const drawn = new Map(); // id -> what a row shows, and the row
 let own = false; // the panel's look is the queue's
 let others = null; // the one that the other pages had before
@@ -28,7 +30,8 @@ export const folder = {
 };
 
 async function watch() {
-  while (here) {
+  const mine = ++watching;
+  while (here && mine === watching) {
     if (data.open) {
       closed(say("queue_closed"));
       return;
@@ -40,8 +43,10 @@ async function watch() {
 
 /** Do something with the queue, without an action just look; whether that was done. */
 async function change(json) {
+  const before = acted;
+  let answer;
   try {
-    state = await ask("queue", json ? { json } : {});
+    answer = await ask("queue", json ? { json } : {});
   } catch (error) {
     problem("queue-problem", error.message);
     isLost = error.status === 0;
@@ -49,6 +54,10 @@ async function change(json) {
   }
   if (json || isLost) problem("queue-problem", ""); // else it stands until something is done about it
   isLost = false;
+  const isOld = before !== acted;
+  if (json) acted += 1;
+  if (isOld) return json ? change(null) : true;
+  state = answer;
   if (state.locked) closed(say("queue_locked"));
   else if (here) show(); // also what the last run ended with
   return true;

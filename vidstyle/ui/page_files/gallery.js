@@ -5,6 +5,7 @@ import { load } from "./look.js";
 
 let here = false;
 let known = null; // of the school
+let watching = 0; // the newest of the watches: one that slept while the page was left and opened again ends
 
 export const gallery = {
   enter() {
@@ -65,7 +66,8 @@ by("look-file").onchange = async () => {
 // --- train your own
 
 async function watch() {
-  while (here) {
+  const mine = ++watching;
+  while (here && mine === watching) {
     await school(null);
     await new Promise((resolve) => setTimeout(resolve, known?.running ? 1000 : 5000));
   }

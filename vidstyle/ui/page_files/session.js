@@ -9,6 +9,7 @@ let id = kept.get("session");
 const listeners = [];
 let state = { file: null, run: null };
 let soon = () => {};
+let taken = 0; // answers to what was done: what was asked before the last of them may be older than it
 
 export const onState = (listener) => listeners.push(listener);
 export const path = (rest = "") => `s/${id}${rest}`;
@@ -68,6 +69,7 @@ async function renew() {
 }
 
 export function take(next) {
+  taken += 1;
   state = next;
   listeners.forEach((listener) => listener(state));
   soon();
@@ -84,7 +86,11 @@ async function watch() {
     soon = () => {};
     if (!quick && !stillNeeded()) continue;
     try {
-      const next = await ask(path());
+      let before, next;
+      do {
+        before = taken;
+        next = await ask(path());
+      } while (before !== taken);
       state = next;
       lost = 0;
       listeners.forEach((listener) => listener(state));

@@ -117,7 +117,7 @@ TEXTS: dict[str, str] = {
     "queue_empty": "Nothing waits",
     "queue_intro": "Add videos or folders of this machine. The list stays when the page is closed.",
     "queue_add": "Add",
-    "queue_path": "A video or a folder on this machine",
+    "queue_path": "Video or folder on this machine",
     "queue_path_hint": "/home/me/videos",
     "queue_output": "Results go to",
     "queue_start": "Style all",

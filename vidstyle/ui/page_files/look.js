@@ -2,8 +2,10 @@
 
 import { ask, by, element, kept, say } from "./common.js";
 
+const EDGE = 8; // pixels that stay free beside a tile that was scrolled to
 const listeners = [];
 let all = [];
+let revealed = ""; // the look whose tile was scrolled to
 let choice = { look: "", second: "", share: 0.5, strength: 1, ...kept.get("choice") };
 
 export const chosen = () => ({ ...choice });
@@ -31,13 +33,14 @@ export async function load() {
   if (!names.includes(choice.second)) choice.second = "";
   by("tiles").replaceChildren(...looks().map(tile));
   by("tiles").classList.toggle("many", names.length > 4);
+  revealed = "";
   show();
   return all;
 }
 
 function tile(one) {
   const label = say("thumb_of", { look: one.name, text: one.look });
-  const button = element("button", { className: "tile", type: "button", title: one.look }, element("span", {}, element("img", { alt: "", draggable: false })), element("b", { textContent: one.name }));
+  const button = element("button", { className: "tile", type: "button", title: label }, element("span", {}, element("img", { alt: "", draggable: false })), element("b", { textContent: one.name }));
   button.dataset.look = one.name;
   button.setAttribute("role", "radio");
   button.setAttribute("aria-label", label);
@@ -61,6 +64,7 @@ function show() {
     one.tabIndex = is ? 0 : -1;
     one.classList.toggle("mixed", one.dataset.look === choice.second);
   }
+  if (revealed !== choice.look) reveal();
   const others = looks().map((one) => one.name).filter((name) => name !== choice.look);
   by("second").replaceChildren(new Option(say("mix_nothing"), ""), ...others.map((name) => new Option(name, name)));
   by("second").value = choice.second;
@@ -69,6 +73,18 @@ function show() {
   range("share", choice.share, choice.second ? `${Math.round(choice.share * 100)}%` : "");
   range("strength", choice.strength, `${Math.round(choice.strength * 100)}%`);
 }
+
+/** Scroll the tiles, and nothing else, to the chosen one. */
+function reveal() {
+  const one = by("tiles").querySelector('[aria-checked="true"]');
+  if (!one?.offsetParent) return;
+  revealed = one.dataset.look;
+  const [box, place] = [by("tiles").getBoundingClientRect(), one.getBoundingClientRect()];
+  const beyond = (low, high, from, to) => Math.min(0, low - from - EDGE) || Math.max(0, high - to + EDGE);
+  by("tiles").scrollBy(beyond(place.left, place.right, box.left, box.right), beyond(place.top, place.bottom, box.top, box.bottom));
+}
+
+new ResizeObserver(reveal).observe(by("tiles"));
 
 /** Whether nothing can be chosen: what was chosen is at work. */
 export function lock(on) {

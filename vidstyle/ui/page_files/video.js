@@ -329,6 +329,7 @@ by("start").onclick = async () => {
   problem("problem", "");
   by("start").disabled = true;
   by("start").textContent = say("starting");
+  by("told").textContent = "";
   const part = timeline.isPart ? { start: timeline.begin || null, end: timeline.end < timeline.length ? timeline.end : null } : {};
   try {
     take(await ask(path("/run"), { json: { ...chosen(), ...part } }));
@@ -390,6 +391,7 @@ async function newestOf([number, seconds]) {
 
 async function finish() {
   outcome(run, url("/result?download=1"));
+  by("told").textContent = say("done"); // to those who do not see it
   if (file.kind === "picture") {
     const bitmap = await bitmapOf("/result-still");
     if (!bitmap) return;

@@ -19,7 +19,7 @@ from filelock import FileLock
 from media import make_clip
 from PIL import Image
 
-from vidstyle.errors import EngineError, UsageError
+from vidstyle.errors import EngineError, SinkError, UsageError
 from vidstyle.report import Report, StreamNote
 from vidstyle.ui import house, texts
 from vidstyle.ui.media import key_time, look_into, plays_in_browsers
@@ -198,6 +198,18 @@ def test_an_ipv6_address_is_taken_with_and_without_brackets(host: str) -> None:
     one = house.House(house.HouseOptions(host))
     assert (one.options.host, one.is_open) == ("[::1]", False)
     assert house._reached("http://[::]:7860/", "[::]") == f"http://{socket.gethostname()}:7860/"
+
+
+def test_why_it_cannot_listen_is_said_alone() -> None:
+    """A port that is taken is no matter of the address, and the other way round."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SinkError, match=f"^port {port} is taken: choose another --port, or leave it out$"):
+            house._check_address("127.0.0.1", port)
+        with pytest.raises(SinkError, match=r"^cannot listen at 192\.0\.2\.1 \(.+\): --host is to be an address"):
+            house._check_address("192.0.2.1", port)  # of documents, and of no machine
 
 
 # --- the neighbour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -160,11 +161,11 @@ def _check_address(host: str, port: int | None) -> None:
         except PermissionError as error:
             raise SinkError(f"port {port} may not be opened by this user: name one from 1024 on") from error
         except OSError as error:
-            what = (
-                f"port {port} is taken, or {host} is no address of this machine" if port else f"cannot listen at {host}"
-            )
+            if port and error.errno == errno.EADDRINUSE:
+                raise SinkError(f"port {port} is taken: choose another --port, or leave it out") from error
+            reason = error.strerror or error
             raise SinkError(
-                f"{what} ({error.strerror or error}): choose another --port, or leave out --host"
+                f"cannot listen at {host} ({reason}): --host is to be an address of this machine, or left out"
             ) from error
 
 

@@ -130,7 +130,7 @@ class FakeCamera:
         device: bool = True,
     ) -> None:
         self.info = CameraInfo("fake camera", 16, 16, rate, "numbers", endless, device)
-        self.is_closed = False
+        self.is_closed, self.area = False, None
         self._clock, self._rate, self._length, self._fault, self._first = clock, rate, length, fault, first
 
     def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:

@@ -17,6 +17,7 @@ from vidstyle.describe import aspect_of, rate_of
 from vidstyle.errors import SourceError
 from vidstyle.frame import VideoInfo
 from vidstyle.live.camera import CameraInfo
+from vidstyle.live.change import Rect
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import PATIENCE, Opening, Wish
 from vidstyle.live.pixels import Fit
@@ -38,6 +39,7 @@ class AVCamera:
 
     def __init__(self, opening: Opening, wish: Wish, fit: Fit, clock: Clock) -> None:
         self._wish, self._fit, self._clock = wish, fit, clock
+        self.area: Rect | None = None
         self._container = open_device(opening)
         if opening.is_address and self._container.duration:
             self._container.close()
@@ -112,7 +114,9 @@ class AVCamera:
         """The decoded frame in the session's size."""
         if (size := (frame.width, frame.height)) != self._size:
             self._size, self._converter = size, self._make_converter(frame, turn)
-        return self._fit.place(self._converter(frame).image)
+        picture = self._converter(frame).image
+        self.area = self._fit.area(*picture.shape[:2])
+        return self._fit.place(picture)
 
     def _make_converter(self, frame: Any, turn: int) -> Converter:
         """As ``vidstyle file`` has it, for pictures of this one's size: square pixels, and HDR as a screen shows it."""

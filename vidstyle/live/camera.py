@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from vidstyle.errors import SourceError
+from vidstyle.live.change import Rect
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.frame import LiveFrame
 from vidstyle.live.mailbox import Mailbox
@@ -46,6 +47,10 @@ class Camera(Protocol):
 
     @property
     def info(self) -> CameraInfo: ...
+
+    @property
+    def area(self) -> Rect | None:
+        """Where the newest picture's own part is; None for everywhere."""
 
     def pictures(self, stop: Flag) -> Iterator[tuple[float, np.ndarray]]:
         """(seconds of the clock at capture, uint8 [H, W, 3] RGB of the session's size), until its end or ``stop``.
@@ -122,7 +127,7 @@ class Capture:
             for time, image in self._camera.pictures(self._stop):
                 self._last = self._clock.now()
                 self.meter.tick(self._last)
-                self.captured.put(LiveFrame(image, time, self.meter.count))
+                self.captured.put(LiveFrame(image, time, self.meter.count, self._camera.area))
                 if self._stop.is_set:
                     break
         except SourceError as error:

@@ -43,6 +43,10 @@ class Rect(NamedTuple):
         """The same place counted from the corner of ``outer``."""
         return Rect(self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left)
 
+    def mirrored(self, width: int) -> Rect:
+        """The same place where left and right of ``width`` are changed over."""
+        return Rect(self.top, width - self.right, self.bottom, width - self.left)
+
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.bottom), slice(self.left, self.right)

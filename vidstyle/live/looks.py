@@ -15,7 +15,7 @@ class LiveStylizer(Protocol):
     """Gives pictures a look; used by one thread at a time."""
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] RGB of the session's size in and out."""
+        """uint8 [H, W, 3] RGB in and out: of the session's size, less the bars around a camera's picture."""
 
     def status(self) -> dict[str, Any]:
         """JSON-ready, among it ``working``: [width, height] the network sees."""
@@ -29,7 +29,7 @@ class Looks:
     Args:
         load: makes a look by its name; raises what the person should read.
         first: loaded now, so that its errors come before anything is opened for it.
-        blank: a picture of the session's size to warm the first look with.
+        blank: a picture of the size of the camera's in the session's, to warm the first look with.
         say: shows a line to the person.
 
     Attributes:

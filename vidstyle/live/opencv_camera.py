@@ -9,6 +9,7 @@ import numpy as np
 from vidstyle.describe import MAX_RATE
 from vidstyle.errors import SourceError
 from vidstyle.live.camera import CameraInfo
+from vidstyle.live.change import Rect
 from vidstyle.live.clock import Clock, Flag
 from vidstyle.live.devices import Opening, Wish
 from vidstyle.live.pixels import Fit, resize
@@ -24,6 +25,7 @@ class OpenCVCamera:
 
     def __init__(self, opening: Opening, wish: Wish, fit: Fit, clock: Clock) -> None:
         self._cv2, self._fit, self._clock = opencv(), fit, clock
+        self.area: Rect | None = None
         cv2, place = self._cv2, opening.address
         # All of it at opening: DirectShow ignores what is set later. One buffer: more are delay.
         width, height = wish.size or (1280, 720)
@@ -60,6 +62,7 @@ class OpenCVCamera:
                 raise SourceError("it gives no more pictures")
             width, height = self._fit.inner(bgr.shape[1], bgr.shape[0])
             rgb = self._cv2.cvtColor(resize(bgr, height, width), self._cv2.COLOR_BGR2RGB)
+            self.area = self._fit.area(height, width)
             yield time, self._fit.place(rgb)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidstyle.errors import UsageError
+from vidstyle.live.change import Rect
 from vidstyle.opencv import opencv
 
 FITS = ("letterbox", "crop")
@@ -41,16 +42,22 @@ class Fit:
         scale = min(scales) if self.mode == "letterbox" else max(scales)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
+    def area(self, height: int, width: int) -> Rect | None:
+        """Where `place` sets a picture of this size; None where that is everywhere."""
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        return Rect(top, left, top + height, left + width) if top > 0 or left > 0 else None
+
     def place(self, picture: np.ndarray) -> np.ndarray:
         """Set a picture of the size `inner` into the middle of the session's."""
         height, width = picture.shape[:2]
         if (height, width) == (self.height, self.width):
             return picture
-        top, left = (self.height - height) // 2, (self.width - width) // 2
         if self.mode == "crop":
+            top, left = (self.height - height) // 2, (self.width - width) // 2
             return np.ascontiguousarray(picture[-top : self.height - top, -left : self.width - left])
         canvas = np.zeros((self.height, self.width, 3), np.uint8)
-        canvas[top : top + height, left : left + width] = picture
+        area = self.area(height, width)
+        canvas[area.slices if area else ...] = picture
         return canvas
 
 

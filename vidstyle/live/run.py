@@ -103,7 +103,9 @@ def open_session(job: LiveJob, say: Callable[[str], None], clock: Clock | None =
         undo.callback(capture.stop, 1.0)
         rate = capture.info.rate or 30
         running, outputs = _open_outputs(job, controls, rate, clock, say, undo)
-        blank = np.full((job.fit.height, job.fit.width, 3), 127, np.uint8)
+        area = job.fit.area(*job.fit.inner(capture.info.width, capture.info.height)[::-1])
+        height, width = (area.bottom - area.top, area.right - area.left) if area else (job.fit.height, job.fit.width)
+        blank = np.full((height, width, 3), 127, np.uint8)
         loader = LookLoader(job, rate, not capture.info.is_device)
         looks = Looks(loader, job.style, blank, clock, say)
         undo.callback(looks.stop, 1.0)

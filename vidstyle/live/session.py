@@ -11,6 +11,7 @@ import numpy as np
 
 from vidstyle.errors import SinkError
 from vidstyle.live.camera import SILENCE, Capture
+from vidstyle.live.change import Rect
 from vidstyle.live.clock import Clock
 from vidstyle.live.controls import Controls
 from vidstyle.live.frame import LiveFrame
@@ -167,18 +168,27 @@ class Session:
             if self.controls.frozen and self.newest is not None:
                 self.held += 1
             else:
-                self.newest = replace(frame, image=self._picture(frame.image))
+                self.newest = replace(frame, image=self._picture(frame.image, frame.area))
                 for outlet in tuple(self._outlets):
                     outlet.put(self.newest)
             self._done += 1
 
-    def _picture(self, source: np.ndarray) -> np.ndarray:
+    def _picture(self, source: np.ndarray, area: Rect | None = None) -> np.ndarray:
         """What is shown of a camera's picture, with every control applied."""
         controls = self.controls
-        source = mirrored(source) if controls.mirror else source
+        if controls.mirror:
+            source, area = mirrored(source), area and area.mirrored(source.shape[1])
         strength, wipe = controls.strength, controls.wipe
-        result = blended(source, self._styled(source), strength) if strength else source
+        result = blended(source, self._styled_in(source, area), strength) if strength else source
         return result if wipe is None else wiped(source, result, wipe)
+
+    def _styled_in(self, source: np.ndarray, area: Rect | None) -> np.ndarray:
+        """The look of what the camera gave; bars around it stay black, and cost nothing."""
+        if area is None:
+            return self._styled(source)
+        result = source.copy()
+        result[area.slices] = self._styled(np.ascontiguousarray(source[area.slices]))
+        return result
 
     def _styled(self, source: np.ndarray) -> np.ndarray:
         """The look, or the source itself where the look fails; why is told once."""

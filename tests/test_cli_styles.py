@@ -42,6 +42,14 @@ def events(done: subprocess.CompletedProcess) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_what_a_card_says_stands_in_columns(run: Run) -> None:
+    lines = run("info", "anime").stdout.splitlines()
+    training = lines[lines.index(next(line for line in lines if line.startswith("network"))) + 1 :]
+    training = training[: next(i for i, line in enumerate(training) if line.startswith("sha256"))]
+    width = max(len(line.split()[0]) for line in training)
+    assert all(line[width] == " " and line[width + 1] != " " for line in training)
+
+
 def one_line(done: subprocess.CompletedProcess) -> str:
     """The error a person sees: exactly one line on stderr, nothing on stdout."""
     assert done.stdout == "" and done.stderr.count("\n") == 1 and done.stderr.startswith("vidstyle: ")

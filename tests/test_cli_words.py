@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import typer
 
 from vidstyle import cli
 from vidstyle.cli import app
+from vidstyle.paths import bundled_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,6 +95,21 @@ def test_nothing_given_shows_the_help_on_its_lines(tmp_path: Path, words: list[s
 def test_the_shell_completes_looks(written: str, looks: list[str], tmp_path: Path) -> None:
     words = f"vidstyle file in.mp4 --style {written}"
     done = ran(tmp_path, _VIDSTYLE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="4")
+    assert done.stdout.split() == looks
+
+
+@pytest.mark.parametrize(
+    ("command", "looks"),
+    [("info", ["anime", "anime-fast"]), ("verify", ["anime", "anime-fast"]), ("remove", ["animal"])],
+)
+def test_the_shell_completes_the_looks_of_styles(command: str, looks: list[str], tmp_path: Path) -> None:
+    """Of those to remove, one's own."""
+    if command == "remove":
+        (tmp_path / "styles").mkdir()
+        shutil.copy(bundled_dir() / "anime-fast.safetensors", tmp_path / "styles" / "animal.safetensors")
+    words = f"vidstyle styles {command} anim"
+    home = str(tmp_path)
+    done = ran(tmp_path, VIDSTYLE_HOME=home, _VIDSTYLE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="3")
     assert done.stdout.split() == looks
 
 

@@ -29,6 +29,13 @@ def looks(incomplete: str) -> list[str]:
     return [f"{before}{plus}{name}" for name in style_names() if name.startswith(last)]
 
 
+def own_looks(incomplete: str) -> list[str]:
+    """For the shell's completion: those that can be removed."""
+    from vidstyle.catalog import USER, list_styles
+
+    return [found.name for found in list_styles() if found.origin == USER and found.name.startswith(incomplete)]
+
+
 Style = Annotated[
     str,
     typer.Option(

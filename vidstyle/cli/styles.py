@@ -41,7 +41,9 @@ def list_(as_json: opt.Json = False) -> None:
 
 @app.command()
 def info(
-    name: str = typer.Argument(metavar="NAME", help="A style's name, or the path of a style file."),
+    name: str = typer.Argument(
+        metavar="NAME", help="A style's name, or the path of a style file.", autocompletion=opt.looks
+    ),
     as_json: opt.Json = False,
 ) -> None:
     """Check one style and show its card: look, licence, origin, how it was made."""
@@ -103,7 +105,9 @@ def pull(
 
 @app.command()
 def verify(
-    names: list[str] | None = typer.Argument(None, metavar="NAME", help="Names or paths; all when none."),
+    names: list[str] | None = typer.Argument(
+        None, metavar="NAME", help="Names or paths; all when none.", autocompletion=opt.looks
+    ),
     as_json: opt.Json = False,
 ) -> None:
     """Check that weights and cards agree and nothing was altered; exit code 7 if anything is bad."""
@@ -123,7 +127,10 @@ def verify(
 
 
 @app.command()
-def remove(name: str = typer.Argument(metavar="NAME", help="A style of your own."), as_json: opt.Json = False) -> None:
+def remove(
+    name: str = typer.Argument(metavar="NAME", help="A style of your own.", autocompletion=opt.own_looks),
+    as_json: opt.Json = False,
+) -> None:
     """Delete a style from your own folder; those of packages stay."""
     from vidstyle.catalog import remove_style
 
@@ -195,13 +202,14 @@ def _show(card: Card) -> None:
     shape = f" {'-'.join(map(str, arch['widths']))}" if arch["widths"] else ""
     cost = f"{data['kflop_per_pixel']} kflop per pixel, {data['parameters']} parameters"
     _row("network", f"{arch['name']}{shape}, {cost}")
+    width = max(map(len, data["training"]), default=0)
     for key, value in data["training"].items():
-        _row(key, value)
+        _row(key, value, width)
     _row("sha256", data["sha256"])
 
 
-def _row(key: str, value: object) -> None:
-    console.result(f"{_clean(key):<14} {_clean(value)}")
+def _row(key: str, value: object, width: int = 0) -> None:
+    console.result(f"{_clean(key):<{max(14, width)}} {_clean(value)}")
 
 
 def _clean(value: object) -> str:

@@ -62,6 +62,13 @@ def test_what_is_lost_is_said() -> None:
     assert not any("\x1b" in text or "empty" in text for text in words)
 
 
+def test_of_a_damaged_source_it_is_not_said_that_all_is_there() -> None:
+    loss = "cannot be decoded after 17 pictures (damaged); pictures are missing there"
+    words = told(Report("a", "b", 20, 20, pts_equal=True, losses=[loss]))
+    assert words["All 20 pictures that could be read are there, each at its exact time."] == "note"
+    assert not any(text.startswith("All 20 pictures are there") for text in words)
+
+
 def test_every_text_on_the_page_is_there_and_used() -> None:
     html = (FILES / "index.html").read_text()
     scripts = "".join(path.read_text() for path in FILES.glob("*.js"))

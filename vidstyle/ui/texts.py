@@ -78,6 +78,8 @@ TEXTS: dict[str, str] = {
     "report": "What was kept",
     "report_exact": "All {all} pictures are there, each at its exact time.",
     "report_all": "All {all} pictures are there.",
+    "report_read_exact": "All {all} pictures that could be read are there, each at its exact time.",
+    "report_read": "All {all} pictures that could be read are there.",
     "report_missing": "{out} of {all} pictures are there.",
     "report_times_differ": "All {all} pictures are there, but some at another time.",
     "report_kept": "Kept: {what}.",

@@ -52,6 +52,8 @@ def _pictures(report: Report) -> Line:
         return Line("bad", say("report_missing", out=report.frames_out, all=report.frames_in))
     if report.pts_equal is False:
         return Line("bad", say("report_times_differ", all=report.frames_in))
+    if report.losses:  # perhaps of the source's pictures, which were never among those counted
+        return Line("note", say("report_read_exact" if report.pts_equal else "report_read", all=report.frames_in))
     return Line("good", say("report_exact" if report.pts_equal else "report_all", all=report.frames_in))
 
 

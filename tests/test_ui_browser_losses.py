@@ -147,6 +147,30 @@ def test_a_folder_and_many_files_are_answered(page: Page, clip: Clip, tmp_path: 
     assert page["start"].is_enabled() and not page.seen("drop")
 
 
+def test_an_upload_that_fails_or_is_stopped_leaves_the_file_before(page: Page, clip: Clip, tmp_path: Path) -> None:
+    """It came back by itself after 20 seconds, over what was said of the other."""
+    (large := tmp_path / "large.mp4").write_bytes(bytes(1 << 20))
+    page.throttle(100_000)
+    page.drop(large)
+    until(lambda: page.seen("upload-stop"))
+    page.press("upload-stop")
+    until(lambda: page.seen("drop"))
+    assert not page.seen("message") and not page.seen("upload-stop")
+    page.throttle(-1)
+    page.drop(clip.path)
+    until(lambda: page["start"].is_enabled() and page.thumbs() == page.looks())
+    (empty := tmp_path / "empty.mp4").write_bytes(b"")
+    page.drop(empty)
+    until(lambda: page["toast"].text.startswith("empty.mp4 is empty"))
+    assert page.seen("show") and page["start"].is_enabled() and not page.seen("drop")
+    page.throttle(100_000)
+    page.drop(large)
+    until(lambda: page.seen("upload-stop"))
+    page.press("upload-stop")
+    until(lambda: page.seen("show") and page["start"].is_enabled())
+    assert not page.seen("drop") and not page.seen("message")
+
+
 def test_the_queue_says_lost_only_while_it_is(page: Page) -> None:
     def online(offline: bool) -> None:
         page.browser.execute_cdp_cmd("Network.enable", {})

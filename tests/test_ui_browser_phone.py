@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from media import Clip
 from ui_browser import Page
@@ -47,6 +49,18 @@ def test_the_download_lies_on_the_screen_of_a_phone(page: Page, clip: Clip) -> N
     assert report["y"] + report["height"] <= page["download"].rect["y"]  # all of it can be read
     page.press("tab-camera")
     assert not page.seen("download")
+
+
+def test_an_upload_is_seen_and_can_be_cancelled(page: Page, tmp_path: Path) -> None:
+    """Nothing else is on the stage meanwhile: what is said of it lay under the page's head."""
+    screen(page, 390, 844)
+    (large := tmp_path / "large.mp4").write_bytes(bytes(1 << 20))
+    page.throttle(100_000)
+    page.drop(large)
+    until(lambda: page.seen("upload-stop"))
+    assert page.js(WITHIN, page["message"], page["stage"]) and page.js(WITHIN, page["upload-stop"], page["stage"])
+    page.press("upload-stop")
+    until(lambda: page.seen("drop"))
 
 
 def test_a_cancelled_run_can_be_started_again_at_once(page: Page, long_clip: Clip) -> None:

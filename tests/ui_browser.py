@@ -93,6 +93,12 @@ class Page:
     def drop(self, path: Path) -> None:
         self["file"].send_keys(str(path))
 
+    def throttle(self, rate: int) -> None:
+        """Take so many bytes of an upload a second; -1 for all there are."""
+        limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
+        self.browser.execute_cdp_cmd("Network.enable", {})
+        self.browser.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
+
     def pick(self, look: str) -> None:
         self.browser.find_element("css selector", f'.tile[data-look="{look}"]').click()
 

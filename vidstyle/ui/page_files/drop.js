@@ -5,9 +5,12 @@ import { path } from "./session.js";
 
 const elsewhere = data.open ? "" : ` ${say("drop_elsewhere")}`; // open to others, that page is closed
 
+const SOON = 500; // ms: an upload that is done by then need not be stopped
+
 export function drops({ isOpen, isSure, onBegin, onShare, onEnd, onProblem }) {
   const now = { upload: null };
   by("file").onchange = () => give([...by("file").files]);
+  by("upload-stop").onclick = () => now.upload?.stop();
   by("another").onclick = () => by("file").click();
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     by("stage").addEventListener(kind, (event) => {
@@ -32,20 +35,26 @@ export function drops({ isOpen, isSure, onBegin, onShare, onEnd, onProblem }) {
     }
     onBegin();
     performance.mark("dropped");
+    const began = performance.now();
     onShare(file.name, 0);
     const mine = (now.upload = send(path(`/file?name=${encodeURIComponent(file.name)}`), file, (share) => {
-      if (now.upload === mine) onShare(file.name, Math.floor(share * 100));
+      if (now.upload !== mine) return;
+      onShare(file.name, Math.floor(share * 100));
+      by("upload-stop").hidden = share === 1 || performance.now() - began < SOON;
     }));
     try {
       const state = await mine.done;
-      if (now.upload !== mine) return;
-      now.upload = null;
-      onEnd(state);
+      if (isOver(mine)) onEnd(state);
     } catch (error) {
-      if (now.upload !== mine) return;
-      now.upload = null;
-      onProblem(error.message);
+      if (isOver(mine)) onProblem(error.message);
     }
+  }
+  /** Whether it was the newest: then none is under way any more. */
+  function isOver(upload) {
+    if (now.upload !== upload) return false;
+    now.upload = null;
+    by("upload-stop").hidden = true;
+    return true;
   }
   return now;
 }

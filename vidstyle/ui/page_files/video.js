@@ -55,6 +55,7 @@ const upload = drops({
     take(state);
   },
   onProblem(words) {
+    if (!file && current().file) take(current()); // the one before, which the server still has
     if (file) return toast(words); // what is shown stays
     by("drop").hidden = false;
     message(words, true);

@@ -51,6 +51,22 @@ def test_the_download_lies_on_the_screen_of_a_phone(page: Page, clip: Clip) -> N
     assert not page.seen("download")
 
 
+def test_a_phone_held_sideways_has_picture_and_buttons_on_the_screen(page: Page, clip: Clip) -> None:
+    """The head took a quarter of it, and what starts the run lay below."""
+    screen(page, 844, 390)
+    page.drop(clip.path)
+    until(lambda: page["start"].is_enabled() and page.thumbs() == page.looks())
+    for name in ("show", "transport", "start"):
+        assert page.js(WITHIN, page[name]), name
+    page.press("start")
+    until(lambda: page.seen("done"))
+    for name in ("show", "download", "change"):
+        assert page.js(WITHIN, page[name]), name
+    for tab in ("camera", "folder", "looks"):
+        page.press(f"tab-{tab}")
+        assert page.js("return document.documentElement.scrollWidth") == 844
+
+
 def test_an_upload_is_seen_and_can_be_cancelled(page: Page, tmp_path: Path) -> None:
     """Nothing else is on the stage meanwhile: what is said of it lay under the page's head."""
     screen(page, 390, 844)
@@ -90,7 +106,7 @@ def test_the_chosen_look_is_seen_also_after_a_reload(page: Page) -> None:
 
 
 def test_no_look_that_comes_with_vidstyle_has_its_name_cut_off(page: Page) -> None:
-    for size in ((1280, 800), (1440, 900), (1280, 620), (390, 844)):
+    for size in ((1280, 800), (1440, 900), (1280, 620), (390, 844), (844, 390)):
         screen(page, *size)
         cut = "return [...document.querySelectorAll('.tile b')].filter((one) => one.scrollWidth > one.clientWidth)"
         assert page.js(f"{cut}.map((one) => one.textContent)") == [], size

@@ -48,12 +48,14 @@ class Bench:
 
     def style(self, prepared: Prepared, unit: Unit) -> list[int]:
         assert prepared.plan is not None
-        made = self.worker.style(Order(self.task, prepared.output, prepared.plan, unit, prepared.size))
+        made = self.worker.style(Order(self.task, prepared.output, prepared.plan, unit, prepared.suited))
         assert not made.error, made.error
         return [done.number for done in made.done]
 
     def join(self, prepared: Prepared, numbers: list[int], accepted: frozenset[int] = frozenset()) -> Ended | Broken:
-        return self.worker.assemble(Join(self.task, prepared.output, numbers, accepted, "", 0, 1.0, [], prepared.size))
+        return self.worker.assemble(
+            Join(self.task, prepared.output, numbers, accepted, "", 0, 1.0, [], prepared.suited)
+        )
 
     def all_units(self, plan: Plan) -> list[Unit]:
         last = len(plan.starts) - 1
@@ -95,11 +97,11 @@ def test_all_workers_take_the_size_that_was_found_once(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(faces, "faces_in", lambda image: [seen.append(image), np.array([[0.45, 1.0]])][1])
+    monkeypatch.setattr(faces, "faces_in", lambda image, **_: [seen.append(image), np.array([[0.45, 1.0]])][1])
     source = make_clip(tmp_path / "in.mp4", pts=SPARSE, size=(320, 240)).path
     bench = Bench(source, recipe, tmp_path, reading=SourceOptions.of_size(AUTO))
     prepared, plan = bench.prepare()
-    assert prepared.size == 208 and prepared.pixels == 208 * 277
+    assert prepared.suited is not None and prepared.suited.size == 208 and prepared.pixels == 208 * 277
     seen.clear()
     for unit in bench.all_units(plan):
         bench.style(prepared, unit)

@@ -18,9 +18,8 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError
 from vidstyle.frame import AUTO
-from vidstyle.inputs import parse_input
-from vidstyle.job import FileJob, reading_of, stylize_file
-from vidstyle.source import SourceOptions
+from vidstyle.job import FileJob, at_its_faces, open_source, reading_of, stylize_file
+from vidstyle.source import SourceOptions, VideoSource
 
 
 def a_face(eyes: float, count: float = 1.0) -> np.ndarray:
@@ -110,7 +109,7 @@ def clip(tmp_path: Path) -> Path:
 def close_up(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """Every picture shows a face of a close-up; gets the pictures that were looked at."""
     seen: list[np.ndarray] = []
-    monkeypatch.setattr(faces, "faces_in", lambda image: [seen.append(image), a_face(0.25)][1])
+    monkeypatch.setattr(faces, "faces_in", lambda image, **_: [seen.append(image), a_face(0.25)][1])
     return seen
 
 
@@ -127,17 +126,21 @@ def test_a_video_is_worked_at_the_size_of_its_faces(clip: Path, home: Path) -> N
     assert not any("--size" in note for note in given.notes)
 
 
-def test_a_size_that_was_given_is_not_looked_into(clip: Path, close_up: list[np.ndarray]) -> None:
-    reading = SourceOptions(360)
-    assert faces.settled(parse_input(clip), reading) is reading
+def looked_at(path: Path, reading: SourceOptions = SourceOptions.of_size(AUTO)) -> faces.Suited:
+    with VideoSource(path, reading) as source:
+        return faces.suited(source)
+
+
+def test_a_size_that_was_given_is_not_looked_into(clip: Path, home: Path, close_up: list[np.ndarray]) -> None:
+    job = FileJob(clip, parse_recipe(str(save_tiny(home, "t"))), reading=SourceOptions(360))
+    with open_source(job) as source:
+        assert at_its_faces(job, source) is job
     assert not close_up
 
 
-def test_small_videos_and_streams_are_not_looked_into(tmp_path: Path, close_up: list[np.ndarray]) -> None:
+def test_small_videos_are_not_looked_into(tmp_path: Path, close_up: list[np.ndarray]) -> None:
     small = make_clip(tmp_path / "small.mp4", frames=4, size=(64, 48)).path
-    for source in (parse_input(small), parse_input("http://localhost:9/in.mp4")):
-        settled = faces.settled(source, SourceOptions.of_size(AUTO))
-        assert (settled.size, settled.by_faces) == (faces.AT_MOST, False)
+    assert looked_at(small) == faces.Suited()
     assert not close_up
 
 
@@ -146,28 +149,43 @@ def test_an_engine_that_is_built_for_one_size_keeps_it(
 ) -> None:
     monkeypatch.setattr(EngineOptions, "settled", lambda self: self)
     job = FileJob(clip, parse_recipe(str(save_tiny(home, "t"))), reading=SourceOptions.of_size(AUTO))
-    assert reading_of(job).size == 304
+    with open_source(job) as source:
+        assert reading_of(at_its_faces(job, source)).size == 304
     close_up.clear()
-    fixed = reading_of(replace(job, engine=EngineOptions("tensorrt", "cuda:0")))
-    assert (fixed.size, fixed.by_faces) == (faces.AT_MOST, False)
+    fixed = replace(job, engine=EngineOptions("tensorrt", "cuda:0"))
+    with VideoSource(clip, fixed.reading) as source:
+        assert at_its_faces(fixed, source) is fixed and source.info.working == (360, 480)
     assert not close_up
 
 
 def test_all_of_a_long_video_is_looked_at(tmp_path: Path, close_up: list[np.ndarray]) -> None:
     pts = [i * 6400 for i in range(600)]  # five minutes, a key picture at most every 250 pictures
     long = make_clip(tmp_path / "long.mp4", pts=pts, size=(224, 216), audio=0).path
-    faces.settled(parse_input(long), SourceOptions.of_size(AUTO))
+    looked_at(long)
     assert 3 <= len(close_up) <= faces.MOMENTS
     part = replace(SourceOptions.of_size(AUTO), start=faces.Fraction(200), end=faces.Fraction(210))
     close_up.clear()
-    faces.settled(parse_input(long), part)
+    looked_at(long, part)
     assert 1 <= len(close_up) <= 3, "only of the part"
 
 
 def test_a_video_with_one_key_picture_is_looked_at_in_its_middle_too(clip: Path, close_up: list[np.ndarray]) -> None:
-    faces.settled(parse_input(clip), SourceOptions.of_size(AUTO))
+    looked_at(clip)
     assert len(close_up) == 2
     assert not np.array_equal(*close_up)
+
+
+def test_a_long_shot_counts_for_more_than_a_short_one(
+    tmp_path: Path, close_up: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Key pictures are at 0, 125 and 250 of 300 seconds, which is looked at twelve times."""
+    long = make_clip(tmp_path / "long.mp4", pts=[i * 6400 for i in range(600)], size=(224, 216), audio=0).path
+    asked: list[float] = []
+    monkeypatch.setattr(faces, "faces_in", lambda image, **_: [close_up.append(image), a_face(0.25, len(close_up))][1])
+    monkeypatch.setattr(faces, "best_size", lambda found, *_: [asked.extend(rows[0, 1] for rows in found), 720][1])
+    looked_at(long)
+    assert asked == sorted(asked) and len(close_up) == 3
+    assert (len(asked), asked.count(1), asked.count(2)) in ((12, 5, 5), (12, 6, 5))
 
 
 def test_words_for_sizes() -> None:

@@ -76,12 +76,19 @@ class Converter:
     def __init__(self, info: VideoInfo, colour: Colour, originals: bool, note: Callable[[str], None]) -> None:
         self._info, self._colour, self._originals, self._note = info, colour, originals, note
         self._turned = orientation.swaps_sides(info.orientation)
-        height, width = info.working[::-1] if self._turned else info.working
-        self._working: Size = (width, height)
+        self._working: Size = self._stored(info.working)
         self._own: Size = (info.height, info.width) if self._turned else (info.width, info.height)
         self._ways: dict[tuple[Any, ...], _Way] = {}
         self._tone_maps: dict[tuple[int, ...], ToneMap] = {}
         self._sizes = {self._own}
+
+    def _stored(self, working: tuple[int, int]) -> Size:
+        """(width, height) before the rotation, of an upright (height, width)."""
+        return working if self._turned else (working[1], working[0])
+
+    def work_at(self, working: tuple[int, int]) -> None:
+        """Give pictures of another size from now on; (height, width), upright."""
+        self._working = self._stored(working)
 
     def __call__(self, frame: Any) -> Frame:
         way = self._way_of(frame)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -20,10 +20,8 @@ import numpy as np
 from vidstyle.convert import resize
 from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
-from vidstyle.frame import Frame, working_size
-from vidstyle.inputs import Input
+from vidstyle.frame import working_size
 from vidstyle.source import VideoSource
-from vidstyle.source_options import SourceOptions
 from vidstyle.style import load_style
 from vidstyle.stylizer import Stylizer
 
@@ -40,7 +38,21 @@ SHORT = 120  # seconds of video that are decoded to their middle where no key pi
 #: eye distance worked at, and how far the looks are from their teachers there, in dB below the best (anime's sweep)
 EYES = (12.0, 24.0, 34.0, 48.0, 64.0, 80.0, 96.0, 136.0, 200.0, 400.0)
 LOSS = (9.0, 4.9, 3.1, 1.0, 0.0, 0.0, 0.7, 2.2, 3.8, 7.0)
+FINE = 640  # pixels: in place of `SIDE` for faces so small that those of 22 pixels look like those of 30 there
+CLOSER = 4  # pictures that are looked at so, at most
+SEEN = 0.5  # faces a picture there, on average, that a person is told of
+SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
+SMALL, WELL, BEST = 36.0, 42.0, 60.0  # eye distance: drawn badly below; drawn well from there; drawn best
+LISTED = ("mov", "matroska")  # containers in whose middle a few reads are enough
 SOFTER = 0.4  # dB that half of the size costs besides: what is no face gets softer
+
+
+@dataclass(frozen=True)
+class Suited:
+    """What `--size auto` comes to: short side in pixels, None for the usual one; and a note for people, if any."""
+
+    size: int | None = None
+    note: str = ""
 
 
 def level_of(eyes: float) -> float:
@@ -48,18 +60,21 @@ def level_of(eyes: float) -> float:
     return 0.1 + 0.8 * math.log(eyes / SMALLEST) / math.log(LARGEST / SMALLEST)
 
 
-def faces_in(image: np.ndarray, network: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+def faces_in(
+    image: np.ndarray, network: Callable[[np.ndarray], np.ndarray] | None = None, side: int = SIDE
+) -> np.ndarray:
     """float64 [N, 2] of uint8 [H, W, 3] RGB: eye distance ÷ the short side, and how many faces; a row for each cell.
 
     Args:
         network: makes the map of a square picture; None for the one that is bundled.
+        side: of that square: a larger one shows smaller faces, and takes longer.
     """
     height, width = image.shape[:2]
-    scale = SIDE / max(height, width)
+    scale = side / max(height, width)
     fitted = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    square = np.zeros((SIDE, SIDE, 3), np.uint8)
+    square = np.zeros((side, side, 3), np.uint8)
     square[: fitted.shape[0], : fitted.shape[1]] = fitted
-    cells = (network or _network())(square).reshape(SIDE // CELL, CELL, SIDE // CELL, CELL, 3).mean((1, 3)) / 255
+    cells = (network or _network())(square).reshape(side // CELL, CELL, side // CELL, CELL, 3).mean((1, 3)) / 255
     red, green = cells[cells[..., 0] > SURE][:, :2].T
     eyes = SMALLEST * (LARGEST / SMALLEST) ** ((green.clip(0.1, 0.9) - 0.1) / 0.8)
     counts = red / np.maximum(1, math.pi * (REACH * eyes / CELL) ** 2)
@@ -95,48 +110,107 @@ def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequenc
 
 def size_of_picture(image: np.ndarray) -> int:
     """The short side to work at for uint8 [H, W, 3] RGB."""
-    at_most = min(AT_MOST, *image.shape[:2])
-    return best_size([faces_in(image)], at_most) if at_most > min(LESS) else at_most
+    return suited_to_picture(image, hints=False).size or min(AT_MOST, *image.shape[:2])
 
 
-def settled(source: Input, reading: SourceOptions) -> SourceOptions:
-    """``reading`` with the size that its ``by_faces`` asks for; as it is where it asks for none.
+def suited_to_picture(image: np.ndarray, hints: bool = True) -> Suited:
+    """For uint8 [H, W, 3] RGB; without ``hints`` no `Suited.note` is sought."""
+    own = image.shape[:2]
+    return _suited(lambda: [image], min(AT_MOST, *own), own if hints else (0, 0))
+
+
+def suited(source: VideoSource) -> Suited:
+    """For an opened video whose frames are not taken yet; its working size is the most.
 
     What can be read only once, as standard input, is not looked at beforehand, and keeps its size.
-
-    Raises:
-        SourceError: as `VideoSource`.
     """
-    if not reading.by_faces:
-        return reading
-    usual = replace(reading, by_faces=False)
-    if source.path is None:
-        return usual
-    look = replace(usual, size=SIDE, originals=False, deinterlace="never")
-    with VideoSource(source, look) as video:
-        info, first = video.info, next(iter(video))
-    at_most = min(working_size(info.width, info.height, info.aspect, reading.size))
+    info, at_most = source.info, min(source.info.working)
+    if at_most > min(LESS) and not _may_be_looked_at(source):
+        return Suited(
+            None, f"worked at {_shown(info.working)}: a stream cannot be searched for faces beforehand (--size)"
+        )
+    found = _suited(lambda: _pictures(source), at_most, working_size(info.width, info.height, info.aspect, None))
+    if found.size is None:
+        return found
+    working = _shown(working_size(info.width, info.height, info.aspect, found.size))
+    return Suited(found.size, f"worked at {working}, where the looks draw faces as large as these best (--size)")
+
+
+def _shown(size: tuple[int, int]) -> str:
+    return "{1}x{0}".format(*size)
+
+
+def _may_be_looked_at(source: VideoSource) -> bool:
+    """Of what is behind a URL, files whose pictures' places are listed, by a server that can begin at them."""
+    if source.path is not None:
+        return True
+    listed = source.stream.container.format.name.startswith(LISTED)
+    if not (listed and source.input.seekable and source.info.duration):
+        return False
+    from vidstyle.remote import gives_parts
+
+    return gives_parts(source.input.text, source.options.timeout)
+
+
+def _pictures(source: VideoSource) -> list[np.ndarray]:
+    """From all over it, as far as key pictures are, which alone are quick to reach; a long shot's several times."""
+    length, begins = source.info.duration or Fraction(0), source.options.start or Fraction(0)
+    found: list[np.ndarray] = []
+    with suppress(SourceError):  # told when the video itself is read
+        found.extend(source.glances([begins + length * i / MOMENTS for i in range(1, MOMENTS)], FINE))
+    if source.path is None or length > SHORT or any(picture is not found[0] for picture in found):
+        return found
+    return [*found[:1], *_at(source, begins + length / 2)]
+
+
+def _at(source: VideoSource, start: Fraction) -> Iterator[np.ndarray]:
+    """The first picture from ``start`` on, if there is one."""
+    reading = replace(source.options, size=FINE, start=start, by_faces=False, originals=False, deinterlace="never")
+    with suppress(SourceError), VideoSource(source.input, reading) as video:
+        yield next(iter(video)).image
+
+
+def _suited(look: Callable[[], Sequence[np.ndarray]], at_most: int, own: tuple[int, int]) -> Suited:
+    """
+    Args:
+        look: gives the pictures.
+        at_most: short side that is worked at, at most.
+        own: size of the source.
+    """
     if at_most <= min(LESS):
-        return usual
-    frames = [first, *_later(source, look, first.pts, info.duration or Fraction(0))]
-    size = best_size((faces_in(frame.image) for frame in frames), at_most)
-    return usual if size == at_most else replace(usual, size=size)
+        return Suited()
+    images = look()
+    found = _faces_in_each(images)
+    size = best_size(found, at_most)
+    if size < at_most:
+        return Suited(size)
+    is_small = at_most < min(own) and _middle(found) * at_most < SURELY
+    return Suited(None, _hint(images[:: math.ceil(len(images) / CLOSER) or 1], at_most, min(own)) if is_small else "")
 
 
-def _later(source: Input, reading: SourceOptions, last: int, length: Fraction) -> Iterator[Frame]:
-    """Pictures after the pts ``last`` from all over it, as far as key pictures are: those alone are quick to reach."""
-    first, begins = last, reading.start or Fraction(0)
-    for moment in (length * i / MOMENTS for i in range(1, MOMENTS)):
-        found = _at(source, replace(reading, start=begins + moment, glance=True))
-        if found is not None and found.pts > last:
-            last = found.pts
-            yield found
-    if last == first and length <= SHORT and (found := _at(source, replace(reading, start=begins + length / 2))):
-        yield found
+def _faces_in_each(images: Sequence[np.ndarray], side: int = SIDE) -> list[np.ndarray]:
+    """`faces_in`, once for an array that comes several times."""
+    found = {key: faces_in(image, side=side) for key, image in {id(image): image for image in images}.items()}
+    return [found[id(image)] for image in images]
 
 
-def _at(source: Input, reading: SourceOptions) -> Frame | None:
-    """The first picture of a part; None where it has none."""
-    with suppress(SourceError), VideoSource(source, reading) as video:
-        return next(iter(video))
-    return None
+def _hint(images: Sequence[np.ndarray], at_most: int, own: int) -> str:
+    """That a larger size draws the faces better, where that is so; "" elsewhere. ``own``: short side of the source."""
+    found = _faces_in_each(images, side=FINE)
+    eyes, count = _middle(found) * at_most, sum(rows[:, 1].sum() for rows in found)
+    if count < SEEN * len(found) or eyes > SMALL or eyes * own < WELL * at_most:
+        return ""
+    size = min(own, round(at_most * BEST / eyes))
+    what = f"faces are small (eyes about {eyes:.0f} pixels apart at {at_most} lines): --size"
+    times = f"draws them better, in up to {math.ceil(10 * (size / at_most) ** 2) / 10} times the time"
+    return f"{what} {'native' if size == own else size} {times}"
+
+
+def _middle(found: Sequence[np.ndarray]) -> float:
+    """Eye distance ÷ the short side of the middle one of all faces; 0 where there is none."""
+    eyes, counts = np.concatenate([np.zeros((0, 2)), *found]).T
+    if not counts.sum():
+        return 0.0
+    order = np.argsort(eyes)
+    place = int(np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2))
+    return float(eyes[order][min(place, len(eyes) - 1)])

@@ -16,7 +16,7 @@ import numpy as np
 from vidstyle.convert import at_short_side, resize
 from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
-from vidstyle.faces import size_of_picture
+from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
 from vidstyle.frame import AUTO
 from vidstyle.outputs import is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture
@@ -148,6 +148,10 @@ def stylize_image(
     if picture.alpha is not None and not keeps_alpha(target.suffix):
         picture = on_white(picture)
         notes.append(f"{target.suffix} keeps no transparency: put on white")
+    if isinstance(size, str):
+        suited = suited_to_picture(picture.rgb)
+        size = suited.size or AT_MOST
+        notes += [suited.note] if suited.note else []
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
     if picture.more:

@@ -11,18 +11,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vidstyle import faces
 from vidstyle.account import describe_run
 from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, UsageError
+from vidstyle.faces import Suited, suited
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
 from vidstyle.on_device import Device, Route, settled
 from vidstyle.outputs import PIPE, check_output
 from vidstyle.report import Report
-from vidstyle.sink import FileSink, SinkOptions, StreamSink
+from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_stream
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
@@ -44,6 +44,7 @@ class FileJob:
         resume: go on from an interrupted run's finished segments, where there are any.
         pipe: FFmpeg's muxer for standard output.
         steady: smoothing over time, see `vidstyle.steady.Steady`.
+        suited: what ``reading.by_faces`` comes to, where another run or machine has found it; None to look.
     """
 
     source: Input | Path
@@ -56,6 +57,7 @@ class FileJob:
     pipe: str = "matroska"
     steady: float = 0.0
     folder: Path | None = None
+    suited: Suited | None = None
 
     def __post_init__(self) -> None:
         if self.steady:
@@ -184,20 +186,29 @@ def stylize_file(
 
 
 def reading_of(job: FileJob) -> SourceOptions:
-    """How the job's source is read: at the size that suits its faces, where that is asked for.
+    """How the job's source is read: at the size that suits its faces, where that is known already."""
+    size = None if job.suited is None else job.suited.size
+    return job.reading if size is None else replace(job.reading, size=size)
 
-    TensorRT has an engine for each size, built in minutes: there the usual size stays.
 
-    Raises:
-        SourceError: as `VideoSource`.
+def at_its_faces(job: FileJob, source: VideoSource) -> FileJob:
+    """``job`` with `FileJob.suited` where its size is by faces; ``source``, none of whose frames are taken, gets it.
+
+    It takes about a second: what refuses the job is to be told before. TensorRT has an engine for each size, built
+    in minutes: there the usual size stays.
     """
-    if job.engine.settled().engine == "tensorrt":
-        return replace(job.reading, by_faces=False)
-    return faces.settled(job.input, job.reading)
+    if not job.reading.by_faces or job.suited is not None or job.engine.settled().engine == "tensorrt":
+        return job
+    job = replace(job, suited=suited(source))
+    if job.suited is not None and job.suited.size is not None:
+        source.work_at(job.suited.size)
+    return job
 
 
 def open_source(job: FileJob) -> VideoSource:
     """The job's source, with its pictures where the engine's are; the caller closes it.
+
+    Where `FileJob.suited` is to be found yet, it works at the most: see `at_its_faces`.
 
     Raises:
         SourceError: as `VideoSource`, or it is a single picture.
@@ -238,15 +249,20 @@ def _run(
     report: Report,
     on_progress: Callable[[Progress], None],
 ) -> None:
-    started, reused, info = time.perf_counter(), stylizer.reused, source.info
-    noted = len(stylizer.notes)
-    engine = stylizer.engine_for(*info.working)
-    report.engine = engine.description
-    if source.device is not None:
-        source.device.check(engine)
-    say_size(job, source, report)
+    reused, noted = stylizer.reused, len(stylizer.notes)
     done = report.frames_in = work.frames if work is not None else 0
-    with _sink(job, source, report, work) as sink:
+    with ExitStack() as stack:
+        early = _file_sink(job, source, report, work)  # refuses before faces are looked for
+        if early is not None:
+            stack.enter_context(early)
+        job = at_its_faces(job, source)
+        started, info = time.perf_counter(), source.info
+        engine = stylizer.engine_for(*info.working)
+        report.engine = engine.description
+        if source.device is not None:
+            source.device.check(engine)
+        say_size(job, source, report)
+        sink = early or stack.enter_context(_stream_sink(job, source, report, work))
 
         def write(frame: Frame) -> None:
             if not sink.write(frame):
@@ -267,15 +283,21 @@ def _run(
 
 
 def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
-    """The size that was worked at, and a note where the faces of ``source``, opened at it, made it smaller."""
+    """The size that ``source`` was worked at, and what is to be said of it."""
     report.working = "{1}x{0}".format(*source.info.working)
-    if job.reading.by_faces and source.options.size != job.reading.size:
-        report.notes.append(f"worked at {report.working}, where the looks draw faces as large as these best (--size)")
+    if job.suited is not None and job.suited.note:
+        report.notes.append(job.suited.note)
 
 
-def _sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | StreamSink:
+def _file_sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | None:
+    """None for a stream, whose header is written at once: that waits for the engine, but is refused as early."""
     if work is not None and job.input.path is not None:
         return FileSink(work.target, source, job.writing, report, work)
+    check_stream(None if work is None else work.target, source, job.writing, job.pipe)
+    return None
+
+
+def _stream_sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> StreamSink:
     return StreamSink(None if work is None else work.target, source, job.writing, report, work, job.pipe)
 
 

@@ -193,11 +193,15 @@ class DeviceConverter:
 
     def __init__(self, info: VideoInfo, colour: Colour, host: Converter, first: Any, device: Device) -> None:
         self._info, self._colour, self._host, self._memory = info, colour, host, device.memory
-        turned = orientation.swaps_sides(info.orientation)
         self._own = (first.height, first.width)
-        self._working = info.working[::-1] if turned else info.working
+        self.work_at(info.working)
         self._siting = siting_of(first)
         self._ways: dict[tuple[Any, ...], Any] = {}
+
+    def work_at(self, working: tuple[int, int]) -> None:
+        """As `vidstyle.convert.Converter.work_at`."""
+        self._host.work_at(working)
+        self._working = working[::-1] if orientation.swaps_sides(self._info.orientation) else working
 
     def __call__(self, frame: Any) -> Frame:
         colours = self._colours_of(frame)

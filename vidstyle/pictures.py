@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from itertools import chain
 from threading import Event
 from typing import Any
@@ -39,6 +41,18 @@ class Pictures:
         except BaseException:
             self.reading.close()
             raise
+
+    def glances(self, moments: Iterable[Fraction]) -> Iterator[Any]:
+        """`Reading.glances`, by a reading of its own: the other methods give all pictures as before.
+
+        Raises:
+            SourceError: a server does not go on.
+        """
+        reading = Reading(self._input, replace(self._options, start=None, deinterlace="never"), self._stopped)
+        try:
+            yield from reading.glances(moments)
+        finally:
+            reading.close()
 
     def _read(self) -> Reading:
         """Another reading of the same input."""

@@ -65,6 +65,7 @@ class Reading:
         self.reached = Fraction(0)
         self.repaired = False
         self._jumped = False  # whether this began in the middle
+        self._glancing = False
         self.tee: Tee | None = None
         self._watch = Watch(self._lost)
         self._open()
@@ -125,7 +126,7 @@ class Reading:
             return self.tee.styled()
         packets = Joins(self._note_join)(self._watch.packets(self.container, self.stream.index))
         own = (packet for packet in packets if packet.stream.index == self.stream.index)
-        return _first_key(own) if self._options.glance else own
+        return _first_key(own) if self._glancing else own
 
     @property
     def joined(self) -> bool:
@@ -173,6 +174,20 @@ class Reading:
         self._jumped = True
         landed = self._go_to(pts - int(MARGIN / self.stream.time_base))
         return landed is not None and self._go_to(landed - 1) is not None
+
+    def glances(self, moments: Iterable[Fraction]) -> Iterator[Any]:
+        """For each of ``moments``, seconds from the beginning, the key picture there or before it; None for none.
+
+        They alone are quick to reach. Nothing else can be read afterwards.
+        """
+        self._glancing = True
+        for moment in () if self.joined else moments:
+            self._pictures.close()
+            self._go_to(min(LATEST, self._origin + int(moment / self.stream.time_base)))
+            if self.tee is not None:
+                self.tee.stop_keeping()
+            self._pictures = self._timed()
+            yield next(self._pictures, None)
 
     def _go_to(self, target: int) -> int | None:
         """Go on at a key picture shown at or before ``target``; its time, or None if at the very beginning."""
@@ -238,7 +253,7 @@ class Reading:
             self.reached = time + step * Fraction(self.stream.time_base)
             if end is not None and time >= end:
                 return
-            if start is None or time >= start or self._options.glance:
+            if start is None or time >= start or self._glancing:
                 yield frame
 
     def _repaired(self, frame: Any, last: int | None, step: int) -> int:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import av
 
@@ -21,6 +21,7 @@ from vidstyle.errors import SourceError
 
 POLL = 0.2  # seconds: how soon whoever waits for a server is heard; Windows hears nothing in a longer wait
 PATIENCE = 4  # times the timeout for one packet, however often a connection is taken up again
+PARTIAL = 206  # HTTP's status of a part of a file
 NOT_VALID = "the server's certificate is not valid"
 _SILENCE = "no data for {:g} s: try again later"
 T = TypeVar("T")
@@ -124,6 +125,25 @@ def _answered(answer: Future[T], call: Callable[..., T], values: tuple[Any, ...]
         answer.set_result(call(*values, **options))
     except BaseException as error:
         answer.set_exception(error)
+
+
+def gives_parts(url: str, timeout: float) -> bool:
+    """Whether a web server can begin in the middle of a file: of one that cannot, FFmpeg reads all up to there."""
+    import ssl
+    from base64 import b64encode
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    parts = urlsplit(address_of(url))
+    login, _, host = parts.netloc.rpartition("@")
+    request = Request(parts._replace(netloc=host).geturl(), headers={"Range": "bytes=0-0"})
+    if login:
+        request.add_header("Authorization", f"Basic {b64encode(unquote(login).encode()).decode()}")
+    try:
+        with urlopen(request, timeout=timeout, context=ssl.create_default_context()) as answer:
+            return bool(answer.status == PARTIAL)
+    except (OSError, ValueError, HTTPException):
+        return False
 
 
 def heeding_signals(call: Callable[..., T], *values: Any, **options: Any) -> T:

@@ -207,6 +207,22 @@ class FileSink:
             self._segments.discard()
 
 
+def check_stream(path: Path | None, source: VideoSource, options: SinkOptions, muxer: str = "matroska") -> None:
+    """Refuse what a `StreamSink` of these would, and write nothing.
+
+    Raises:
+        UsageError: standard output is closed or a terminal; the container cannot hold what the encoder gives.
+    """
+    if path is None:
+        standard_output()
+    _encoding(path or _piped(muxer), source, options, Report("", ""))
+
+
+def _piped(muxer: str) -> Path:
+    """A name for what goes to standard output."""
+    return Path("pipe.y4m" if muxer == "yuv4mpegpipe" else "pipe.mkv")
+
+
 class StreamSink:
     """Encode frames straight into the output container: for sources that can be read once, and for pipes.
 
@@ -225,7 +241,7 @@ class StreamSink:
     ) -> None:
         self.path, self._work = path or Path("standard output"), work
         self.reached = Fraction(0)
-        name = path or Path("pipe.y4m" if muxer == "yuv4mpegpipe" else "pipe.mkv")
+        name = path or _piped(muxer)
         self._file: Any = work.path / f"whole{name.suffix}" if work is not None else standard_output()
         muxer = container_format(name) if path is not None else muxer
         self._assembly: Assembly | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -18,9 +18,9 @@ from vidstyle.containers import contents
 from vidstyle.convert import Converter
 from vidstyle.describe import FROM_ZERO, describe
 from vidstyle.errors import SourceError
-from vidstyle.frame import Frame
+from vidstyle.frame import Frame, working_size
 from vidstyle.inputs import PIPE, Input, parse_input
-from vidstyle.on_device import Device, DeviceConverter, refusal
+from vidstyle.on_device import Device, DeviceConverter, Surface, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import Pictures
 from vidstyle.playlists import HLS
@@ -163,6 +163,36 @@ class VideoSource:
         """(kind, codec) of everything besides the styled stream: see `vidstyle.containers.contents`."""
         container = self._pictures.reading.container
         return contents((s for s in container.streams if s.index != self.stream.index), container.chapters())
+
+    def glances(self, moments: Iterable[Fraction], short_side: int) -> Iterator[np.ndarray]:
+        """uint8 [H, W, 3] RGB, upright: the first picture, then key pictures of an input that is `seekable`.
+
+        Before the frames are taken, which stay.
+
+        Args:
+            moments: seconds from the input's beginning, increasing; each gives the key picture there or before it,
+                or the array of the moment before once more where there is no later one.
+            short_side: of the pictures, at most.
+
+        Raises:
+            SourceError: a server does not go on.
+        """
+        converter = Converter(self.info, self.colour, False, lambda _: None)
+        converter.work_at(working_size(self.info.width, self.info.height, self.info.aspect, short_side))
+        first: Any = self._pictures.first
+        last = first.pts
+        image = converter(first.downloaded() if isinstance(first, Surface) else first).image
+        yield image
+        for frame in self._pictures.glances(moments):
+            if frame is not None and frame.pts > last:
+                last, image = frame.pts, converter(frame).image
+            yield image
+
+    def work_at(self, short_side: int) -> None:
+        """Give pictures of at most this short side; before the first is taken."""
+        info = self.info
+        self.info = replace(info, working=working_size(info.width, info.height, info.aspect, short_side))
+        self._converter.work_at(self.info.working)
 
     def others(self) -> OtherStreams:
         """The streams besides the styled one; whoever asks closes them.

@@ -25,8 +25,7 @@ class SourceOptions:
         hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
         limit: what is refused as too large; None for nothing.
         timeout: seconds without a byte before a URL is given up.
-        glance: one picture alone, of a file: the key picture at ``start`` or before it, which is quick to reach.
-        by_faces: work at less than ``size`` where faces are so large that the looks need it (`vidstyle.faces.settled`).
+        by_faces: work at less than ``size`` where faces are so large that the looks need it (`vidstyle.faces.suited`).
 
     Raises:
         UsageError: ``deinterlace`` or ``hdr`` is another word.
@@ -41,7 +40,6 @@ class SourceOptions:
     hdr: str = "sdr"
     limit: Limit | None = field(default_factory=Limit)
     timeout: float = TIMEOUT
-    glance: bool = False
     by_faces: bool = False
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.batch.journal import Fingerprint, Stamp
+from vidstyle.faces import Suited
 
 # --- what a worker is told
 
@@ -37,6 +38,7 @@ class Task:
         target: the result's path; its extension may come out otherwise.
         known: where it lay before; what is there may be replaced, other files only with ``overwrite``.
         taken: name -> video that becomes it, of files beside the result that are other videos'.
+        suited: see `vidstyle.job.FileJob`.
         away: where it really is; the paths are then those of stand-ins, see `vidstyle.cluster.standins`.
     """
 
@@ -46,6 +48,7 @@ class Task:
     overwrite: bool
     away: Away | None = None
     taken: Mapping[str, str] = field(default_factory=dict)
+    suited: Suited | None = None
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _styled(task: Task, tools: Tools) -> Ended:
         raise KeyboardInterrupt
     output, notes = begin(task, tools)
     writing = replace(tools.template.writing, overwrite=True)
-    job = replace(tools.template, source=task.source, output=output, writing=writing)
+    job = replace(tools.template, source=task.source, output=output, writing=writing, suited=task.suited)
     job = replace(job, resume=can_go_on(job, output))
     report = stylize_file(job, _Reporter(tools.say, tools.stopping), tools.stylizer)
     report.notes[:0] = notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vidstyle.batch.inputs import Item
@@ -120,7 +120,7 @@ class Film:
     def _order(self, unit: Unit) -> Call:
         assert self._prepared is not None and self._prepared.plan is not None
         assert isinstance(self.task, Task), "only what is to be styled has units"
-        order = Order(self.task, self._prepared.output, self._prepared.plan, unit, self._prepared.size)
+        order = Order(self.task, self._prepared.output, self._prepared.plan, unit, self._prepared.suited)
         frames = (self._prepared.frames or 0) / max(1, self.segments)
         call = Call(self, STYLE, order, unit.first, frames)
         self.running.setdefault(unit.first, []).append(call)
@@ -192,7 +192,9 @@ class Film:
             return self._end(prepared.ended)
         if prepared.plan is None:
             self._began = time.monotonic()
-            self._next = Call(self, WHOLE, self.task, frames=prepared.frames or 0)
+            assert isinstance(self.task, Task), "only what is to be styled is prepared"
+            task = replace(self.task, suited=prepared.suited)  # it is looked at once
+            self._next = Call(self, WHOLE, task, frames=prepared.frames or 0)
             self.inbox.append(Step(0, prepared.frames, 0.0, prepared.pixels, 0))
             return None
         self.done = {done.number: done.frames for done in prepared.done}
@@ -247,7 +249,7 @@ class Film:
             return
         numbers = sorted(self.done)
         seconds = time.monotonic() - self._began if self._began else 0.0
-        facts = (self._engine, self._reused, seconds, self._prepared.notes, self._prepared.size)
+        facts = (self._engine, self._reused, seconds, self._prepared.notes, self._prepared.suited)
         assert isinstance(self.task, Task), "only what is to be styled is put together"
         join = Join(self.task, self._prepared.output, numbers, frozenset(self._accepted), *facts)
         self._next = Call(self, ASSEMBLE, join)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.batch.messages import Begun, Ended, Seen, Task
+from vidstyle.faces import Suited
 from vidstyle.planning import Plan
 from vidstyle.unit import Unit
 
@@ -51,7 +52,7 @@ class Prepared:
         frames: an estimate, None where nothing is known.
         pixels: that the network works on in a frame.
         notes: for the report.
-        size: short side of those, where it was found by the video's faces: all workers take the same.
+        suited: their size, where it was found by the video's faces: all workers take the same.
     """
 
     begun: Begun | None = None
@@ -62,18 +63,18 @@ class Prepared:
     frames: int | None = None
     pixels: int = 0
     notes: list[str] = field(default_factory=list)
-    size: int | None = None
+    suited: Suited | None = None
 
 
 @dataclass(frozen=True)
 class Order:
-    """Style a unit of a video whose work folder is prepared; ``size``: see `Prepared`."""
+    """Style a unit of a video whose work folder is prepared; ``suited``: see `Prepared`."""
 
     task: Task
     output: Path
     plan: Plan
     unit: Unit
-    size: int | None = None
+    suited: Suited | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Join:
         numbers: of the segments that were made.
         accepted: of those whose joint is taken as it is, since decoding all of the video gave nothing better.
         engine, reused, seconds: for the report.
-        size: see `Prepared`.
+        suited: see `Prepared`.
     """
 
     task: Task
@@ -107,7 +108,7 @@ class Join:
     reused: int
     seconds: float
     notes: list[str]
-    size: int | None = None
+    suited: Suited | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
 from vidstyle.errors import DeviceLostError, VidstyleError
-from vidstyle.job import FileJob, open_source, reading_of, say_size
+from vidstyle.job import FileJob, at_its_faces, open_source, reading_of, say_size
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
@@ -72,22 +72,18 @@ class StyleWorker:
     def _prepare(self, task: Task, tools: Tools, said: list[object]) -> Prepared:
         output, notes = begin(task, tools)
         job = self._job(task, output)
-        reading = reading_of(job)
-        size = reading.size if job.reading.by_faces else None
-        with VideoSource(job.input, reading) as source:
-            height, width = source.info.working
-            frames, pixels = source.info.frames, height * width
-            seen = Prepared(_begun(said), output=output, frames=frames, pixels=pixels, notes=notes, size=size)
+        with VideoSource(job.input, job.reading) as source:
+            seen = Prepared(_begun(said), output=output, frames=source.info.frames, notes=notes)
             if not source.exact:
-                return seen
+                return _looked_at(seen, job, source)
             with self._work(job, output, can_go_on(job, output)) as work:
                 plan = work.plan(source)
                 if len(plan.starts) == 1:
                     work.done = True  # nothing is left of it
-                    return seen
+                    return _looked_at(seen, job, source)
                 FileSink(output, source, job.writing, Report("", ""), work)  # tells what container and encoder refuse
                 done = [Done(segment.number, len(segment.pts)) for segment in work.segments]
-                return replace(seen, plan=plan, done=done)
+                return _looked_at(replace(seen, plan=plan, done=done), job, source)
 
     def _job(self, task: Task, output: Path) -> FileJob:
         writing = replace(self._template.writing, overwrite=True)
@@ -115,7 +111,7 @@ class StyleWorker:
         job, made = self._job(order.task, order.output), list[Segment]()
         folder, plan = work_path(order.output), order.plan
         unit = replace(order.unit, warm=warm_for(job.steady))
-        with open_source(_of_size(job, order.size)) as source:
+        with open_source(replace(job, suited=order.suited)) as source:
             engine = self._stylizer.engine_for(*source.info.working)
             if source.device is not None:
                 source.device.check(engine)
@@ -138,10 +134,9 @@ class StyleWorker:
             gc.collect()
 
     def _assembled(self, join: Join) -> Ended | Broken:
-        started, job = time.perf_counter(), self._job(join.task, join.output)
+        started, job = time.perf_counter(), replace(self._job(join.task, join.output), suited=join.suited)
         report = Report(job.input.name, str(join.output), notes=list(join.notes))
-        reading = _of_size(job, join.size).reading
-        with VideoSource(job.input, reading) as source, self._work(job, join.output, True) as work:
+        with VideoSource(job.input, reading_of(job)) as source, self._work(job, join.output, True) as work:
             if broken := _broken(work, join):
                 return broken
             try:
@@ -159,9 +154,11 @@ class StyleWorker:
         return finished(join.output, report)
 
 
-def _of_size(job: FileJob, size: int | None) -> FileJob:
-    """``job`` at the size that was found for its video; its work folder is that of ``job`` itself."""
-    return job if size is None else replace(job, reading=replace(job.reading, size=size, by_faces=False))
+def _looked_at(seen: Prepared, job: FileJob, source: VideoSource) -> Prepared:
+    """With the size that its faces ask for: that takes about a second, so what cannot be written is told before."""
+    suited = at_its_faces(job, source).suited
+    height, width = source.info.working
+    return replace(seen, pixels=height * width, suited=suited)
 
 
 def _sees(path: Path, text: str) -> bool:

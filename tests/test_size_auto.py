@@ -216,6 +216,15 @@ def test_small_faces_are_told_where_a_larger_size_draws_them_better(
     assert found.size is None and says in found.note and bool(found.note) == bool(says)
 
 
+def test_a_body_that_seems_one_large_face_makes_no_size_smaller(small: Callable[[float, float], None]) -> None:
+    picture = np.zeros((720, 1280, 3), np.uint8)
+    small(0.14, 0.045)
+    assert faces.best_size([faces.faces_in(picture)]) == 512
+    assert faces.suited_to_picture(picture) == faces.Suited()
+    small(0.4, 0.3)  # a close-up seems smaller from nearby
+    assert faces.suited_to_picture(picture).size == faces.best_size([a_face(0.4)])
+
+
 def test_small_faces_of_a_picture_and_a_video_are_told(
     small: Callable[[float, float], None], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ SHORT = 120  # seconds of video that are decoded to their middle where no key pi
 EYES = (12.0, 24.0, 34.0, 48.0, 64.0, 80.0, 96.0, 136.0, 200.0, 400.0)
 LOSS = (9.0, 4.9, 3.1, 1.0, 0.0, 0.0, 0.7, 2.2, 3.8, 7.0)
 FINE = 640  # pixels: in place of `SIDE` for faces so small that those of 22 pixels look like those of 30 there
+CLOSE_UP = 80.0  # pixels between the eyes there, from which on `SIDE` tells better
 CLOSER = 4  # pictures that are looked at so, at most
 SEEN = 0.5  # faces a picture there, on average, that a person is told of
 SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
@@ -183,6 +184,9 @@ def _suited(look: Callable[[], Sequence[np.ndarray]], at_most: int, own: tuple[i
     found = _faces_in_each(images)
     size = best_size(found, at_most)
     if size < at_most:
+        found = _seen_closer(images, found)
+        size = best_size(found, at_most)
+    if size < at_most:
         return Suited(size)
     is_small = at_most < min(own) and _middle(found) * at_most < SURELY
     return Suited(None, _hint(images[:: math.ceil(len(images) / CLOSER) or 1], at_most, min(own)) if is_small else "")
@@ -192,6 +196,24 @@ def _faces_in_each(images: Sequence[np.ndarray], side: int = SIDE) -> list[np.nd
     """`faces_in`, once for an array that comes several times."""
     found = {key: faces_in(image, side=side) for key, image in {id(image): image for image in images}.items()}
     return [found[id(image)] for image in images]
+
+
+def _seen_closer(images: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """``found`` of ``images``, but by a closer look where faces are no close-ups: a body may seem one large face.
+
+    A closer look shows close-ups smaller than they are.
+    """
+    closer = _faces_in_each(images, side=FINE)
+    return [
+        fine if len(rough) and len(fine) and _on_map(image, fine) < CLOSE_UP else rough
+        for image, rough, fine in zip(images, found, closer, strict=True)
+    ]
+
+
+def _on_map(image: np.ndarray, fine: np.ndarray) -> float:
+    """Mean eye distance in the pixels of a closer look's map."""
+    height, width = image.shape[:2]
+    return float(np.average(fine[:, 0], weights=fine[:, 1])) * FINE * min(height, width) / max(height, width)
 
 
 def _hint(images: Sequence[np.ndarray], at_most: int, own: int) -> str:

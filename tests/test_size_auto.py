@@ -19,6 +19,7 @@ from web import Site, serve
 from vidstyle import faces
 from vidstyle.batch.messages import Ended
 from vidstyle.catalog import parse_recipe
+from vidstyle.cli.image import image
 from vidstyle.cluster.film import PREPARE, WHOLE, Film
 from vidstyle.codecs import EncoderOptions
 from vidstyle.errors import SinkError, UsageError
@@ -75,6 +76,11 @@ def test_what_cannot_be_written_is_refused_before_faces_are_looked_for(
             stylize_file(one)
         assert not seen, words
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["in.mp4", "there.mp4"]
+
+
+def write_png(path: Path) -> None:
+    """Of 600x450."""
+    path.write_bytes(encode_picture(Picture(np.zeros((450, 600, 3), np.uint8)), ".png"))
 
 
 def with_encoder(**options: object) -> SinkOptions:
@@ -138,6 +144,26 @@ def test_a_cluster_refuses_an_encoder_before_it_looks(home: Path, tmp_path: Path
     bench = Bench(long, str(save_tiny(home, "tiny")), tmp_path, **options)
     prepared = bench.worker.prepare(bench.task)
     assert prepared.ended is not None and "'fastest'" in prepared.ended.reason
+    assert not seen
+
+
+def test_a_batch_refuses_before_it_looks(clip: Path, home: Path, tmp_path: Path, seen: list[np.ndarray]) -> None:
+    recipe, reading = str(save_tiny(home, "tiny")), SourceOptions.of_size(AUTO)
+    wrong = Bench(clip, recipe, tmp_path, reading=reading, writing=with_encoder(preset="fastest"))
+    assert "'fastest'" in wrong.worker.whole(wrong.task).reason
+    taken = Bench(clip, recipe, tmp_path, reading=reading)
+    (tmp_path / "in.tiny.mp4").write_bytes(b"mine")
+    assert taken.worker.whole(taken.task).taken
+    assert not seen
+
+
+def test_an_image_is_refused_before_it_is_looked_at(home: Path, tmp_path: Path, seen: list[np.ndarray]) -> None:
+    save_tiny(home / "styles", "t")
+    write_png(tmp_path / "in.png")
+    (tmp_path / "out.png").write_bytes(b"mine")
+    for out in ("out.png", "missing/out.png", "out.xyz"):
+        with pytest.raises((SinkError, UsageError)):
+            image([tmp_path / "in.png"], str(tmp_path / out), style=str(home / "styles" / "t.safetensors"))
     assert not seen
 
 
@@ -236,7 +262,7 @@ def test_small_faces_of_a_picture_and_a_video_are_told(
     told = "faces are small (eyes about 30 pixels apart at 300 lines): --size native draws them better, in up to 2.3"
     assert report.working == "400x300" and any(note.startswith(told) for note in report.notes)
     assert any(told in line for line in report.lines())
-    (tmp_path / "in.png").write_bytes(encode_picture(Picture(np.zeros((450, 600, 3), np.uint8)), ".png"))
+    write_png(tmp_path / "in.png")
     with Stylizer(job.recipe) as stylizer:
         done = stylize_image(tmp_path / "in.png", tmp_path / "out.png", stylizer)
     assert done.notes[0].startswith(told)

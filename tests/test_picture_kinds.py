@@ -93,6 +93,38 @@ def test_a_picture_cut_short_is_refused(tmp_path: Path, image: Any, extension: s
             read_picture(path)
 
 
+@pytest.mark.parametrize("way", ["zero", "other"])
+@pytest.mark.parametrize(
+    ("extension", "options"), [("gif", {"interlace": 0}), ("gif", {"interlace": 1}), ("qoi", {}), ("avif", {})]
+)
+def test_a_picture_damaged_in_the_middle_is_refused(
+    tmp_path: Path, extension: str, options: dict[str, int], way: str
+) -> None:
+    """FFmpeg makes a torn one of it, without an error."""
+    noisy = np.random.default_rng(0).integers(0, 4, (120, 160, 3), np.uint8) * 9 + smooth(120, 160) // 2
+    path = tmp_path / f"a.{extension}"
+    Image.fromarray(noisy).save(path, **options)
+    whole = path.read_bytes()
+    assert read_picture(path).rgb.shape == (120, 160, 3)
+    for share in (0.3, 0.6, 0.85):
+        at = int(len(whole) * share)
+        damaged = bytes(20) if way == "zero" else bytes(value ^ 0x55 for value in whole[at : at + 20])
+        path.write_bytes(whole[:at] + damaged + whole[at + 20 :])
+        with pytest.raises(SourceError, match="damaged"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize("colours", [1, 2, 37, 256])
+def test_whole_gifs_and_qois_are_not_called_damaged(tmp_path: Path, colours: int) -> None:
+    rng = np.random.default_rng(colours)
+    for height, width in ((1, 1), (7, 300), (200, 150)):
+        flat = Image.fromarray(rng.integers(0, colours, (height, width), np.uint8))
+        flat.save(tmp_path / "a.gif")
+        flat.convert("RGB").save(tmp_path / "a.qoi")
+        for name in ("a.gif", "a.qoi"):
+            assert np.array_equal(read_picture(tmp_path / name).rgb, np.asarray(flat.convert("RGB")))
+
+
 def test_the_largest_picture_of_an_icon_is_taken(tmp_path: Path, image: Any) -> None:
     image.resize((128, 128)).save(tmp_path / "a.ico", sizes=[(16, 16), (128, 128), (32, 32)])
     assert read_picture(tmp_path / "a.ico").rgb.shape == (128, 128, 3)

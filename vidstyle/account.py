@@ -6,6 +6,7 @@ from collections.abc import Collection
 from fractions import Fraction
 
 from vidstyle.captions import ASTRAY, CAPTIONS, carrier
+from vidstyle.hdr import TONE_MAPPED
 from vidstyle.holes import holes_in_matroska
 from vidstyle.report import Report, StreamNote
 from vidstyle.source import VideoSource
@@ -26,7 +27,7 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
     segments = work.segments if work is not None else []
     report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
     if source.colour.is_hdr and not source.info.colour.is_hdr:
-        report.reductions.append("HDR was tone-mapped to SDR (BT.709); --hdr keep keeps it")
+        report.reductions.append(f"{TONE_MAPPED}; --hdr keep keeps it")
     notes = dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     _describe_captions(notes, source.stream.index, report)
     report.notes += [note for note in notes if note not in (CAPTIONS, ASTRAY)]

@@ -164,19 +164,7 @@ class Converter:
 
     def _to_rgb(self, frame: Any, way: _Way, width: int, height: int) -> np.ndarray:
         """uint8 [height, width, 3], not turned yet."""
-        shrinks = width * height < frame.width * frame.height
-        source_range = ColorRange.MPEG if way.colour.range_used == RANGE_LIMITED else ColorRange.JPEG
-        planes = frame.reformat(
-            width=width,
-            height=height,
-            format=way.planes,  # a third of the time of going to packed RGB at once, and the same to the byte
-            interpolation=SHRINK if shrinks else INTERPOLATION,
-            src_colorspace=way.colour.matrix_used,
-            dst_colorspace=way.colour.matrix_used if way.ycgco else None,
-            src_color_range=source_range,
-            dst_color_range=source_range if way.ycgco else ColorRange.JPEG,
-            threads=1,
-        )
+        planes = _planes(frame, way, width, height)
         if way.ycgco:
             return _from_ycgco(planes, way.colour)
         if way.levels is not None:
@@ -191,6 +179,29 @@ class Converter:
         if key not in self._tone_maps:
             self._tone_maps[key] = ToneMap(*key)
         return self._tone_maps[key]
+
+
+def _planes(frame: Any, way: _Way, width: int, height: int) -> Any:
+    """A picture in ``way.planes``, scaled."""
+    shrinks = width * height < frame.width * frame.height
+    source_range = ColorRange.MPEG if way.colour.range_used == RANGE_LIMITED else ColorRange.JPEG
+    return frame.reformat(
+        width=width,
+        height=height,
+        format=way.planes,  # a third of the time of going to packed RGB at once, and the same to the byte
+        interpolation=SHRINK if shrinks else INTERPOLATION,
+        src_colorspace=way.colour.matrix_used,
+        dst_colorspace=way.colour.matrix_used if way.ycgco else None,
+        src_color_range=source_range,
+        dst_color_range=source_range if way.ycgco else ColorRange.JPEG,
+        threads=1,
+    )
+
+
+def tone_mapped(frame: Any) -> np.ndarray:
+    """uint8 [H, W, 3] RGB of one picture whose colours are HDR, at its own size; not turned, and without its alpha."""
+    way, size = _way(frame, colour_of(frame)), (frame.width, frame.height)
+    return ToneMap(*size, way.colour.transfer, way.white)(_planes(frame, way, *size))
 
 
 def _from_ycgco(planes: Any, colour: Colour) -> np.ndarray:

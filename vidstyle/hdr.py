@@ -24,6 +24,7 @@ from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import TRC_PQ
 from vidstyle.tags import plane
 
+TONE_MAPPED = "HDR was tone-mapped to SDR (BT.709)"  # for reports
 WHITE = 203.0  # cd/m2 of diffuse white in HDR; of the SDR screen's white here
 PEAK = 1000.0  # cd/m2 of the mastering display that is assumed; HLG's nominal peak
 WHITE_16 = 255 << 8  # what swscale means by 1.0 in 16-bit RGB when it comes from, or goes to, limited range or 8 bits

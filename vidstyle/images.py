@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
 from vidstyle.frame import AUTO
+from vidstyle.hdr import TONE_MAPPED
 from vidstyle.outputs import is_taken, output_folder
-from vidstyle.picture import ENCODERS, QUALITY, encode_picture, keeps_alpha, on_white, read_picture
+from vidstyle.picture import ENCODERS, QUALITY, Picture, encode_picture, keeps_alpha, on_white, read_picture
+from vidstyle.pixel_formats import FEWER_BITS
 from vidstyle.stylizer import Stylizer
 from vidstyle.whole import led_to, write_whole
 
@@ -154,10 +156,19 @@ def stylize_image(
         notes += [suited.note] if suited.note else []
     styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
-    if picture.more:
-        notes.append("of its pages the first alone was styled")
-    for tags, name in ((picture.profile, "the colour profile"), (picture.exif, "EXIF")):
-        if tags and target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            notes.append(f"{name} is not kept in {target.suffix}")
+    notes += _left_out(picture, target.suffix)
     height, width = picture.rgb.shape[:2]
     return PictureReport(str(source), str(target), width, height, time.perf_counter() - started, tuple(notes))
+
+
+def _left_out(picture: Picture, extension: str) -> Iterator[str]:
+    """What of a picture's file is not in its result, but for the transparency."""
+    if picture.more:
+        yield "of its pages the first alone was styled"
+    if picture.hdr:
+        yield TONE_MAPPED
+    elif picture.bits > 8:
+        yield FEWER_BITS.format(picture.bits)
+    for tags, name in ((picture.profile, "the colour profile"), (picture.exif, "EXIF")):
+        if tags and extension.lower() not in (".png", ".jpg", ".jpeg"):
+            yield f"{name} is not kept in {extension}"

@@ -15,12 +15,12 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from vidstyle import orientation
 from vidstyle.containers import ATTACHED_PIC
-from vidstyle.convert import INTERPOLATION
+from vidstyle.convert import INTERPOLATION, alpha_of, tone_mapped
 from vidstyle.errors import SinkError, SourceError
-from vidstyle.frame import RANGE_FULL, RANGE_LIMITED, Colour
+from vidstyle.frame import RANGE_FULL, RANGE_LIMITED
+from vidstyle.picture_damage import damage
 from vidstyle.picture_tags import (
     claimed_size,
-    ends_early,
     has_more_pages,
     is_animated_webp,
     read_exif,
@@ -31,11 +31,15 @@ from vidstyle.picture_tags import (
     with_exif,
     with_profile,
 )
+from vidstyle.tags import bits_of, colour_of
 from vidstyle.tiff_damage import complaints, fails_its_checksums
 
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
 QUALITY = 92  # of 1..100
 DEPENDENT = 0x80000  # AV_DISPOSITION_DEPENDENT: a tile of a larger picture
+#: codec -> what makes its decoder refuse a damaged picture: a JPEG cut short would be grey below, AV1 torn. Others
+#: refuse by themselves, or would refuse harmless oddities too.
+_STRICT = {"mjpeg": {"err_detect": "explode"}, "av1": {"strict": "1"}}
 #: extension -> FFmpeg's encoder, the pixel format it is given, the one with alpha
 ENCODERS: dict[str, tuple[str, str, str | None]] = {
     ".png": ("png", "rgb24", "rgba"),
@@ -62,6 +66,8 @@ class Picture:
         profile: ICC profile that says what ``rgb`` means; None for sRGB.
         exif: how it was taken, see `vidstyle.picture_tags.read_exif`.
         more: its file has further pages, which were not read.
+        bits: of a channel in the file; ``rgb`` has 8.
+        hdr: the file's colours are HDR; ``rgb`` is tone-mapped (`vidstyle.hdr`).
     """
 
     rgb: np.ndarray
@@ -69,6 +75,8 @@ class Picture:
     profile: bytes | None = None
     exif: bytes | None = None
     more: bool = False
+    bits: int = 8
+    hdr: bool = False
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
@@ -118,7 +126,8 @@ def read_picture(path: Path) -> Picture:
         if said or fails_its_checksums(data):
             raise SourceError(f"{path} is damaged{f' ({said[0]})' if said else ''}: copy or download it again")
         picture = _picture(frame, read_orientation(data))
-        return replace(picture, profile=read_profile(data), exif=read_exif(data), more=has_more_pages(data))
+        profile = None if picture.hdr else read_profile(data)  # which says what the numbers meant before
+        return replace(picture, profile=profile, exif=read_exif(data), more=has_more_pages(data))
     except av.error.FFmpegError as error:
         raise _refusal(error, path, head) from error
     except OSError as error:
@@ -173,13 +182,12 @@ def _first_frame(path: Path, file: Any, kind: str | None) -> tuple[Any, Any]:
         stream = _still_stream(container, path)
         if stream.width * stream.height > MAX_PIXELS:
             raise _too_large(path, stream.width, stream.height)
-        # A JPEG cut short would be grey below; other decoders refuse by themselves, or harmless oddities too.
-        stream.codec_context.options = limit | ({"err_detect": "explode"} if kind == "jpeg_pipe" else {})
+        stream.codec_context.options = limit | _STRICT.get(stream.codec_context.codec.canonical_name, {})
         packets = list(islice(container.demux(stream), 2))
         if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
             raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")
-        if kind is None and packets and ends_early(bytes(packets[0])):
-            raise SourceError(f"{path} is cut short: copy or download it again")
+        if kind is None and packets and (wrong := damage(bytes(packets[0]))):
+            raise SourceError(f"{path} is {wrong}: copy or download it again")
         for frame in (frame for packet in packets for frame in packet.decode()):
             return frame, _alpha_frame(container, stream)
     raise SourceError(f"{path}: no picture in it can be decoded (damaged or cut short)")
@@ -206,25 +214,29 @@ def _still_stream(container: Any, path: Path) -> Any:
 
 
 def _picture(frame: Any, turn: int, alpha_frame: Any = None) -> Picture:
-    name = frame.format.name
-    has_alpha = name == "pal8" or any(component.is_alpha for component in frame.format.components)
-    planar = name.startswith("yuv") and not name.startswith("yuvj")
-    is_limited = frame.color_range == RANGE_LIMITED or (planar and frame.color_range != RANGE_FULL)
-    pixels = frame.reformat(
-        format="rgba" if has_alpha else "rgb24",
-        interpolation=INTERPOLATION,
-        src_colorspace=Colour(int(frame.colorspace)).matrix_used,
-        src_color_range=ColorRange.MPEG if is_limited else ColorRange.JPEG,
-        dst_color_range=ColorRange.JPEG,
-        threads=1,
-    )
-    image = orientation.apply(pixels.to_ndarray(), turn)
+    form, colour = frame.format, colour_of(frame)
+    has_alpha = form.has_palette or any(component.is_alpha for component in form.components)
+    if colour.is_hdr:
+        image = tone_mapped(frame)
+        if has_alpha:
+            image = np.dstack([image, alpha_of(frame, frame.width, frame.height)])
+    else:
+        image = frame.reformat(
+            format="rgba" if has_alpha else "rgb24",
+            interpolation=INTERPOLATION,
+            src_colorspace=replace(colour, height=0).matrix_used,  # BT.601 unless it says so, however large it is
+            src_color_range=ColorRange.MPEG if colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
+            dst_color_range=ColorRange.JPEG,
+            threads=1,
+        ).to_ndarray()
+    image = orientation.apply(image, turn)
     if alpha_frame is not None:
         alpha = alpha_frame.reformat(format="gray", threads=1).to_ndarray()
         image, has_alpha = np.dstack([image[..., :3], orientation.apply(alpha, turn)]), True
+    picture = Picture(np.ascontiguousarray(image[..., :3]), bits=bits_of(form), hdr=colour.is_hdr)
     if not has_alpha or image[..., 3].min() == 255:
-        return Picture(np.ascontiguousarray(image[..., :3]))
-    return Picture(np.ascontiguousarray(image[..., :3]), image[..., 3].copy())
+        return picture
+    return replace(picture, alpha=image[..., 3].copy())
 
 
 def on_white(picture: Picture) -> Picture:

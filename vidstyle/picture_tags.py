@@ -58,31 +58,6 @@ def has_more_pages(data: bytes) -> bool:
     return False
 
 
-def ends_early(data: bytes) -> bool:
-    """Whether it is a QOI picture or a GIF without its end: FFmpeg makes black of what is not there."""
-    if data[:4] == b"qoif":
-        return not data.endswith(bytes(7) + b"\1")
-    if data[:4] != b"GIF8":
-        return False
-    with suppress(IndexError):
-        at = 13 + _gif_palette(data[10])
-        while data[at] == 0x21:  # an extension
-            at = _after_blocks(data, at + 2)
-        return data[at] == 0x2C and _after_blocks(data, at + 11 + _gif_palette(data[at + 9])) > len(data)
-    return True
-
-
-def _gif_palette(flags: int) -> int:
-    """Bytes."""
-    return 6 << (flags & 7) if flags & 0x80 else 0
-
-
-def _after_blocks(gif: bytes, at: int) -> int:
-    while length := gif[at]:
-        at += length + 1
-    return at + 1
-
-
 def read_orientation(data: bytes) -> int:
     """Orientation (see `vidstyle.orientation`) by the EXIF tag of a JPEG, PNG, WebP or TIFF file; 0 without."""
     tiff = memoryview(data) if data[:4] in TIFF else _exif(data)

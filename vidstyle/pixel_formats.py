@@ -24,6 +24,7 @@ _ONE_MATRIX = ("mjpeg", "vp8")  # BT.601, whatever the container says
 _GREY = (64, 64)
 _NAMES = {_GREY: "grey", (1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0"}
 HDR_BITS = 10
+FEWER_BITS = "the source has {} bits a colour; styled pictures have 8"  # for reports
 
 
 def formats_of(codec: Any) -> list[str]:
@@ -117,7 +118,7 @@ def unusual(codec: Any, info: VideoInfo, pix_fmt: str) -> Iterator[str]:
 def reductions(info: VideoInfo, pix_fmt: str, alpha: bool, muxer: str) -> Iterator[str]:
     """What of the source's pictures is lost, but for the look, in sentences for the report."""
     if info.bits > 8 and not info.colour.is_hdr:
-        yield f"the source has {info.bits} bits a colour; styled pictures have 8"
+        yield FEWER_BITS.format(info.bits)
     source, written = _chroma(info.pix_fmt or "yuv420p"), _chroma(pix_fmt)
     if source[0] < written[0] or source[1] < written[1]:
         full = "yuv444p10le" if bits(pix_fmt) > 8 else "yuv444p"

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vidstyle.changes import changes
 from vidstyle.errors import SinkError
 from vidstyle.locking import hold, let_go
 from vidstyle.planning import Plan, make_plan
@@ -108,9 +109,8 @@ class WorkFolder:
             before = json.loads((self.path / MARK).read_text())
         except (OSError, ValueError):
             before = {}
-        changed = [key for key in {**self._fingerprint, **before} if self._fingerprint.get(key) != before.get(key)]
-        if changed:
-            what = f"cannot go on from {self.path}: {', '.join(changed)} changed since that run"
+        if changed := changes(before, self._fingerprint):
+            what = f"cannot go on from {self.path}: since that run {', '.join(changed)}"
             raise SinkError(f"{what}; give the same again, or --overwrite begins anew")
 
     def plan(self, source: VideoSource) -> Plan:

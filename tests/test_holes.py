@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,22 @@ from vidstyle.source import SourceOptions, VideoSource
 NO_END = (None, None)
 
 
-def clip(path: Path, options: dict[str, str] | None = None, frames: int = 150) -> Path:
-    """A key picture every second, at least; where Matroska, a cluster too."""
+def clip(path: Path, options: dict[str, str] | None = None, frames: int = 150, first: int = 0) -> Path:
+    """A key picture every second, at least; where Matroska, a cluster too. It begins at ``first`` seconds."""
     options = options or ({"cluster_time_limit": "1000"} if path.suffix == ".mkv" else {})
     with av.open(str(path), "w", options=options) as out:
         video: Any = out.add_stream("libx264", rate=25, options={"g": "25"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         sound: Any = out.add_stream("aac", rate=48000, layout="mono")
         for index in range(frames):
-            out.mux(video.encode(av.VideoFrame.from_ndarray(picture(index, 64, 48), format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(picture(index, 64, 48), format="rgb24")
+            frame.pts, frame.time_base = 25 * first + index, Fraction(1, 25)
+            out.mux(video.encode(frame))
         out.mux(video.encode(None))
         for start in range(0, frames * 1920, 1024):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
-            out.mux(sound.encode(frame))
+            heard = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            heard.sample_rate, heard.pts, heard.time_base = 48000, 48000 * first + start, Fraction(1, 48000)
+            out.mux(sound.encode(heard))
         out.mux(sound.encode(None))
     return path
 
@@ -107,6 +110,48 @@ def test_a_joint_is_no_hole(tmp_path: Path) -> None:
     (tmp_path / "b.ts").write_bytes(part * 2)
     with VideoSource(tmp_path / "b.ts", SourceOptions(size=32)) as source:
         assert len(list(source)) == 100 and source.faults == []
+
+
+def read(path: Path) -> tuple[list[float], list[str]]:
+    with VideoSource(path, SourceOptions(size=32)) as source:
+        return [float(frame.time) for frame in source], source.faults
+
+
+@pytest.mark.parametrize("gap", [9, 3700, 90_000])
+def test_a_cut_that_says_so_is_no_hole(tmp_path: Path, gap: int) -> None:
+    part = clip(tmp_path / "a.ts", frames=100).read_bytes()
+    later = clip(tmp_path / "b.ts", {"mpegts_flags": "initial_discontinuity"}, 100, gap).read_bytes()
+    (tmp_path / "c.ts").write_bytes(part + later)
+    times, faults = read(tmp_path / "c.ts")
+    assert len(times) == 200 and faults == []
+    assert (times[100] - times[99] > 4) == (gap == 9)
+
+
+@pytest.mark.parametrize("gap", [3700, 90_000])
+def test_hours_between_recordings_that_are_joined_are_not_missing(tmp_path: Path, gap: int) -> None:
+    """They are put end to end, and nothing between them is left out."""
+    part, later = clip(tmp_path / "a.ts", frames=100), clip(tmp_path / "b.ts", frames=100, first=gap)
+    (tmp_path / "c.ts").write_bytes(part.read_bytes() + later.read_bytes())
+    times, faults = read(tmp_path / "c.ts")
+    assert len(times) == 200 and times[-1] - times[0] < 9 and faults == []
+
+
+def test_a_cut_that_does_not_say_so_may_be_one(tmp_path: Path) -> None:
+    part, later = clip(tmp_path / "a.ts", frames=100), clip(tmp_path / "b.ts", frames=100, first=9)
+    (tmp_path / "c.ts").write_bytes(part.read_bytes() + later.read_bytes())
+    times, faults = read(tmp_path / "c.ts")
+    assert len(times) == 200
+    assert faults == ["data is missing between 4.00 and 8.92 s, or was cut out: pictures and sound are missing there"]
+
+
+def test_a_hole_in_the_second_recording_is_told_where_it_is_in_the_result(tmp_path: Path) -> None:
+    part = clip(tmp_path / "a.ts").read_bytes()
+    half = len(part) // 376 * 188
+    (tmp_path / "b.ts").write_bytes(part + part[:half] + bytes(20 * 188) + part[half + 20 * 188 :])
+    times, (fault,) = read(tmp_path / "b.ts")
+    before, after = max(pairwise(times), key=lambda pair: pair[1] - pair[0])
+    told = [float(time) for time in re.findall(r"\d+\.\d+", fault)]
+    assert before > 6 and told == pytest.approx([before, after], abs=0.15) and "cut out" not in fault
 
 
 def test_uneven_times_of_a_whole_stream_are_no_hole(tmp_path: Path) -> None:

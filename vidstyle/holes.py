@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from vidstyle.joins import Joins
 
 if TYPE_CHECKING:
     from vidstyle.others import Span
@@ -150,7 +153,8 @@ def demuxed(container: Any, hole: Callable[[], None] = lambda: None) -> Generato
 class Watch:
     """Tells where time is missing in a stream behind a packet that FFmpeg calls torn, or behind a hole.
 
-    Torn alone says little: recordings that are put end to end look so at every joint.
+    Torn alone says little: recordings that are put end to end look so at every joint. Nor does missing time alone: of a
+    recording that was cut the packets say so, and are not torn.
 
     Args:
         fault: is told what is lost.
@@ -163,14 +167,29 @@ class Watch:
     def _hole(self) -> None:
         self._left = _SHOWS
 
-    def packets(self, container: Any, index: int) -> Generator[Any, None, None]:
-        """As `demuxed`; ``index`` is that of the stream."""
-        decoded = length = self._left = 0  # ticks, of the packet before
-        for packet in demuxed(container, self._hole):
-            if packet.size and packet.dts is not None and packet.stream_index == index:
-                if self._left and 2 * (packet.dts - decoded) > 3 * length > 0:
+    def packets(self, container: Any, index: int, joins: Joins) -> Generator[Any, None, None]:
+        """As `demuxed`, on one clock by ``joins``; ``index`` is that of the stream."""
+        own: deque[int] = deque()  # its packets' times on their own clock, until they come out of ``joins``
+        decoded = length = shift = self._left = 0  # ticks, of the packet before
+        for packet in joins(_noted(demuxed(container, self._hole), index, own)):
+            if _counts(packet, index):
+                moved = packet.dts - own.popleft()
+                if self._left and moved == shift and 2 * (packet.dts - decoded) > 3 * length > 0:
                     base = Fraction(packet.time_base)
-                    self._fault(_MISSING.format(_between((decoded + length) * base, packet.dts * base)))
+                    where = _between((decoded + length) * base, packet.dts * base)
+                    # A key picture seldom comes next where something was lost; cuts are made there, and not all say so.
+                    self._fault(_MISSING.format(f"{where}, or was cut out" if packet.is_keyframe else where))
                 self._left = _SHOWS if packet.is_corrupt else max(0, self._left - 1)
-                decoded, length = packet.dts, packet.duration or 0
+                decoded, length, shift = packet.dts, packet.duration or 0, moved
             yield packet
+
+
+def _counts(packet: Any, index: int) -> bool:
+    return bool(packet.size and packet.dts is not None and packet.stream_index == index)
+
+
+def _noted(packets: Iterator[Any], index: int, times: deque[int]) -> Iterator[Any]:
+    for packet in packets:
+        if _counts(packet, index):
+            times.append(packet.dts)
+        yield packet

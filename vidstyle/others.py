@@ -160,7 +160,7 @@ class Tee:
         name: str,
         timeout: float,
         note: Callable[[str], None],
-        demux: Callable[[Any, int], Iterator[Any]],
+        demux: Callable[[Any, int, Joins], Iterator[Any]],
         ask: Callable[..., Any],
     ) -> None:
         """
@@ -184,7 +184,7 @@ class Tee:
         self._demuxed = self._demux()
 
     def _demux(self) -> Iterator[Any]:
-        return Joins(self._note)(self._packets(self._container, self._styled))
+        return self._packets(self._container, self._styled, Joins(self._note))
 
     def restart(self) -> None:
         """Forget what waits: the container was moved to another place."""

@@ -124,7 +124,7 @@ class Reading:
     def _demux(self) -> Generator[Any, None, None]:
         if self.tee is not None:
             return self.tee.styled()
-        packets = Joins(self._note_join)(self._watch.packets(self.container, self.stream.index))
+        packets = self._watch.packets(self.container, self.stream.index, Joins(self._note_join))
         own = (packet for packet in packets if packet.stream.index == self.stream.index)
         return _first_key(own) if self._glancing else own
 

@@ -92,6 +92,7 @@ def test_json_is_one_object_a_line(styled_home: Path, clip: Clip) -> None:
         (["IN", "--style", "tiny", "--engine", "onnx"], 2, "openvino"),
         (["IN", "--style", "tiny", "-o", "IN"], 2, "source itself"),
         (["IN", "--style", "tiny", "-o", ""], 2, "name is empty"),
+        (["IN", "--style", "tiny", "-o", "https://host/out.mp4"], 2, "the output is a URL"),
         (["IN", "--style", "tiny", "-o", "missing/"], 5, "no folder missing"),
         (["IN", "--style", "tiny", "--encoder-option", "tune"], 2, "name=value"),
         (["IN", "--no-such-option"], 2, "--no-such-option"),

@@ -19,7 +19,7 @@ from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
 from vidstyle.frame import AUTO
 from vidstyle.hdr import TONE_MAPPED
-from vidstyle.outputs import is_taken, output_folder
+from vidstyle.outputs import check_name, is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, Picture, encode_picture, keeps_alpha, on_white, read_picture
 from vidstyle.pixel_formats import FEWER_BITS
 from vidstyle.stylizer import Stylizer
@@ -73,13 +73,14 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
     Without it ``{stem}.{style}{ext}`` beside the source; .png where its own kind cannot be written. Two may have one.
 
     Raises:
-        UsageError: a source is a URL or standard input.
+        UsageError: a source is a URL or standard input, or ``output`` is; or several pictures are to go to a name that
+            is a picture's.
         SinkError: several pictures are to go to one file.
     """
     _check_sources(sources)
     folder = output_folder(output, len(sources) > 1)
-    if folder is not None and folder.is_file():
-        raise SinkError(f"{folder} is a file, and {len(sources)} pictures go to a folder: give its name with -o")
+    if output is not None:
+        _check_output(output, len(sources), folder)
     if output is not None and folder is None:
         return [Path(output)]
     endings = [extension or (source.suffix if source.suffix.lower() in ENCODERS else ".png") for source in sources]
@@ -94,6 +95,18 @@ def _check_sources(sources: Sequence[Path]) -> None:
         if _NO_FILE.match(str(source)) and not os.path.lexists(source):
             what = "standard input" if str(source) == "-" else "a URL"
             raise UsageError(f"this command reads files, got {what}: save it first, and give its path")
+
+
+def _check_output(output: str, count: int, folder: Path | None) -> None:
+    check_name(output)
+    if output == "-":
+        raise UsageError("this command writes files, got standard output: give a file or a folder with -o")
+    if folder is None or output.endswith(("/", os.sep)) or folder.is_dir():
+        return
+    if folder.is_file():
+        raise SinkError(f"{folder} is a file, and {count} pictures go to a folder: give its name with -o")
+    if folder.suffix.lower() in ENCODERS:
+        raise UsageError(f"{count} pictures go to a folder, got -o {output}: write {output}/ if a folder has that name")
 
 
 def check_source(path: Path) -> None:
@@ -134,7 +147,8 @@ def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: P
 def _check_extension(path: Path) -> None:
     known = [extension for extension, entry in ENCODERS.items() if entry[0] in av.codecs_available]
     if path.suffix.lower() not in known:
-        raise UsageError(f"cannot write {path.name!r} as a picture: use one of the extensions {' '.join(known)}")
+        hint = "" if path.suffix else f", or {path}/ for a folder"
+        raise UsageError(f"cannot write {path.name!r} as a picture: use one of the extensions {' '.join(known)}{hint}")
 
 
 def stylize_image(

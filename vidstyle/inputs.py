@@ -80,6 +80,11 @@ def parse_input(text: str | Path) -> Input:
     return Input(kind, str(path))
 
 
+def is_url(text: str) -> bool:
+    """Whether it is written as one, of any kind."""
+    return _SCHEME.match(text) is not None
+
+
 def _parse_url(text: str, scheme: str) -> Input:
     if scheme == "file":
         from urllib.request import url2pathname

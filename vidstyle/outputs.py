@@ -10,6 +10,7 @@ from typing import Any
 
 from vidstyle.containers import CONTAINERS, container_format
 from vidstyle.errors import SinkError, UsageError
+from vidstyle.inputs import is_url
 from vidstyle.refusal import as_sink_error
 from vidstyle.whole import check_place, led_to
 
@@ -24,16 +25,27 @@ def output_folder(output: str | None, several: bool) -> Path | None:
     return None
 
 
+def check_name(text: str) -> None:
+    """Refuse an output that has no name, or one that is not on this machine.
+
+    Raises:
+        UsageError: it is so.
+    """
+    if not text:
+        raise UsageError("the output's name is empty: give a file or a folder, or leave it out")
+    if is_url(text) and not os.path.isdir(os.path.dirname(text)):  # noqa: PTH112, PTH120 - a path would lose a slash
+        raise UsageError("the output is a URL, and results are written to files: give a path")
+
+
 def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one: a file, a folder, or "-".
 
     Raises:
-        UsageError: it is empty, or a device or a pipe.
+        UsageError: it is empty, a URL, a device or a pipe.
     """
-    if text == "":
-        raise UsageError("the output's name is empty: give a file or a folder, or leave it out")
     if text is None:
         return None, None
+    check_name(text)
     if Path(text) == PIPE:
         return PIPE, None
     folder = output_folder(text, False)

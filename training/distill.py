@@ -27,6 +27,7 @@ from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
 from training.losses import TeacherFeatures, draw_mix, psnr
 from training.options import at_least, check_unchanged, device_name, restored, run_command, set_options
+from training.origin import check_origin
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
 from training.sheets import write_sheet
 from training.steps import Terms, critics_step, judged, student_step
@@ -169,15 +170,18 @@ def _options(args: argparse.Namespace, name: str) -> Options:
 
 
 def _materials(
-    args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.ndarray] | None, device: str
+    args: argparse.Namespace,
+    name: str,
+    packed: tuple[np.ndarray, np.ndarray] | None,
+    device: str,
+    check: Callable[[Style], None] = lambda _: None,
 ) -> tuple[Style, Canvases]:
-    """The teacher, and canvases with its results."""
+    """The teacher, and canvases with its results, which take long: it is given to ``check`` before."""
+    check(teacher := _teacher(args, name))
     if packed is None:
-        teacher = _teacher(args.teacher, name)
         return teacher, data.build(
             args.photos, args.clips, args.detector, teacher, args.run / "canvases", limit=args.limit
         )
-    teacher = load_style(args.pack / f"{name}.safetensors")
     some = data.spread(packed[1], args.limit)
     source, kind = (part[some] for part in packed)
     matrices = colours.draw(kind == data.EMPTY)
@@ -190,7 +194,7 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
 
     Raises:
         UsageError: only to be written, and nothing is trained.
-        TrainingError: the run was begun with other options.
+        TrainingError: the run was begun with other options, another teacher or another limit.
     """
     options = _options(args, name)
     made = called(name, options.shape)
@@ -205,28 +209,34 @@ def distill(args: argparse.Namespace, name: str, packed: tuple[np.ndarray, np.nd
         options = restored(options, noted)
     elif checkpoint.exists():
         check_unchanged(folder, noted, options)
-    device = world.device
+    device, begun = world.device, checkpoint.exists()
+
+    def check(teacher: Style) -> None:
+        check_origin(folder, teacher, _teacher_file(args, name), args.limit, begun)
+
     run = Run(SHAPES[options.shape], options, device)
     if args.start or args.leg:
         run.start_from(legs.start_of(name, options.shape) if args.leg else load_style(args.start))
-    if checkpoint.exists():
+    if begun:
         run.load(checkpoint)
         run.started_from = started_from or run.started_from
         log.info("%s: resumed at step %d", made, run.step)
     if not args.finish and not world.rank:
-        begun = asdict(options) | ({"started_from": run.started_from} if run.started_from else {})
-        write_whole(folder / "options.json", json.dumps(begun, indent=1).encode())
+        note = asdict(options) | ({"started_from": run.started_from} if run.started_from else {})
+        write_whole(folder / "options.json", json.dumps(note, indent=1).encode())
     pictures = data.kept_sources(args.run / "canvases")
     if not args.finish and run.step < options.steps:
         if world.rank:
             world.wait()  # the first process keeps what it computes for all
-        teacher, canvases = _materials(args, name, packed, str(device))
+        teacher, canvases = _materials(args, name, packed, str(device), check)
         if not world.rank:
             world.wait()
         log.info("%s: %d canvases", made, len(canvases.source))
         network = Network(teacher.card.architecture, teacher.weights).to(device)
         train(run, Cropper(canvases, options.crops, device), network, options, folder, world=world)
         pictures = canvases.source
+    elif not args.finish:
+        check(_teacher(args, name))
     if world.rank:
         return
     look = args.look or LOOKS.get(name, "") + FORMS.get(options.shape, "")
@@ -276,7 +286,12 @@ def _names(args: argparse.Namespace) -> list[str]:
     return names
 
 
-def _teacher(path: Path, name: str) -> Style:
+def _teacher_file(args: argparse.Namespace, name: str) -> Path:
+    return args.pack / f"{name}.safetensors" if args.pack else args.teacher
+
+
+def _teacher(args: argparse.Namespace, name: str) -> Style:
+    path = _teacher_file(args, name)
     return load_style(path) if path.suffix == ".safetensors" else import_published(path, name)
 
 

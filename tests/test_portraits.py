@@ -183,6 +183,23 @@ def test_a_name_may_be_no_text(tmp_path: Path, detector: Path) -> None:
     assert os.fsdecode(b"caf\xe9.png") in names
 
 
+def test_pictures_of_every_kind_are_read_or_refused_by_name(tmp_path: Path, detector: Path) -> None:
+    """AVIF, GIF and HEIC were not even counted."""
+    image = pytest.importorskip("PIL.Image").fromarray(draw_face(30))
+    source = save(tmp_path / "in", 2)
+    for name in ("still.gif", "still.avif", "jpeg.jfif"):
+        image.save(source / name, "jpeg" if name.endswith("jfif") else None)
+    for name in ("moving.gif", "moving.avif"):
+        image.save(source / name, save_all=True, append_images=[image.rotate(9)])
+    (source / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    assert pictures.count(source) == 8
+    report = prepare(source, tmp_path / "out", detector, Options(least=1))
+    assert report["kept"] == 5
+    refused = dict(report["refused"])  # type: ignore[call-overload]
+    assert sorted(refused) == ["moving.avif", "moving.gif", "phone.HEIC"]
+    assert "is a video" in refused["moving.gif"] and "animated AVIF" in refused["moving.avif"]
+
+
 def test_too_few_are_refused_with_their_reasons(tmp_path: Path, detector: Path) -> None:
     source = save(tmp_path / "in", 3)
     for name in "abc":

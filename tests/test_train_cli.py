@@ -69,6 +69,20 @@ def test_a_training_replaces_only_the_style_that_it_wrote(
     assert run(command(pictures, *words, "--look", "Another sentence")) == 0
 
 
+def test_a_bundled_looks_name_is_not_taken_unasked(
+    pictures: tuple[Path, Path], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--style anime took the new one from then on, and nothing had said so."""
+    assert run(command(pictures, name="anime")) == 7
+    error = capsys.readouterr().err
+    assert "--style anime would take yours from then on: give another name, or --overwrite" in error
+    assert error.count("\n") == 1 and not any(path.is_file() for path in home.rglob("*"))
+    assert run(command(pictures, "--plan", name="anime")) == 0
+    assert run(command(pictures, "--overwrite", name="anime")) == 0
+    assert run(command(pictures, name="anime")) == 0  # it is its own now
+    assert find_style("anime").card.training["by"] == "vidstyle train"
+
+
 def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_named(
     pictures: tuple[Path, Path], tmp_path: Path
 ) -> None:

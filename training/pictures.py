@@ -21,7 +21,10 @@ import numpy as np
 
 from vidstyle.errors import SourceError, VidstyleError
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+#: also of kinds that are read now and then, as an AVIF that does not move: one that is not read is refused by its name
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl"}
+)
 MEMBER_BYTES = 200 << 20  # of one picture in a zip
 MEMBERS = 200_000  # of one zip: more than any set of portraits
 

@@ -40,7 +40,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Another one gives another training.")] = 0,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a style of this name.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a style of this name, or stand before a bundled one.")
+    ] = False,
     attended: Annotated[
         bool, typer.Option("--attended", hidden=True, help="End when standard input does: for programs that start it.")
     ] = False,
@@ -150,9 +152,10 @@ def _target(name: str, overwrite: bool, run: Path) -> Path:
     """The style file; one that this very training wrote may be replaced.
 
     Raises:
-        StyleError: another style has the name, or no style can have it.
+        StyleError: another style has the name, also vidstyle's own or a package's; or no style can have it.
         SinkError: it could not be written, which is told now and not after a night.
     """
+    from vidstyle.catalog import style_names
     from vidstyle.paths import styles_dir
     from vidstyle.style import check_name
     from vidstyle.whole import check_place
@@ -160,6 +163,9 @@ def _target(name: str, overwrite: bool, run: Path) -> Path:
     path = styles_dir() / f"{check_name(name)}.safetensors"
     if path.exists() and not overwrite and not _wrote(run / "style", path):
         raise StyleError(f"there is a style {name} in {path.parent}: give another name, or --overwrite")
+    if not path.exists() and not overwrite and name in style_names():
+        what = f"a style {name} came with vidstyle or a package, and --style {name} would take yours from then on"
+        raise StyleError(f"{what}: give another name, or --overwrite if that is meant")
     check_place(path)
     return path
 

@@ -18,7 +18,8 @@ from vidstyle.locking import LOCK, passed_on
 from vidstyle.style import check_name
 
 TAIL = 6000  # bytes of the log that the page shows
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+ENDINGS: tuple[str, ...] = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
+ENDINGS += (".gif", ".avif", ".heic", ".heif", ".jxl")  # one that cannot be read is refused by name
 KINDS = ("photos", "exemplars")
 
 

@@ -15,6 +15,7 @@ from media import make_clip
 from web import Site, self_signed, serve
 
 from vidstyle.errors import SourceError, UsageError
+from vidstyle.images import check_source
 from vidstyle.inputs import Input, open_input, parse_input
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -43,6 +44,28 @@ def test_kinds_of_input(text: str, kind: str, name: str, stem: str | None, seeka
     assert found.path == (Path(name) if kind == "file" else None)
     if stem is not None:
         assert found.stem == stem
+
+
+def test_ffmpegs_name_of_numbered_pictures_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told as a file that is not there; one that is there is read as any other."""
+    monkeypatch.chdir(tmp_path)
+    made = "ffmpeg -framerate 25 -i {} -c:v ffv1 {}), or style each (vidstyle image {})"
+    none = "no such file"
+    for read, name, says in (
+        (open_input, "img_%04d.png", made.format("img_%04d.png", "img.mkv", "img_*.png")),
+        (open_input, "my %d.jpg", made.format("'my %d.jpg'", "my.mkv", "my *.jpg")),
+        (open_input, "%d.jpg", made.format("%d.jpg", "pictures.mkv", "*.jpg")),
+        (check_source, "in/a%d.png", "; numbered pictures are given by their own names, as in/a*.png"),
+        (open_input, "100%.mp4", none),
+        (open_input, "a%s.png", none),
+        (check_source, "a%s.png", "No such file or directory"),
+    ):
+        with pytest.raises(SourceError) as error:
+            read(Path(name))
+        assert str(error.value).endswith(says) and "\n" not in str(error.value)
+    make_clip(tmp_path / "a%d.mkv", frames=3)
+    with open_input(Path("a%d.mkv")) as container:
+        assert len(list(container.decode(video=0))) == 3
 
 
 def test_an_empty_name_is_told() -> None:

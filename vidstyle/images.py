@@ -19,6 +19,7 @@ from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
 from vidstyle.frame import AUTO
 from vidstyle.hdr import TONE_MAPPED
+from vidstyle.inputs import series
 from vidstyle.outputs import check_name, is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, Picture, encode_picture, keeps_alpha, on_white, read_picture
 from vidstyle.pixel_formats import FEWER_BITS
@@ -118,7 +119,9 @@ def check_source(path: Path) -> None:
     try:
         path.lstat()
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+        pictures = series(path) if isinstance(error, FileNotFoundError) else None
+        hint = f"; numbered pictures are given by their own names, as {pictures}" if pictures else ""
+        raise SourceError(f"cannot read {path}: {error.strerror or error}{hint}") from error
 
 
 def check_target(path: Path, sources: Sequence[Path], overwrite: bool, folder: Path | None = None) -> None:

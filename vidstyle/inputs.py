@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -146,6 +147,22 @@ def _open_file(path: Path, hardware: Any) -> Any:
         raise SourceError(f"{path} {what}") from error
     except OSError as error:  # PyAV's errors are OSErrors too where the system named them
         reason = {errno.ENOENT: "no such file", errno.EACCES: "not allowed to read it"}.get(error.errno or 0)
-        raise SourceError(f"cannot read {path}: {reason or error.strerror or error}") from error
+        hint = _of_series(path) if error.errno == errno.ENOENT else ""
+        raise SourceError(f"cannot read {path}: {reason or error.strerror or error}{hint}") from error
     except av.error.FFmpegError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def series(path: Path) -> Path | None:
+    """What a shell takes for FFmpeg's name of numbered pictures: img_*.png for img_%04d.png; None for other names."""
+    name, count = re.subn(r"%\d*d", "*", path.name)
+    return path.with_name(name) if count else None
+
+
+def _of_series(path: Path) -> str:
+    """What to do with numbered pictures, which are no video yet; empty for other names."""
+    if (pictures := series(path)) is None:
+        return ""
+    video = shlex.quote(f"{pictures.stem.strip('*_-. ') or 'pictures'}.mkv")
+    made = f"ffmpeg -framerate 25 -i {shlex.quote(str(path))} -c:v ffv1 {video}"
+    return f"; of numbered pictures make a video first ({made}), or style each (vidstyle image {pictures})"

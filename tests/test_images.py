@@ -237,6 +237,7 @@ def test_stopped_in_the_middle_it_tells_what_is_done(capsys: pytest.CaptureFixtu
         (["in.png", "-o", "s3://key:secret@bucket/out.png"], 2, "the output is a URL"),
         (["in.png", "old.png", "-o", ""], 2, "the output's name is empty"),
         (["in.png", "old.png", "-o", "out.png"], 2, "2 pictures go to a folder, got -o out.png: write out.png/ if"),
+        (["in.png", "old.png", "-o", "out.mp4"], 2, "2 pictures go to a folder, got -o out.mp4"),
         (["in.png", "--quality", "0"], 2, "quality"),
         (["gone.png"], 4, "No such file"),
         (["in.png", "-o", "old.png"], 5, "--overwrite"),

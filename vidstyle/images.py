@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
+from vidstyle.containers import CONTAINERS
 from vidstyle.convert import at_short_side, resize
 from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
@@ -75,7 +76,7 @@ def targets(sources: Sequence[Path], output: str | None, style: str, extension: 
 
     Raises:
         UsageError: a source is a URL or standard input, or ``output`` is; or several pictures are to go to a name that
-            is a picture's.
+            is a picture's or a video's.
         SinkError: several pictures are to go to one file.
     """
     _check_sources(sources)
@@ -106,7 +107,7 @@ def _check_output(output: str, count: int, folder: Path | None) -> None:
         return
     if folder.is_file():
         raise SinkError(f"{folder} is a file, and {count} pictures go to a folder: give its name with -o")
-    if folder.suffix.lower() in ENCODERS:
+    if folder.suffix.lower() in {*ENCODERS, *CONTAINERS}:
         raise UsageError(f"{count} pictures go to a folder, got -o {output}: write {output}/ if a folder has that name")
 
 

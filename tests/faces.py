@@ -8,6 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training import landmarks
+from training import openness as openness_
+
 #: Where FFHQ's alignment puts the five points of an average face, on 256 pixels.
 POINTS = np.array([[96, 121], [160, 121], [128, 160], [99, 187], [157, 187]], np.float32)
 
@@ -44,6 +47,30 @@ def drawn_as(face: np.ndarray) -> np.ndarray:
     return flat
 
 
+def ellipse(at: tuple[float, float], width: float, height: float, count: int) -> np.ndarray:
+    angle = np.arange(count) * 2 * np.pi / count
+    return np.stack([at[0] + width / 2 * np.cos(angle), at[1] + height / 2 * np.sin(angle)], 1)
+
+
+def dense_points(openness: tuple[float, float, float], count: int = landmarks.COUNT, side: int = 256) -> np.ndarray:
+    """[count, 2] landmarks of a face whose left eye, right eye and mouth have these heights over widths."""
+    points = np.full((count, 2), 128.0)
+    places = ((POINTS[1], 32), (POINTS[0], 32), (POINTS[3:].mean(0), 56))
+    for part, (at, width), share in zip(openness_.COMPONENTS[count], places, openness, strict=True):
+        points[list(part)] = ellipse(at, width, width * share, len(part))
+    return points * (side / 256)
+
+
+class FixedMesh:
+    """Stands in for MediaPipe's: eyes and mouths are as open as the picture is bright."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __call__(self, face: np.ndarray, _: np.ndarray) -> np.ndarray:
+        share = 0.1 + float(face.mean()) / 512
+        return dense_points((share, share / 2, share * 1.5), side=face.shape[0]).astype(np.float32)
+
+
 def write_crops(folder: Path, faces: np.ndarray, held: int = 2) -> Path:
     """A folder as `training.portraits` writes it, the last ``held`` faces held out."""
     folder.mkdir(parents=True)
@@ -52,6 +79,8 @@ def write_crops(folder: Path, faces: np.ndarray, held: int = 2) -> Path:
     points = POINTS * (side / 256) + rng.normal(0, side / 256, (len(faces), 5, 2))
     np.save(folder / "faces.npy", faces)
     np.save(folder / "landmarks.npy", points.astype(np.float32))
+    shares = rng.uniform(0.1, 0.7, (len(faces), 3))
+    np.save(folder / "dense.npy", np.stack([dense_points(tuple(row), side=side) for row in shares]))
     rows, names = list(range(len(faces))), [f"{row}.png" for row in range(len(faces))]
     split = {"train": rows[: len(rows) - held], "held": rows[len(rows) - held :], "names": names}
     (folder / "split.json").write_text(json.dumps(split))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from faces import dense_points
 from safetensors.torch import load_file
 
 from training import pairs, stylegan2_weights
@@ -29,6 +30,8 @@ def crops(folder: Path, count: int = 10, side: int = 16, seed: int = 0, tint: fl
     np.save(folder / "faces.npy", pictures(count, side, seed, tint))
     points = np.array([[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]]) * side
     np.save(folder / "landmarks.npy", np.repeat(points[None].astype(np.float32), count, 0))
+    openness = np.random.default_rng(seed).uniform(0.1, 0.7, (count, 3))
+    np.save(folder / "dense.npy", np.stack([dense_points(tuple(row), side=side) for row in openness]))
     rows = list(range(count))
     split = {"train": rows[:-2], "held": rows[-2:], "names": [f"{row}.png" for row in rows]}
     (folder / "split.json").write_text(json.dumps(split))

@@ -1,85 +1,36 @@
-"""R_exp: labels from dense landmarks by their geometry, from pictures by their order; what it learns."""
+"""R_exp: labels from dense landmarks by their geometry; where it looks; what it learns."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from faces import POINTS, dense_points, write_crops
 
-from training import expression
-from training.expression import Bounds, Expression, Options
-from training.gem import Geometry
+from training import expression, gem, openness
+from training.expression import Expression, Options
+from training.gem import Geometry, Transform
+from training.openness import Bounds
 from training.world import TrainingError
-
-POINTS = np.array([[45, 55], [83, 55], [64, 75], [50, 93], [78, 93]], np.float32)
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def ellipse(at: tuple[float, float], width: float, height: float, count: int) -> np.ndarray:
-    angle = np.arange(count) * 2 * np.pi / count
-    return np.stack([at[0] + width / 2 * np.cos(angle), at[1] + height / 2 * np.sin(angle)], 1)
-
-
-def dense(openness: tuple[float, float, float], count: int) -> np.ndarray:
-    """[count, 2] landmarks of a face whose left eye, right eye and mouth have these heights over widths."""
-    points = np.full((count, 2), 64.0)
-    places = (((83, 55), 16), ((45, 55), 16), ((64, 93), 28))
-    for part, (at, width), share in zip(expression.DENSE[count], places, openness, strict=True):
-        points[list(part)] = ellipse(at, width, width * share, len(part))
-    return points
-
-
-@pytest.mark.parametrize("count", [68, 98])
+@pytest.mark.parametrize("count", [68, 98, 468])
 def test_dense_labels_are_height_over_width_however_the_head_is_turned(count: int) -> None:
     wanted = (0.5, 0.2, 0.8)
-    upright = dense(wanted, count)
+    upright = dense_points(wanted, count)
     turned = upright @ cv2.getRotationMatrix2D((0, 0), 40, 1.3)[:, :2].T + 7
-    found = expression.from_dense(np.stack([upright, turned]))
+    found = openness.from_dense(np.stack([upright, turned]))
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
     # Six points on an ellipse do not reach its top: the sine of 60 degrees.
-    reach = {68: (np.sin(np.pi / 3), np.sin(np.pi / 3), 1.0), 98: (1.0, 1.0, 1.0)}[count]
+    reach = (np.sin(np.pi / 3), np.sin(np.pi / 3), 1.0) if count == 68 else (1.0, 1.0, 1.0)
     np.testing.assert_allclose(found[0], np.array(wanted) * reach, rtol=1e-6)
-    with pytest.raises(TrainingError, match="68 or 98"):
-        expression.from_dense(np.zeros((1, 106, 2)))
-
-
-def face(left: float, right: float, mouth: float) -> np.ndarray:
-    """uint8 [128, 128, 3]: dark ellipses on skin, as open as said."""
-    image = np.full((128, 128, 3), 190, np.uint8)
-    places = ((POINTS[1], 9, left), (POINTS[0], 9, right), ((POINTS[3] + POINTS[4]) / 2, 13, mouth))
-    for at, width, share in places:
-        centre, axes = (int(at[0] * 16), int(at[1] * 16)), (width * 16, int(width * share * 16))
-        cv2.ellipse(image, centre, axes, 0, 0, 360, (50, 30, 30), -1, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(image, (0, 0), 1)
-
-
-@pytest.mark.parametrize("head", range(3))
-def test_labels_from_pictures_grow_with_what_is_open(head: int) -> None:
-    rows = []
-    for share in (0.1, 0.3, 0.5, 0.7):
-        shares = [0.3, 0.3, 0.3]
-        shares[head] = share
-        rows.append(expression.from_picture(face(*shares), POINTS))
-    found = np.stack(rows)
-    assert (np.diff(found[:, head]) > 0.02).all()
-    others = [i for i in range(3) if i != head]
-    np.testing.assert_allclose(np.diff(found[:, others], axis=0), 0, atol=0.01)
-
-
-def test_labels_from_pictures_follow_a_turned_head() -> None:
-    image = face(0.5, 0.2, 0.4)
-    turn = cv2.getRotationMatrix2D((64, 64), 25, 1.0)
-    turned = cv2.warpAffine(image, turn, (128, 128), borderMode=cv2.BORDER_REPLICATE)
-    points = POINTS @ turn[:, :2].T + turn[:, 2]
-    np.testing.assert_allclose(
-        expression.from_picture(turned, points), expression.from_picture(image, POINTS), atol=0.05
-    )
+    with pytest.raises(TrainingError, match="68, 98, 468 a face, got 106"):
+        openness.from_dense(np.zeros((1, 106, 2)))
 
 
 def test_bounds_bring_a_set_to_zero_and_one() -> None:
@@ -94,26 +45,6 @@ def test_a_mirrored_face_has_its_eyes_exchanged() -> None:
     labels = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
     got = expression.mirrored(labels, torch.tensor([True, False]))
     assert got.tolist() == [pytest.approx([0.2, 0.1, 0.3]), pytest.approx([0.4, 0.5, 0.6])]
-
-
-def crops(folder: Path, count: int = 48) -> Path:
-    """Crops whose right eye, left eye and mouth are open at random."""
-    rng = np.random.default_rng(0)
-    faces = np.stack([face(*rng.uniform(0.1, 0.7, 3)) for _ in range(count)])
-    folder.mkdir()
-    np.save(folder / "faces.npy", faces)
-    np.save(folder / "landmarks.npy", np.repeat(POINTS[None], count, 0))
-    split = {"train": list(range(count)), "held": [], "names": [str(i) for i in range(count)]}
-    (folder / "split.json").write_text(json.dumps(split))
-    return folder
-
-
-def test_dense_landmarks_beside_the_crops_are_used(tmp_path: Path) -> None:
-    folder = crops(tmp_path / "crops", 3)
-    guessed = expression.raw_labels(folder)
-    np.save(folder / "dense.npy", np.stack([dense((0.5, 0.2, 0.8), 98)] * 3))
-    np.testing.assert_allclose(expression.raw_labels(folder), [[0.5, 0.2, 0.8]] * 3, rtol=1e-6)
-    assert guessed.shape == (3, 3) and guessed.std(0).min() > 0
 
 
 def test_heads_are_in_the_open_interval_and_the_file_comes_back(tmp_path: Path) -> None:
@@ -141,17 +72,79 @@ def test_pictures_of_another_size_are_seen_at_that_of_its_training(tmp_path: Pat
         torch.testing.assert_close(net(x.repeat_interleave(times, 2).repeat_interleave(times, 3)), net(x))
 
 
-@pytest.mark.slow
+def face(openness: tuple[float, float, float], side: int = 64) -> np.ndarray:
+    """uint8 [side, side, 3]: dark ellipses on skin, as open as said: left eye, right eye, mouth."""
+    image = np.full((256, 256, 3), 190, np.uint8)
+    places = ((POINTS[1], 18), (POINTS[0], 18), (POINTS[3:].mean(0), 26))
+    for (at, width), share in zip(places, openness, strict=True):
+        centre, axes = (int(at[0] * 16), int(at[1] * 16)), (width * 16, int(width * share * 16))
+        cv2.ellipse(image, centre, axes, 0, 0, 360, (50, 30, 30), -1, cv2.LINE_AA, 4)
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def crops(folder: Path, count: int) -> Path:
+    """Faces as open as their landmarks say, at random."""
+    shares = np.random.default_rng(0).uniform(0.1, 0.7, (count, 3))
+    write_crops(folder, np.stack([face(tuple(row)) for row in shares]), held=8)
+    np.save(folder / "dense.npy", np.stack([dense_points(tuple(row), side=64) for row in shares]))
+    return folder
+
+
+def test_faces_without_landmarks_are_not_learned_from(tmp_path: Path) -> None:
+    folder = crops(tmp_path / "crops", 12)
+    dense = np.load(folder / "dense.npy")
+    dense[1] = np.nan
+    np.save(folder / "dense.npy", dense)
+    seen, raw = openness.Seen.of(folder, 32), openness.raw_labels(folder)
+    assert len(seen.faces) == 3 and len(raw) == 4 and np.isnan(raw[1]).all()
+    np.testing.assert_allclose(seen.raw, raw[[0, 2, 3]])
+    np.testing.assert_allclose(seen.places[0], np.array([POINTS[1], POINTS[0], POINTS[3:].mean(0)]) / 8)
+
+
+@pytest.mark.parametrize("harm", ["none", "short", "cut"])
+def test_without_landmarks_it_is_said_how_to_make_them(tmp_path: Path, harm: str) -> None:
+    folder = crops(tmp_path / "crops", 12)
+    file = folder / "dense.npy"
+    if harm == "none":
+        file.unlink()
+    elif harm == "short":
+        np.save(file, np.load(file)[:2])
+    else:
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(TrainingError, match=r"python -m training\.landmarks"):
+        expression.train(tmp_path / "run", [folder], Options(steps=1, batch=2, size=32))
+
+
+def test_where_the_components_are_is_least_loss_when_the_heads_look_there() -> None:
+    places = torch.tensor([[[40.0, 20.0], [24.0, 20.0], [32.0, 44.0]]])
+    y, x = (torch.arange(8) + 0.5) * 8 - 0.5, (torch.arange(8) + 0.5) * 8 - 0.5
+    losses = []
+    for moved in (0.0, 8.0, 24.0):
+        away = (x[None, :] - places[..., 0, None, None] - moved) ** 2 + (y[:, None] - places[..., 1, None, None]) ** 2
+        shares = (-away / (2 * (expression.PLACE * 64) ** 2)).flatten(2).log_softmax(-1).unflatten(-1, (8, 8))
+        losses.append(float(expression.place_loss(shares, places, 64)))
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_places_go_with_the_picture_through_t_geo() -> None:
+    """A bright spot at a component is where the moved place says, mirrored and turned."""
+    places = torch.tensor([[[40.0, 20.0], [24.0, 20.0], [32.0, 44.0]]])
+    transform = Transform(torch.tensor([1.1]), torch.tensor([0.7]), torch.tensor([True]))
+    moved = expression.mirrored(gem.move(places, transform, 64), transform.flip)
+    for head, source in enumerate((1, 0, 2)):  # in a mirrored picture the left eye is the right one
+        spot = torch.zeros(1, 3, 64, 64)
+        spot[..., int(places[0, source, 1]), int(places[0, source, 0])] = 1
+        at = int(gem.apply(spot * 2 - 1, transform)[0, 0].detach().argmax())
+        assert np.hypot(at % 64 - float(moved[0, head, 0]), at // 64 - float(moved[0, head, 1])) < 1.5
+
+
 def test_it_learns_how_open_eyes_and_mouth_are(tmp_path: Path) -> None:
-    folder = crops(tmp_path / "crops", 96)
-    options = Options(steps=400, batch=8, size=64, geometry=Geometry(turn=20.0), lr=1e-3)
-    file = expression.train(tmp_path / "run", [folder], options)
+    options = Options(steps=240, batch=8, size=32, geometry=Geometry(turn=20.0))
+    file = expression.train(tmp_path / "run", [crops(tmp_path / "crops", 200)], options)
     net, bounds = expression.load(file, torch.device("cpu"))
-    rng = np.random.default_rng(7)
-    fresh = [face(*rng.uniform(0.1, 0.7, 3)) for _ in range(48)]
-    wanted = bounds(np.stack([expression.from_picture(image, POINTS) for image in fresh]))
-    small = np.stack([cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA) for image in fresh])
+    shares = np.random.default_rng(7).uniform(0.1, 0.7, (48, 3))
+    fresh = np.stack([face(tuple(row), 32) for row in shares])
     with torch.no_grad():
-        found = net(torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1).numpy()
+        found = net(torch.from_numpy(fresh).permute(0, 3, 1, 2).float() / 127.5 - 1).numpy()
     for head in range(3):
-        assert np.corrcoef(found[:, head], wanted[:, head])[0, 1] > 0.8
+        assert np.corrcoef(found[:, head], bounds(shares)[:, head])[0, 1] > 0.8

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_portraits import FixedDetector, save
+from train_command import drawn_faces_are_found
 
-from training import packed, planning, portraits, recipes
+from training import landmarks, openness, packed, planning, portraits, recipes
 from training.portraits import Options
 from vidstyle.errors import SourceError
 
@@ -32,8 +33,9 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """40 portraits as `training.portraits` leaves them."""
-    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    drawn_faces_are_found(monkeypatch)
     portraits.prepare(save(tmp_path / "in", 40), tmp_path / "made", Path(__file__), Options(held=0.2))
+    landmarks.ensure(tmp_path / "made", None)
     return tmp_path / "made"
 
 
@@ -47,6 +49,8 @@ def test_what_is_unpacked_is_what_was_packed(folder: Path, tmp_path: Path) -> No
         assert before.names and sorted(before.names) == sorted(after.names)
         order = [after.names.index(name) for name in before.names]
         np.testing.assert_array_equal(before.landmarks, after.landmarks[order])
+        dense, again = (openness.dense_of(made, part) for made in (folder, tmp_path / "again"))
+        np.testing.assert_array_equal(dense, again[order])
         difference = before.faces.astype(float) - after.faces[order]
         assert np.sqrt((difference**2).mean()) < 8  # of drawn noise, which WebP likes least
 

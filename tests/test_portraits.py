@@ -17,6 +17,7 @@ from faces import POINTS, draw_face
 
 from training import pictures, portraits
 from training.alignment import aligned, alignment
+from training.detector import FIT, Detector, detector_file
 from training.pictures import fingerprint, read_all
 from training.portraits import DRAWN, Options, fault, load, prepare
 from vidstyle.errors import Interrupted, SourceError
@@ -98,8 +99,8 @@ def test_a_banner_is_a_picture_without_a_face(shape: tuple[int, ...], monkeypatc
     net = Mock()
     net.detect.return_value = 0, None
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_: net)
-    assert len(portraits.Detector(Path("yunet.onnx"), 0.8)(np.zeros(shape, np.uint8))) == 0
-    assert sorted(net.setInputSize.call_args.args[0]) == [1, portraits.FIT]
+    assert len(Detector(Path("yunet.onnx"), 0.8)(np.zeros(shape, np.uint8))) == 0
+    assert sorted(net.setInputSize.call_args.args[0]) == [1, FIT]
 
 
 def test_a_folder_becomes_crops_a_split_and_a_report(tmp_path: Path, detector: Path) -> None:
@@ -288,10 +289,10 @@ def test_a_source_without_pictures_is_refused_at_once(tmp_path: Path, kind: str)
 
 def test_a_detector_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no face detector"):
-        portraits.detector_file(tmp_path / "none.onnx")
+        detector_file(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"bad")
     with pytest.raises(SourceError, match="expected YuNet"):
-        portraits.Detector(tmp_path / "bad.onnx", 0.8)
+        Detector(tmp_path / "bad.onnx", 0.8)
 
 
 def test_real_faces_are_found_upright_and_the_eyes_are_where_they_should(
@@ -305,7 +306,7 @@ def test_real_faces_are_found_upright_and_the_eyes_are_where_they_should(
     prepare(tmp_path / "in", tmp_path / "out", detector, Options(least=4))
     crops = np.load(tmp_path / "out" / "landmarks.npy")
     np.testing.assert_allclose(crops[:, :2].mean(1), [[128, 121]] * 4, atol=4)
-    again = portraits.Detector(detector, 0.8)
+    again = Detector(detector, 0.8)
     for face, points in zip(np.load(tmp_path / "out" / "faces.npy"), crops, strict=True):
         found = again(face)[0, 4:14].reshape(5, 2)
         assert np.abs(found - points).max() < 12 and np.median(np.abs(found - points)) < 3

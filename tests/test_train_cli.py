@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import torch
 from test_chain import Told
-from test_portraits import FixedDetector
-from train_command import TINY, command, run
+from train_command import TINY, command, drawn_faces_are_found, run
 
 from training import measures, portraits, recipes
 from vidstyle.catalog import find_style
@@ -218,7 +217,7 @@ def test_the_longer_ways_go_through_all_their_stages(
     drawn_pictures: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """A few steps of each: what one stage writes, the next one reads."""
-    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    drawn_faces_are_found(monkeypatch)
     few = ["expression.steps=2", "expression.batch=2", "ttn.steps=3", "ttn.batch=2", "ttn.size=64", *WAYS[mode]]
     settings = (*few, "student.steps=2", "student.crops.side=32", "student.crops.pairs=1")
     out, detector = tmp_path / "mine.safetensors", Path(__file__)

@@ -192,7 +192,7 @@ def test_a_stopped_expression_run_equals_a_straight_one_to_the_bit(
     with pytest.raises(Interrupted):
         expression.train(tmp_path / "b", list(folders[:2]), options, stop_at(2))  # type: ignore[arg-type]
     assert same_weights(expression.train(tmp_path / "b", list(folders[:2]), options), straight)
-    with pytest.raises(TrainingError, match="no crops"):
+    with pytest.raises(TrainingError, match="no faces with landmarks"):
         expression.train(tmp_path / "c", [crops(tmp_path / "none", count=2)], options)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from faces import FixedMesh
+from test_portraits import FixedDetector
 
+from training import landmarks, planning, portraits
 from vidstyle.cli import main
 
 TINY = [
@@ -17,6 +20,14 @@ TINY = [
     "student.crops.side=32",
     "student.crops.pairs=1",
 ]
+
+
+def drawn_faces_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that find drawn faces and their landmarks stand in for the real ones."""
+    for module in (portraits, planning):
+        monkeypatch.setattr(module, "Detector", FixedDetector)
+    monkeypatch.setattr(landmarks, "FaceMesh", FixedMesh)
+    monkeypatch.setattr(landmarks, "mesh_file", lambda given: given)
 
 
 def command(pictures: tuple[Path, Path], *more: str, name: str = "mine") -> list[str]:

@@ -8,9 +8,7 @@ import cv2
 import pytest
 import torch
 from faces import draw_face, drawn_as
-from test_portraits import FixedDetector
-
-from training import portraits
+from train_command import drawn_faces_are_found
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def drawn_pictures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 
 @pytest.fixture
 def pictures(drawn_pictures: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The same folders, and a detector that finds the drawn faces."""
-    monkeypatch.setattr(portraits, "Detector", FixedDetector)
+    """The same folders, and networks that find the drawn faces and their landmarks."""
+    drawn_faces_are_found(monkeypatch)
     torch.set_num_threads(1)
     return drawn_pictures

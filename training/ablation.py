@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=MODES[1:], default="full")
     parser.add_argument("--without", nargs="*", choices=ABLATIONS, help="parts to leave out (default: all there are)")
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="as ttn.steps=2000")
-    for name in ("detector", "generator", "features", "identity", "inception"):
+    for name in ("detector", "mesh", "generator", "features", "identity", "inception"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--device", type=device_name, default="auto", help="cpu, cuda, auto")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,13 +1,8 @@
 """R_exp (DCT-Net section 3.4.2): how open both eyes and the mouth are: `python -m training.expression --help`.
 
-A PatchGAN-shaped extractor with three heads, each looking where it chooses to. Labels are height over width of a
-component in the upright face, brought to 0-1 over the set:
-
-``dense``   from ``dense.npy`` beside the crops: [N, 68 or 98, 2] landmarks (iBUG or WFLW), the box around each
-            component's points, as the paper does it.
-``picture`` with the five points alone, from the picture: the spread of what is dark around each eye, and of what is
-            red between the mouth's corners. Rough: it orders faces, it measures nothing; in drawings without colour
-            it knows no mouths. Dense landmarks are better wherever they can be had.
+A PatchGAN-shaped extractor with three heads, taught the labels of `training.openness`. Two things are ours: the
+extractor has norms, and each head is also taught where its component is, as it found neither eyes nor mouths within
+400 steps from what it had to say of them alone.
 """
 
 from __future__ import annotations
@@ -15,22 +10,19 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-from training import gem, portraits
+from training import gem, landmarks
 from training.gan import as_pictures
 from training.gem import Geometry
 from training.loop import Loop, OnStep, follow
-from training.losses import PatchGAN
+from training.openness import HEADS, Bounds, Seen
 from training.options import Basics, from_arguments, parser, rate, run_command, share
 from training.sheets import write_sheet
 from training.world import TrainingError, World, join
@@ -39,11 +31,9 @@ from vidstyle.network import LEAKY_SLOPE
 log = logging.getLogger("expression")
 
 RESULT = "expression.safetensors"
-HEADS = ("left eye", "right eye", "mouth")  # the person's left and right
-DENSE = {  # points of each, by how many landmarks there are
-    68: (range(42, 48), range(36, 42), range(60, 68)),
-    98: (range(68, 76), range(60, 68), range(88, 96)),
-}
+WIDTHS = (32, 64, 128)
+RISE = 50  # steps until the rate is full
+PLACE = 0.05  # standard deviation of where a component is, in sides of a picture
 
 
 @dataclass(frozen=True)
@@ -51,9 +41,10 @@ class Options(Basics):
     steps: int = 3000
     batch: int = 16
     size: int = field(default=128, metadata={"least": 16})  # pixels
-    lr: float = rate(4e-4)
+    lr: float = rate(2e-3)
     ema: float = share(0.99)
     gain: float = share(0.3)  # colours vary by so much, since drawings have other ones
+    place: float = 0.02  # weight of where the components are
     geometry: Geometry = field(default_factory=Geometry)
 
 
@@ -66,105 +57,52 @@ class Expression(nn.Module):
     def __init__(self, size: int = Options.size) -> None:
         super().__init__()
         self.size = size
-        self.extractor = PatchGAN(3).body[:-1]
-        # Spectral norm is for critics: without it this learns several times faster.
-        for layer in self.extractor.children():
+        parts: list[nn.Module] = []
+        channels = 3
+        for width in WIDTHS:  # as PatchGAN's; its spectral norm is for critics
+            for stride in (2, 1):
+                parts += [nn.Conv2d(channels, width, 3, stride, 1), nn.GroupNorm(8, width), nn.LeakyReLU(LEAKY_SLOPE)]
+                channels = width
+        self.extractor = nn.Sequential(*parts)
+        for layer in parts:
             if isinstance(layer, nn.Conv2d):
-                parametrize.remove_parametrizations(layer, "weight")
-        self.where = nn.Conv2d(128, 3, 1)  # a map of attention for each head
-        heads = [nn.Sequential(nn.Linear(128, 64), nn.LeakyReLU(LEAKY_SLOPE), nn.Linear(64, 1)) for _ in HEADS]
+                nn.init.kaiming_normal_(layer.weight, LEAKY_SLOPE)
+        self.where = nn.Conv2d(channels, 3, 1)  # a map of attention for each head
+        heads = [nn.Sequential(nn.Linear(channels, 64), nn.LeakyReLU(LEAKY_SLOPE), nn.Linear(64, 1)) for _ in HEADS]
         self.heads = nn.ModuleList(heads)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.look(x)[0]
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, and the logarithms [N, 3, h, w] of how much each head looked at each place."""
         if x.shape[-1] != self.size:
             x = F.interpolate(x, size=(self.size, self.size), mode="area")
-        features = self.extractor(x).flatten(2)
-        shares = self.where(features[..., None]).squeeze(-1).softmax(-1)
-        looked = torch.einsum("nhp,ncp->nhc", shares, features)
-        return torch.cat([head(looked[:, i]) for i, head in enumerate(self.heads)], 1).sigmoid()
+        features = self.extractor(x)
+        shares = self.where(features).flatten(2).log_softmax(-1)
+        looked = torch.einsum("nhp,ncp->nhc", shares.exp(), features.flatten(2))
+        found = torch.cat([head(looked[:, i]) for i, head in enumerate(self.heads)], 1).sigmoid()
+        return found, shares.unflatten(-1, features.shape[-2:])
 
 
-def from_dense(points: np.ndarray) -> np.ndarray:
-    """[N, 3] height over width of each component's box in the upright face; ``points`` [N, 68 or 98, 2].
+def mirrored(values: Tensor, flips: Tensor) -> Tensor:
+    """In a mirrored picture the left eye is the right one: ``values`` [N, 3, ...] of the heads, ``flips`` [N] bool."""
+    flips = flips.to(values.device).view(-1, *(1,) * (values.dim() - 1))
+    return torch.where(flips, values[:, [1, 0, 2]], values)
 
-    Raises:
-        TrainingError: another number of landmarks.
+
+def place_loss(shares: Tensor, places: Tensor, size: int) -> Tensor:
+    """Cross entropy of where the heads looked and where the components are.
+
+    Args:
+        shares: log shares [N, 3, h, w] of `Expression.look`.
+        places: [N, 3, 2] pixels (x, y; the middle of pixel 0 is 0) of pictures ``size`` pixels wide.
     """
-    if points.shape[1] not in DENSE:
-        raise TrainingError(f"dense landmarks are 68 or 98 a face, got {points.shape[1]}")
-    parts = DENSE[points.shape[1]]
-    across = points[:, list(parts[0])].mean(1) - points[:, list(parts[1])].mean(1)
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    upright = np.stack([across, np.stack([-across[:, 1], across[:, 0]], 1)], 1)  # rows: right, down
-    turned = np.einsum("nij,npj->npi", upright, points)
-    boxes = [np.ptp(turned[:, list(part)], axis=1) for part in parts]
-    return np.stack([box[:, 1] / np.maximum(box[:, 0], 1e-6) for box in boxes], 1)
-
-
-def from_picture(face: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[3] the same, estimated from a crop uint8 [S, S, 3] and its five points."""
-    right, left, _, *mouth = points.astype(np.float64)
-    across, wide = left - right, (mouth[1] - mouth[0]) * 1.1
-    lab = cv2.cvtColor(np.ascontiguousarray(face).astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-    dark, red = -lab[..., 0], lab[..., 1]
-    patches = [_patch(dark, at, across * 0.6, 0.6) for at in (left, right)]
-    patches.append(_patch(red, (mouth[0] + mouth[1]) / 2, wide, 0.8))  # lips, apart where there are teeth between
-    return np.array([_spread(patch) for patch in patches])
-
-
-def _patch(plane: np.ndarray, middle: np.ndarray, across: np.ndarray, height: float) -> np.ndarray:
-    """[24 * height, 24] around ``middle``, as wide as ``across`` is long, turned upright."""
-    rows, unit = round(24 * height), across / 24
-    warp = np.array([[unit[0], -unit[1]], [unit[1], unit[0]]])
-    offset = middle - warp @ np.array([11.5, (rows - 1) / 2])
-    return cv2.warpAffine(
-        plane, np.hstack([warp, offset[:, None]]), (24, rows), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-
-
-def _spread(patch: np.ndarray) -> float:
-    """Height over width of what is above the patch's median, as deviations."""
-    weight = np.maximum(patch.astype(np.float64) - np.median(patch), 0) ** 2 + 1e-3
-    y, x = np.mgrid[: patch.shape[0], : patch.shape[1]]
-    spread = [float(np.average((axis - np.average(axis, weights=weight)) ** 2, weights=weight)) for axis in (y, x)]
-    return math.sqrt(spread[0] / max(spread[1], 1e-6))
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What becomes 0 and 1, for each of the heads: the 2nd and the 98th of a hundred faces."""
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-    @classmethod
-    def of(cls, raw: np.ndarray) -> Bounds:
-        return cls(*(tuple(float(v) for v in np.percentile(raw, share, axis=0)) for share in (2, 98)))
-
-    def __call__(self, raw: np.ndarray) -> np.ndarray:
-        low, high = np.array(self.low), np.array(self.high)
-        return np.clip((raw - low) / np.maximum(high - low, 1e-6), 0, 1).astype(np.float32)
-
-
-def raw_labels(crops: Path, part: str = "train") -> np.ndarray:
-    """float64 [N, 3] height over width for a folder's ``part``, from dense landmarks where it has them."""
-    faces = portraits.load(crops, part)
-    dense = crops / "dense.npy"
-    if dense.exists():
-        rows = json.loads((crops / "split.json").read_text())[part]
-        return from_dense(np.load(dense)[np.array(rows, int)])
-    found = [from_picture(face, points) for face, points in zip(faces.faces, faces.landmarks, strict=True)]
-    return np.array(found).reshape(-1, len(HEADS))
-
-
-def mirrored(labels: Tensor, flips: Tensor) -> Tensor:
-    """In a mirrored picture the left eye is the right one."""
-    return torch.where(flips.to(labels.device).view(-1, 1), labels[:, [1, 0, 2]], labels)
-
-
-def expression_loss(net: Expression, images: Tensor, labels: Tensor) -> Tensor:
-    return F.mse_loss(net(images), labels)
+    height, width = shares.shape[-2:]
+    y, x = ((torch.arange(n, device=shares.device) + 0.5) * (size / n) - 0.5 for n in (height, width))
+    away = (y[:, None] - places[..., 1, None, None]) ** 2 + (x - places[..., 0, None, None]) ** 2
+    wanted = (-away / (2 * (PLACE * size) ** 2)).flatten(2).softmax(-1)
+    return -(wanted * shares.flatten(2)).sum(-1).mean()
 
 
 def train(
@@ -173,15 +111,17 @@ def train(
     """Train on the crops of ``folders`` (photos, exemplars) from where ``run`` stands; return the weights' file.
 
     Raises:
-        TrainingError: see `training.loop.Loop`; or there are no crops.
+        SourceError: there are no crops.
+        TrainingError: see `training.loop.Loop`; or the crops have no landmarks.
     """
     world = world or join()
-    raws = [raw_labels(folder) for folder in folders]
-    if not sum(map(len, raws)):
-        raise TrainingError(f"no crops to learn expressions from in {', '.join(map(str, folders))}")
-    bounds = Bounds.of(raws[0])  # of the photos; drawings may be more open than people are
-    labels = torch.from_numpy(np.concatenate([bounds(raw) for raw in raws]))
-    faces = np.concatenate([portraits.load(folder, "train", options.size).faces for folder in folders])
+    sets = [Seen.of(folder, options.size) for folder in folders]
+    if not len(sets[0].faces):
+        raise TrainingError(f"no faces with landmarks to learn expressions from in {folders[0]}")
+    bounds = Bounds.of(sets[0].raw)  # of the photos; drawings may be more open than people are
+    labels = torch.from_numpy(np.concatenate([bounds(part.raw) for part in sets]))
+    places = torch.from_numpy(np.concatenate([part.places for part in sets])).float()
+    faces = np.concatenate([part.faces for part in sets])
     torch.manual_seed(options.seed)
     net = Expression(options.size).to(world.device)
     average = copy.deepcopy(net).requires_grad_(False)
@@ -190,16 +130,22 @@ def train(
     loop = Loop(run, options, {"net": net, "average": average, "optimiser": optimiser}, world, on_step)
     for step in loop:
         rng = loop.rng(step)
+        optimiser.param_groups[0]["lr"] = options.lr * min(1.0, (step + 1) / RISE)
         picks = torch.randint(len(faces), (options.batch,), generator=rng)
         transform = gem.draw(options.batch, options.geometry, rng)
         gain = 1 + options.gain * (torch.rand(options.batch, 3, 1, 1, generator=rng) * 2 - 1)
         wanted = mirrored(labels[picks], transform.flip)
+        at = mirrored(gem.move(places[picks], transform, options.size), transform.flip)
 
-        def loss(rows: slice, picks=picks, transform=transform, gain=gain, wanted=wanted) -> dict[str, Tensor]:
+        def loss(rows: slice, picks=picks, transform=transform, gain=gain, wanted=wanted, at=at) -> dict[str, Tensor]:
             still = torch.zeros(len(picks[rows]), dtype=torch.bool)
             x = gem.apply(as_pictures(faces, picks[rows], still, world.device), transform[rows])
             x = ((x + 1) * gain[rows].to(world.device) - 1).clamp(-1, 1)
-            return {"expression": expression_loss(net, x, wanted[rows].to(world.device))}
+            found, shares = net.look(x)
+            return {
+                "expression": F.mse_loss(found, wanted[rows].to(world.device)),
+                "place": options.place * place_loss(shares, at[rows].to(world.device), options.size),
+            }
 
         loop.descend(optimiser, options.batch, loss)
         follow(average, net, min(options.ema, (1 + step) / (10 + step)))
@@ -222,12 +168,12 @@ class Held:
 
     @classmethod
     def of(cls, folder: Path, bounds: Bounds, size: int, device: torch.device) -> Held | None:
-        faces = portraits.load(folder, "held", size).faces
-        if not len(faces):
+        seen = Seen.of(folder, size, "held")
+        if not len(seen.faces):
             return None
-        still = torch.zeros(len(faces), dtype=torch.bool)
-        labels = torch.from_numpy(bounds(raw_labels(folder, "held"))).to(device)
-        return cls(as_pictures(faces, torch.arange(len(faces)), still, device), labels)
+        still = torch.zeros(len(seen.faces), dtype=torch.bool)
+        labels = torch.from_numpy(bounds(seen.raw)).to(device)
+        return cls(as_pictures(seen.faces, torch.arange(len(seen.faces)), still, device), labels)
 
     @torch.no_grad()
     def found(self, net: Expression) -> Tensor:
@@ -279,7 +225,10 @@ def load(path: Path, device: torch.device) -> tuple[Expression, Bounds]:
 def main() -> None:
     arguments = parser("expression", __doc__, Options())
     arguments.add_argument("--crops", type=Path, nargs="+", required=True, help="folders of crops, photos first")
+    arguments.add_argument("--mesh", type=Path, help=f"MediaPipe's {landmarks.MESH} (default: fetched once)")
     args = arguments.parse_args()
+    for folder in args.crops:
+        landmarks.ensure(folder, args.mesh)
     log.info("wrote %s", train(args.run, args.crops, from_arguments(Options(), args), world=join(args.device)))
 
 

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 
 from training.alignment import aligned, resampled
+from training.detector import Detector, detector_file
 from training.options import at_least, run_command
 from training.pictures import read_all
-from training.portraits import Detector, Options, detector_file, fault, sheet
+from training.portraits import Options, fault, sheet
 from training.sheets import write_picture
 from vidstyle.errors import SourceError
 

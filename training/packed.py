@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from training import pack, portraits
+from training import landmarks, openness, pack, portraits
 from training.options import run_command
 from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.whole import write_whole
@@ -34,7 +34,7 @@ def is_packed(source: Path) -> bool:
 
 
 def write(folder: Path, path: Path) -> None:
-    """Pack the portraits of a folder that `training.portraits` made.
+    """Pack the portraits of a folder that `training.portraits` made, with their landmarks of `training.landmarks`.
 
     Raises:
         SinkError: the file cannot be written.
@@ -43,9 +43,9 @@ def write(folder: Path, path: Path) -> None:
     files, starts = pack.compress((face for part in both for face in part.faces), QUALITY)
     buffer = io.BytesIO()
     names = np.array([name for part in both for name in part.names])
-    np.savez(
-        buffer, files=files, starts=starts, names=names, landmarks=np.concatenate([part.landmarks for part in both])
-    )
+    points = np.concatenate([part.landmarks for part in both])
+    dense = np.concatenate([openness.dense_of(folder, part) for part in ("train", "held")]).astype(np.float32)
+    np.savez(buffer, files=files, starts=starts, names=names, landmarks=points, dense=dense)
     try:
         write_whole(path, buffer.getvalue())
     except OSError as error:
@@ -68,8 +68,9 @@ def unpack(path: Path, folder: Path, options: portraits.Options, on_step: portra
     Raises:
         SourceError: the file is missing, damaged, or holds something else.
     """
-    names, faces, landmarks = _read(path)
-    portraits.write(path, folder, list(zip(names, faces, landmarks, strict=True)), {}, options)
+    names, faces, five, dense = _read(path)
+    portraits.write(path, folder, list(zip(names, faces, five, strict=True)), {}, options)
+    landmarks.write(folder, dense)
     if on_step:
         on_step(len(names), len(names), {"kept": float(len(names))})
 
@@ -87,14 +88,15 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def _read(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+def _read(path: Path) -> tuple[list[str], list[np.ndarray], np.ndarray, np.ndarray]:
     with _opened(path) as stored:
         faces = pack.decompress(stored["files"], stored["starts"])
-        names, landmarks = stored["names"].tolist(), stored["landmarks"]
+        names, five, dense = stored["names"].tolist(), stored["landmarks"], stored["dense"]
     shape = (portraits.SIDE, portraits.SIDE, 3)
-    if landmarks.shape != (len(faces), 5, 2) or len(names) != len(faces) or any(face.shape != shape for face in faces):
+    fit = five.shape == (len(faces), 5, 2) and len(dense) == len(names) == len(faces)
+    if not fit or any(face.shape != shape for face in faces):
         raise SourceError(f"{path} holds {len(faces)} pictures that are no aligned portraits: pack them anew")
-    return names, faces, landmarks.astype(np.float32)
+    return names, faces, five.astype(np.float32), dense
 
 
 def main() -> None:
@@ -107,6 +109,7 @@ def _command() -> None:
     parser.add_argument("file", type=Path, help=f"file to write, as people{SUFFIX}")
     parser.add_argument("--drawn", action="store_true", help="the pictures are exemplars of a look, not photos")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
+    parser.add_argument("--mesh", type=Path, help=f"MediaPipe's {landmarks.MESH} (default: fetched once)")
     args = parser.parse_args()
     if not is_packed(args.file):
         raise UsageError(f"got {args.file}: the file's name must end in {SUFFIX}, by which a training knows it")
@@ -114,6 +117,7 @@ def _command() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "portraits"
         portraits.prepare(args.source, folder, args.detector, options)
+        landmarks.ensure(folder, args.mesh)
         write(folder, args.file)
     log.info("%d portraits in %s, %.1f MB", count(args.file), args.file, args.file.stat().st_size / 1e6)
 

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training import ccn, expression, generator, packed, pairs, portraits, student, ttn
+from training import ccn, expression, generator, landmarks, packed, pairs, portraits, student, ttn
 from training.analogies import Maker
 from training.chain import Chain
+from training.detector import Detector, detector_file
 from training.pictures import read_all
 from training.recipes import Wishes, options_of
 from training.world import join
@@ -105,7 +106,7 @@ class Bench:
             return 0.0  # it was done before
         total, begun = portraits.count(source), time.monotonic()
         try:
-            detector = portraits.Detector(portraits.detector_file(self.wishes.detector), 0.8)
+            detector = Detector(detector_file(self.wishes.detector), 0.8)
         except VidstyleError:
             if self.wishes.detector:
                 raise
@@ -205,6 +206,7 @@ def _noise(folder: Path) -> None:
     points = np.array([[96, 121], [160, 121], [128, 160], [99, 187], [157, 187]], np.float32)
     np.save(folder / "faces.npy", rng.integers(0, 256, (FACES, side, side, 3), np.uint8))
     np.save(folder / "landmarks.npy", np.repeat(points[None], FACES, 0))
+    landmarks.write(folder, rng.uniform(0, side, (FACES, landmarks.COUNT, 2)))
     rows = list(range(FACES))
     (folder / "split.json").write_text(
         json.dumps({"train": rows, "held": rows[:1], "names": [str(row) for row in rows]})

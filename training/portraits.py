@@ -21,23 +21,17 @@ import numpy as np
 
 from training.alignment import SIDE, aligned, alignment
 from training.data import evenly, held_out
-from training.inputs import open_detector
+from training.detector import Detector, detector_file
 from training.options import run_command, share
 from training.pictures import Read, check, count, fingerprint, read_all
 from training.sheets import write_picture
 from training.sifted import Kept, kept_when_stopped
-from vidstyle.download import download
 from vidstyle.errors import SinkError, SourceError
-from vidstyle.paths import cache_dir
 
 log = logging.getLogger("portraits")
 
-FIT = 640  # pixels: the long side that faces are looked for at
-YUNET = "face_detection_yunet_2023mar.onnx"
-YUNET_URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{YUNET}"
-YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-
-MADE = frozenset({"faces.npy", "landmarks.npy", "split.json", "report.json", "sheet.png"})  # in a folder of portraits
+#: in a folder of portraits; dense.npy is of `training.landmarks`
+MADE = frozenset({"faces.npy", "landmarks.npy", "dense.npy", "split.json", "report.json", "sheet.png"})
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -77,52 +71,45 @@ def load(folder: Path, part: str = "train", side: int = SIDE) -> Faces:
     Raises:
         SourceError: it did not, or they are damaged.
     """
+    everyone, chosen = load_all(folder), rows(folder, part)
     try:
-        faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
-        split = json.loads((folder / "split.json").read_text())
-        chosen = faces[rows := np.array(split[part], int)]
-    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
-        remedy = "make them with python -m training.portraits PICTURES FOLDER"
-        raise SourceError(f"no portraits of a training in {folder} ({error}): {remedy}") from error
-    if side != faces.shape[1] and len(rows):
-        chosen = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in chosen])
-    return Faces(chosen, landmarks[rows] * (side / faces.shape[1]), [split["names"][row] for row in rows])
+        faces = everyone.faces[chosen]
+    except IndexError as error:
+        raise _no_portraits(folder, error) from error
+    whole = everyone.faces.shape[1]
+    if side != whole and len(chosen):
+        faces = np.stack([cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA) for face in faces])
+    return Faces(faces, everyone.landmarks[chosen] * (side / whole), [everyone.names[row] for row in chosen])
 
 
-def detector_file(given: Path | None) -> Path:
-    """The YuNet network: the one given, else OpenCV's published one, fetched once and checked.
+def load_all(folder: Path) -> Faces:
+    """All portraits of a folder that `prepare` wrote, whatever their part.
 
     Raises:
-        SourceError: the given file does not exist.
-        StyleError, SinkError: it cannot be fetched or kept.
+        SourceError: it did not, or they are damaged.
     """
-    if given is not None:
-        if not given.is_file():
-            raise SourceError(f"no face detector {given}: give YuNet's .onnx, or leave it out to have it fetched")
-        return given
-    path = cache_dir() / YUNET
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        download(YUNET_URL, path, YUNET_SHA256, 4 << 20, lambda *_: None)
-    return path
+    try:
+        faces, landmarks = np.load(folder / "faces.npy", mmap_mode="r"), np.load(folder / "landmarks.npy")
+        return Faces(faces, landmarks, json.loads((folder / "split.json").read_text())["names"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise _no_portraits(folder, error) from error
 
 
-class Detector:
-    """YuNet: faces as rows x, y, width, height, five points x y, score, largest first."""
+def rows(folder: Path, part: str) -> np.ndarray:
+    """int [N]: which of a folder's portraits are in ``part``.
 
-    def __init__(self, path: Path, score: float) -> None:
-        self._net = open_detector(path, score)
+    Raises:
+        SourceError: it has none.
+    """
+    try:
+        return np.array(json.loads((folder / "split.json").read_text())[part], int)
+    except (OSError, ValueError, KeyError) as error:
+        raise _no_portraits(folder, error) from error
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        scale = min(1.0, FIT / max(image.shape[:2]))
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])  # of a banner one side comes to 0
-        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
-        self._net.setInputSize((small.shape[1], small.shape[0]))
-        found = self._net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
-        if found is None:
-            return np.zeros((0, 15), np.float32)
-        found[:, :14] *= 1 / scale
-        return found[np.argsort(-found[:, 2])]
+
+def _no_portraits(folder: Path, error: Exception) -> SourceError:
+    remedy = "make them with python -m training.portraits PICTURES FOLDER"
+    return SourceError(f"no portraits of a training in {folder} ({error}): {remedy}")
 
 
 def fault(image: np.ndarray, faces: np.ndarray, options: Options) -> str:

@@ -20,6 +20,7 @@ from training.crops import CropOptions
 from training.features import load_features
 from training.gem import Geometry
 from training.identity import load_identity
+from training.landmarks import FaceMesh
 from training.options import SEEDS, set_options
 from training.stylegan2 import Shape
 from training.world import TrainingError
@@ -31,11 +32,12 @@ ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception
 START = "artstyle"  # the bundled look that changes a photo least
 #: how the user's networks are read, and which a mode uses
 READERS: dict[str, Callable[[Path], object]] = {
+    "mesh": FaceMesh,
     "generator": stylegan2_weights.load,
     "features": load_features,
     "identity": lambda path: load_identity(str(path), torch.device("cpu")),
 }
-USED = {"quick": (), "standard": ("features",), "full": ("generator", "features", "identity")}
+USED = {"quick": (), "standard": ("mesh", "features"), "full": ("mesh", "generator", "features", "identity")}
 #: settings that a training settles itself, or has an option for that is checked before the work
 SETTLED = {
     "ttn.features": "give it with --features",
@@ -56,6 +58,7 @@ class Wishes:
     out: Path
     mode: str = "standard"
     detector: Path | None = None  # YuNet; fetched where left out
+    mesh: Path | None = None  # MediaPipe's face mesh, likewise
     generator: Path | None = None  # published StyleGAN2 weights of faces, in place of one trained here
     features: Path | None = None  # VGG or a small encoder, for the content loss
     identity: Path | None = None  # a face recogniser, for the calibration
@@ -131,7 +134,7 @@ def check(wishes: Wishes) -> None:
     if wishes.without and wishes.without not in ablations(wishes.mode):
         known = ", ".join(ablations(wishes.mode)) or "nothing"
         raise UsageError(f"cannot leave out {wishes.without!r} of {wishes.mode}: there is {known}")
-    networks = (wishes.detector, wishes.generator, wishes.features, wishes.identity)
+    networks = (wishes.detector, wishes.mesh, wishes.generator, wishes.features, wishes.identity)
     for path in (wishes.photos, wishes.exemplars, *networks):
         _check_seen(path)
     for source in (wishes.photos, wishes.exemplars):

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from training import ccn, packed, pairs, portraits, ttn
+from training import ccn, landmarks, packed, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
@@ -36,6 +36,8 @@ def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: por
             packed.unpack(source, folder, options, on_step)
         else:
             portraits.prepare(source, folder, wishes.detector, options, on_step)
+        if wishes.mode != "quick":  # now, since hours may pass before they are needed
+            landmarks.ensure(folder, wishes.mesh)
 
     number = packed.count(source) if packed.is_packed(source) else portraits.count(source)
     seen = {"source": fingerprint(source), **asdict(options)}
@@ -90,6 +92,8 @@ def expression(wishes: Wishes, options: expressions.Options) -> Stage:
     crops = [wishes.run / PHOTOS, wishes.run / EXEMPLARS]
 
     def work(folder: Path, on_step: OnStep) -> None:
+        for made in crops:
+            landmarks.ensure(made, wishes.mesh)
         expressions.train(folder, crops, options, on_step, join(wishes.device))
 
     title = "learn how open eyes and mouths are"

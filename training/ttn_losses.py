@@ -47,7 +47,8 @@ def content_loss(net: Features, made: Tensor, source: Tensor, normalisation: str
 
 
 def perception_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean over pictures of the Euclidean distance of expressions [N, n] (equation 3)."""
+    """Mean over pictures of the Euclidean distance of expressions [N, n] (equation 3); 0 where ``wanted`` is NaN."""
+    wanted = torch.where(wanted.isfinite(), wanted, found.detach())
     return ((found - wanted).square().sum(1) + 1e-12).sqrt().mean()
 
 

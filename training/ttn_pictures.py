@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training import expression, pairs, portraits, tones
+from training import openness, pairs, portraits, tones
 from training.world import TrainingError
 
 
@@ -38,9 +38,13 @@ class Pictures:
         """What `training.tones.wanted` says of the photos: [photos, 4, places, places]."""
         return tones.wanted(*self._aligned)
 
-    def expressions(self, bounds: expression.Bounds) -> Tensor:
-        """How open eyes and mouth of each photo are, 0..1 between ``bounds``: [photos, 3]."""
-        return torch.from_numpy(bounds(expression.raw_labels(self._folder)))
+    def expressions(self, bounds: openness.Bounds) -> Tensor:
+        """How open eyes and mouth of each photo are, 0..1 between ``bounds``: [photos, 3], NaN where nobody knows.
+
+        Raises:
+            TrainingError: the photos have no landmarks.
+        """
+        return torch.from_numpy(bounds(openness.raw_labels(self._folder)))
 
     def style(self, count: int, share: float, rng: torch.Generator) -> np.ndarray:
         """uint8 [count, S, S, 3] of the raw exemplars and the generated targets."""

@@ -27,6 +27,7 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Folder of the training; one that was stopped goes on.")
     ] = None,
     detector: Annotated[Path | None, typer.Option(metavar="FILE", help="YuNet's .onnx; fetched if left out.")] = None,
+    mesh: Annotated[Path | None, typer.Option(metavar="FILE", help="MediaPipe's face mesh, likewise.")] = None,
     generator: Annotated[
         Path | None, typer.Option(metavar="FILE", help="StyleGAN2 weights of faces; one is trained if left out.")
     ] = None,
@@ -67,6 +68,7 @@ def train(
         out=_target(name, overwrite or plan, folder),
         mode="quick" if quick else "full" if full else "standard",
         detector=detector,
+        mesh=mesh,
         generator=generator,
         features=features,
         identity=identity,

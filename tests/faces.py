@@ -66,6 +66,9 @@ class FixedMesh:
 
     def __init__(self, *_: object) -> None: ...
 
+    def each(self, faces: np.ndarray, fives: np.ndarray) -> np.ndarray:
+        return np.stack([self(face, five) for face, five in zip(faces, fives, strict=True)])
+
     def __call__(self, face: np.ndarray, _: np.ndarray) -> np.ndarray:
         share = 0.1 + float(face.mean()) / 512
         return dense_points((share, share / 2, share * 1.5), side=face.shape[0]).astype(np.float32)

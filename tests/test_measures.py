@@ -12,10 +12,10 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from faces import draw_face, drawn_as, write_crops
+from faces import FixedMesh, dense_points, draw_face, drawn_as, write_crops
 from style_files import write_style
 
-from training import compare, measures, preference
+from training import compare, landmarks, measures, openness, preference
 from training.measures import Space, distances, frechet, identity, kid, space, statistics
 from training.world import TrainingError
 from vidstyle.errors import SourceError
@@ -146,6 +146,36 @@ def test_a_comparison_writes_its_table_sheet_and_page(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "evaluation" / "figures.json").read_text())
     assert kept["rows"] == rows and kept["pictures"] == 5
     assert (tmp_path / "evaluation" / "sheet.png").exists()
+
+
+def test_how_open_eyes_and_mouths_are_is_compared_where_there_is_a_mesh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landmarks, "FaceMesh", FixedMesh)
+    photos = np.stack([draw_face(seed, 64) for seed in range(8)])
+    write_crops(tmp_path / "crops" / "photos", photos, held=5)
+    write_crops(tmp_path / "crops" / "exemplars", np.stack([drawn_as(photo) for photo in photos]))
+    styles = {"one": write_style(tmp_path / "one.safetensors")}
+    rows = compare.compare(tmp_path, styles, 5, space(None), None, mesh=tmp_path / "mesh")
+    assert rows["photos"]["eyes open (r)"] == 1.0 and rows["photos"]["mouth open (r)"] == 1.0
+    assert -1 <= rows["one"]["eyes open (r)"] < 1
+    assert "mouth open (r)" in (tmp_path / "evaluation" / "table.md").read_text()
+
+
+def test_all_eyes_widened_alike_are_as_open_as_the_photos() -> None:
+    shares = np.random.default_rng(0).uniform(0.1, 0.6, (30, 3))
+    faces, wider, others = (
+        np.stack([dense_points(tuple(row)) for row in rows]) for rows in (shares, shares * 1.4 + 0.05, shares[::-1])
+    )
+    wider[3] = np.nan
+    assert openness.kept(faces, wider) == {"eyes open (r)": 1.0, "mouth open (r)": 1.0}
+    mixed = openness.kept(faces, others)
+    expected = [
+        np.corrcoef(shares[:, :2].ravel(), shares[::-1, :2].ravel()),
+        np.corrcoef(shares[:, 2], shares[::-1, 2]),
+    ]
+    assert list(mixed.values()) == [pytest.approx(r[0, 1], abs=1e-3) for r in expected]
+    assert openness.kept(faces[:1], wider[3:4]) == {"eyes open (r)": 0.0, "mouth open (r)": 0.0}
 
 
 def test_the_page_holds_both_questions_and_no_method_is_shown(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import measures, portraits, preference, sheets
+from training import landmarks, measures, openness, portraits, preference, sheets
 from training.options import at_least, run_command
 from training.stages import EXEMPLARS, PHOTOS
 from training.student import drawn
@@ -48,16 +48,31 @@ def sweeps(style: Path, faces: np.ndarray, device: torch.device) -> dict[str, li
 
 
 def compare(
-    run: Path, styles: dict[str, Path], most: int, space: measures.Space, identity: Path | None, device: str = "cpu"
+    run: Path,
+    styles: dict[str, Path],
+    most: int,
+    space: measures.Space,
+    identity: Path | None,
+    device: str = "cpu",
+    mesh: Path | None = None,
 ) -> dict[str, Figures]:
-    """Measure every style, write the files, give the table's rows."""
+    """Measure every style, write the files, give the table's rows.
+
+    ``mesh``: see `training.landmarks`; without it nothing is said of how open eyes and mouths are.
+    """
     where, out = torch.device(device), run / "evaluation"
-    photos = np.ascontiguousarray(portraits.load(run / PHOTOS, "held").faces[:most])
+    held = portraits.load(run / PHOTOS, "held")
+    photos, points = np.ascontiguousarray(held.faces[:most]), held.landmarks[:most]
     exemplars = np.concatenate([portraits.load(run / EXEMPLARS, part).faces for part in ("train", "held")])
     results = {name: drawn(path, photos, where) for name, path in styles.items()}
     rows = {
         name: figures(photos, made, exemplars, space, identity) for name, made in {"photos": photos, **results}.items()
     }
+    if mesh is not None:
+        net = landmarks.FaceMesh(mesh)
+        dense = {name: net.each(made, points) for name, made in {"photos": photos, **results}.items()}
+        for name, row in rows.items():
+            row |= openness.kept(dense["photos"], dense[name])
     swept = {name: sweeps(path, photos[:4], where) for name, path in styles.items()}
     everything = {"rows": rows, "sweeps": swept, "turns": TURNS, "scales": SCALES, "pictures": len(photos)}
     out.mkdir(exist_ok=True)
@@ -96,8 +111,10 @@ def main() -> None:
     parser.add_argument("--most", type=at_least(2), default=60, help="held-out photos at most")
     parser.add_argument("--features", type=Path, help="Inception as TorchScript, or an encoder (default: no network)")
     parser.add_argument("--identity", type=Path, help="a face recogniser (default: no network)")
+    parser.add_argument("--mesh", type=Path, help="MediaPipe's face mesh: how open eyes and mouths are is told, too")
     args = parser.parse_args()
-    rows = compare(args.run, _styles(args.styles), args.most, measures.space(args.features), args.identity)
+    styles, where = _styles(args.styles), measures.space(args.features)
+    rows = compare(args.run, styles, args.most, where, args.identity, mesh=args.mesh)
     log.info("\n%s\nin %s", measures.table(rows), args.run / "evaluation")
 
 

@@ -76,6 +76,12 @@ class FaceMesh:
         known = np.hypot(*off.T).max() < AGREED * apart
         return (points if known else np.full_like(points, np.nan)).astype(np.float32)
 
+    def each(self, faces: np.ndarray, fives: np.ndarray) -> np.ndarray:
+        """float32 [N, 468, 2] of portraits uint8 [N, S, S, 3] and their five points [N, 5, 2]."""
+        pairs = zip((np.ascontiguousarray(face) for face in faces), fives, strict=True)
+        found = [self(face, five) for face, five in pairs]
+        return np.stack(found) if found else np.zeros((0, COUNT, 2), np.float32)
+
     def _look(self, face: np.ndarray, middle: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Points of the face in the square around ``middle`` whose upper side is as ``across``."""
         unit = across / SEEN
@@ -136,9 +142,7 @@ def ensure(folder: Path, mesh: Path | None) -> None:
     if (folder / FILE).exists():
         return
     kept = portraits.load_all(folder)
-    net = FaceMesh(mesh_file(mesh))
-    faces = (np.ascontiguousarray(face) for face in kept.faces)
-    found = np.stack([net(face, five) for face, five in zip(faces, kept.landmarks, strict=True)])
+    found = FaceMesh(mesh_file(mesh)).each(kept.faces, kept.landmarks)
     write(folder, found)
     if lost := int(np.isnan(found).any((1, 2)).sum()):
         log.info("%d of %d faces in %s have no landmarks: their expressions are left out", lost, len(found), folder)

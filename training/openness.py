@@ -102,3 +102,20 @@ class Seen:
         parts = _parts(dense.shape[1])
         places = np.stack([dense[:, list(part)].mean(1) for part in parts], 1) * (size / whole)
         return cls(faces[known], from_dense(dense), places)
+
+
+def kept(sources: np.ndarray, results: np.ndarray) -> dict[str, float]:
+    """How well results follow their photos: correlation of how open eyes and mouths are, from landmarks [N, points, 2].
+
+    Looks may widen all eyes: that counts for nothing. Faces without landmarks (NaN) in either are left out; 0 where
+    there is nothing to compare.
+    """
+    known = np.isfinite(sources).all((1, 2)) & np.isfinite(results).all((1, 2))
+    a, b = from_dense(sources[known]), from_dense(results[known])
+    eyes = _correlation(a[:, :2].ravel(), b[:, :2].ravel())
+    return {"eyes open (r)": eyes, "mouth open (r)": _correlation(a[:, 2], b[:, 2])}
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    spread = a.std() * b.std() if len(a) else 0.0
+    return round(float(((a - a.mean()) * (b - b.mean())).mean() / spread), 3) if spread else 0.0

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from faces import POINTS, FixedMesh
 from media import make_clip
 
-from training import contact
+from training import contact, evaluate, landmarks
 from training.alignment import alignment
 from training.data import EYES, SIDE
 from training.evaluate import gradient_similarity, psnr
@@ -191,3 +192,15 @@ def test_a_blind_page_holds_both_results_of_every_person(tmp_path: Path) -> None
     assert data["methods"] == ["student", "teacher"]
     assert data["results"][0] == data["photos"] and len(data["results"][1]) == 2
     assert data["results"][1] != data["photos"]
+
+
+def test_expressions_are_those_of_the_photos_where_a_look_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in sees eyes as open as the picture is bright: one look keeps that, the other turns it about."""
+    monkeypatch.setattr(landmarks, "FaceMesh", FixedMesh)
+    monkeypatch.setattr(evaluate, "look", lambda style: (lambda x: x) if style == "keeps" else (lambda x: 255 - x))
+    photos = [(np.full((300, 300, 3), level, np.uint8), POINTS) for level in (40, 90, 150, 220)]
+    found = evaluate.expressions("keeps", "turns", photos, tmp_path / "mesh")  # type: ignore[arg-type]
+    assert (found["mouth open (r)"], found["mouth open (r) teacher"]) == (1.0, -1.0)
+    assert found["eyes open (r)"] == 1.0 and found["eyes open (r) teacher"] < 1  # one is always twice as open

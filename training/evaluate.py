@@ -15,7 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training import colours, contact, data, measures, people, sweeps
+from training import colours, contact, data, landmarks, measures, openness, people, sweeps
+from training.alignment import aligned
 from training.data import EYES, SIDE
 from training.options import at_least, run_command
 from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
@@ -27,14 +28,14 @@ from vidstyle.network import flops_per_pixel
 from vidstyle.style import Style, load_style
 
 SHIFTS = (1, 2, 3, 4)
+Figures = dict[str, object]
 FACE = slice(SIDE // 2 - 96, SIDE // 2 + 96)  # the face of a canvas
 
 
-def held_out_canvases(folder: Path, limit: int) -> list[np.ndarray]:
-    """uint8 [2*SIDE, 2*SIDE, 3] of ``limit`` photos of people no training has seen, evenly from all of them."""
+def held_out(folder: Path, limit: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """At most ``limit`` photos of people no training has seen, evenly from all of them, and their five points."""
     found = people.strangers(folder)
-    chosen = (found[index] for index in data.evenly(len(found), limit))
-    return [data.face_canvas(image, points) for image, points in chosen]
+    return [found[index] for index in data.evenly(len(found), limit)]
 
 
 def look(style: Style) -> Look:
@@ -115,9 +116,7 @@ def milliseconds(style: Style) -> float:
     return (time.perf_counter() - started) / count * 1e3
 
 
-def measure(
-    student: Style, teacher: Style, canvases: list[np.ndarray], identity: Path | None = None
-) -> dict[str, object]:
+def measure(student: Style, teacher: Style, canvases: list[np.ndarray], identity: Path | None = None) -> Figures:
     """Every figure by name; lists go with `SHIFTS`, `SWEEP` and `TURNS`."""
     run, wanted = look(student), look(teacher)
     halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
@@ -202,7 +201,20 @@ def measure(
     }
 
 
-def steadiness(student: Style, teacher: Style, clips: list[Path], detector: Path | None) -> dict[str, object]:
+def expressions(student: Style, teacher: Style, photos: list[tuple[np.ndarray, np.ndarray]], mesh: Path) -> Figures:
+    """How well open and closed eyes and mouths follow the photos: see `training.openness.kept`."""
+    pairs = [aligned(*photo) for photo in photos]
+    faces, points = (np.stack(column) for column in zip(*pairs, strict=True))
+    net = landmarks.FaceMesh(mesh)
+    sources = net.each(faces, points)
+    found: Figures = {}
+    for name, style in (("", student), (" teacher", teacher)):
+        results = net.each(np.stack([*map(look(style), faces)]), points)
+        found |= {f"{kind}{name}": value for kind, value in openness.kept(sources, results).items()}
+    return found
+
+
+def steadiness(student: Style, teacher: Style, clips: list[Path], detector: Path | None) -> Figures:
     """Warping errors as shares of the source's, and sharpness of the student's faces beside the teacher's."""
     from training.warping import Clip, styled
 
@@ -223,14 +235,18 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of portraits with faces.json")
     parser.add_argument("--limit", type=at_least(1), default=60, help="photos at most")
     parser.add_argument("--identity", type=Path, help="ArcFace's model_ir_se50.pth, or any feature network's weights")
+    parser.add_argument("--mesh", type=Path, help="MediaPipe's face mesh: do eyes and mouths open as the photos' do?")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos of people, for the steadiness")
     parser.add_argument("--detector", type=Path, help="YuNet .onnx: faces are told apart in the clips")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write; scenes of the clips go to NAME-scenes")
     parser.add_argument("--blind", type=Path, metavar="PAGE.html", help="page to write: teacher or student, unnamed")
     args = parser.parse_args()
     student, teacher = load_style(args.style), import_published(args.teacher, "teacher")
-    canvases = held_out_canvases(args.photos, args.limit)
+    photos = held_out(args.photos, args.limit)
+    canvases = [data.face_canvas(*photo) for photo in photos]
     figures = measure(student, teacher, canvases, args.identity)
+    if args.mesh:
+        figures |= expressions(student, teacher, photos, args.mesh)
     if args.clips:
         figures |= steadiness(student, teacher, args.clips, args.detector)
     for name, value in figures.items():

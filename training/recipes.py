@@ -93,7 +93,7 @@ def standard() -> dict[str, Any]:
     return {
         **_data(),
         "pairs": pairs.Options(count=800),  # for what goes without the texture network
-        "expression": expression.Options(steps=600),
+        "expression": expression.Options(steps=2000),
         "ttn": ttn.Options(
             steps=6000, batch=4, network="student", start=START, lr=4e-4, critic_lr=8e-4, tones=2.0, warm=0
         ),

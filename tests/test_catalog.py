@@ -247,6 +247,10 @@ def test_add_and_remove(tmp_path: Path, own: Path, three: None) -> None:  # noqa
     with pytest.raises(StyleError, match="cannot be named"):
         add_style(source, "../up")
     assert remove_style("other") == own / "other.safetensors" and not (own / "other.safetensors").exists()
+    with pytest.raises(StyleError, match="--style anime would take yours from then on: give another name, or --over"):
+        add_style(source, "anime")
+    assert add_style(source, "anime", overwrite=True)[1] == own / "anime.safetensors"
+    remove_style("anime")
     with pytest.raises(StyleError, match="belongs to vidstyle itself"):
         remove_style("anime")
     with pytest.raises(StyleError, match="no style 'nothing'"):

@@ -189,6 +189,24 @@ def remove_style(name: str) -> Path:
     return path
 
 
+def place_for(name: str, overwrite: bool = False) -> Path:
+    """The file of a new style in the user's folder.
+
+    Raises:
+        StyleError: no style can have the name, or another has it, also vidstyle's own or a package's: from then on
+            ``--style NAME`` would take the new one.
+    """
+    path = styles_dir() / f"{check_name(name)}{SUFFIX}"
+    if overwrite:
+        return path
+    if path.exists():
+        raise StyleError(f"there is a style {name} already ({path}): give another name, or --overwrite")
+    if name in style_names():
+        what = f"a style {name} came with vidstyle or a package, and --style {name} would take yours from then on"
+        raise StyleError(f"{what}: give another name, or --overwrite if that is meant")
+    return path
+
+
 def add_style(file: Path, name: str | None = None, overwrite: bool = False) -> tuple[Card, Path]:
     """Bring a published network (.pb, .tflite) or a style file into the user's folder; its card and path.
 
@@ -196,14 +214,12 @@ def add_style(file: Path, name: str | None = None, overwrite: bool = False) -> t
         name: of the new style; by default made from the file's.
 
     Raises:
-        StyleError: neither of them, or damaged; the name cannot be a style's, or is taken.
+        StyleError: neither of them, or damaged; `place_for` refuses the name.
     """
     if os.path.isdir(file):  # noqa: PTH112 - a name too long for a file is none
         raise StyleError(f"cannot read {file}: it is a folder, expected a .pb, .tflite or .safetensors file")
-    name = check_name(name if name is not None else _name_from(file))
-    target = styles_dir() / f"{name}{SUFFIX}"
-    if target.exists() and not overwrite:
-        raise StyleError(f"there is a style {name} already ({target}): give another --name, or --overwrite")
+    name = name if name is not None else _name_from(file)
+    target = place_for(name, overwrite)
     style = load_style(file) if _is_safetensors(file) else import_published(file, name)
     return save_style(target, replace(style.card, name=name), style.weights, style.ranges), target
 

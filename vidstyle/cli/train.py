@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidstyle.cli import options as opt
-from vidstyle.errors import INTERRUPTED, EngineError, Interrupted, StyleError, UsageError
+from vidstyle.errors import INTERRUPTED, EngineError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from vidstyle.cli.train_view import View
@@ -157,17 +157,12 @@ def _target(name: str, overwrite: bool, run: Path) -> Path:
         StyleError: another style has the name, also vidstyle's own or a package's; or no style can have it.
         SinkError: it could not be written, which is told now and not after a night.
     """
-    from vidstyle.catalog import style_names
-    from vidstyle.paths import styles_dir
-    from vidstyle.style import check_name
+    from vidstyle.catalog import place_for
     from vidstyle.whole import check_place
 
-    path = styles_dir() / f"{check_name(name)}.safetensors"
-    if path.exists() and not overwrite and not _wrote(run / "style", path):
-        raise StyleError(f"there is a style {name} in {path.parent}: give another name, or --overwrite")
-    if not path.exists() and not overwrite and name in style_names():
-        what = f"a style {name} came with vidstyle or a package, and --style {name} would take yours from then on"
-        raise StyleError(f"{what}: give another name, or --overwrite if that is meant")
+    path = place_for(name, overwrite=True)
+    if not (path.exists() and _wrote(run / "style", path)):
+        place_for(name, overwrite)
     check_place(path)
     return path
 

@@ -74,14 +74,17 @@ def test_what_is_done_is_skipped_also_when_the_folder_moved_or_the_threads_chang
 def test_another_source_or_option_is_made_anew(world: World) -> None:
     job = world.job
     changed = {
-        "an option of writing": replace(job, writing=SinkOptions(EncoderOptions(crf=30))),
-        "an option of reading": replace(job, reading=SourceOptions(size=480)),
-        "the engine": replace(job, engine=EngineOptions(precision="f32")),
-        "the style": replace(job, recipe=replace(job.recipe, strength=0.5)),
+        "an option of writing changed (--crf was not given, is 30)": replace(
+            job, writing=SinkOptions(EncoderOptions(crf=30))
+        ),
+        "an option of reading changed (--size was 720, is 480)": replace(job, reading=SourceOptions(size=480)),
+        "the engine changed (--precision was not given, is f32)": replace(job, engine=EngineOptions(precision="f32")),
+        "the steadying changed (was not given, is 0.4)": replace(job, steady=0.4),
+        "the style changed": replace(job, recipe=replace(job.recipe, strength=0.5)),
     }
     world.write("done", b"result")
     for what, world.job in changed.items():
-        assert world.decide() == Decision("do", f"made anew: {what} changed")
+        assert world.decide() == Decision("do", f"made anew: {what}")
     world.write("done", b"result")  # at half of the strength
     world.job = replace(job, recipe=replace(job.recipe, strength=0.6))
     assert world.decide() == Decision("do", "made anew: the style changed")
@@ -154,7 +157,7 @@ def test_a_failed_change_keeps_the_old_output_known(world: World) -> None:
     before, world.job = world.job, replace(world.job, writing=SinkOptions(EncoderOptions(crf=30)))
     world.write("failed", reason="killed", code=1)
     world.item.target.write_bytes(b"result")
-    assert world.decide().why == "made anew: an option of writing changed"
+    assert world.decide().why == "made anew: an option of writing changed (--crf was not given, is 30)"
     world.job = before
     assert world.decide().action == "skip"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import Entry, Fingerprint, Journal, look, stamp
 from vidstyle.batch.names import Names
+from vidstyle.changes import changes
 from vidstyle.errors import SinkError, VidstyleError
 from vidstyle.job import FileJob
 from vidstyle.refusal import as_sink_error
@@ -148,8 +149,8 @@ def _why(entry: Entry, now: Fingerprint, there: bool) -> str:
     if entry.begun:
         return "was interrupted"
     if there and entry.made is not None:
-        changed = [name for name in now if now[name] != entry.made.get(name)]
-        return f"made anew: {' and '.join(changed)} changed" if changed else "tried again"
+        changed = changes(entry.made, now)
+        return f"made anew: {' and '.join(changed)}" if changed else "tried again"
     if entry.made is not None:
         return "its output is gone"
     return f"failed before, {entry.failures} of {TRIES} times" if entry.failures else ""

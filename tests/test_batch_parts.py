@@ -179,6 +179,8 @@ def test_the_beginning_says_what_was_left_out() -> None:
     found = Found([item("a")], passed_over=2, unreadable=["cannot look into in/x: Permission denied"])
     assert list(preface(found, None)) == ["passed over 2 other files (no videos by their names)", *found.unreadable]
     assert list(preface(Found(), None)) == ["no videos found"]
+    watched = list(preface(Found(passed_over=3, pictures=2, missing=["inn"]), 5))
+    assert watched[2:] == ["pictures among those, for vidstyle image: 2", "not there yet: inn"]
     assert list(preface(Found(), 5)) == ["looking for videos every 5 s; Ctrl-C ends it"]
 
 
@@ -202,6 +204,13 @@ def test_a_failure_that_begins_with_the_videos_name_is_a_sentence_without_it() -
     totals.end(item("a.mkv"), Ended("failed", "in/a.mkv: no pictures: is it complete?", 4))
     lines = list(summary(totals, 0, Path("out/journal")))
     assert lines[1:3] == ["  failed: no pictures: is it complete?", "    in/a.mkv"]
+
+
+def test_a_failure_names_a_command_and_not_it() -> None:
+    totals = Totals(found=1)
+    totals.end(item("a.jpg"), Ended("failed", "in/a.jpg is a picture, not a video: use vidstyle image in/a.jpg", 4))
+    lines = list(summary(totals, 0, Path("out/journal")))
+    assert lines[1:3] == ["  failed: it is a picture, not a video: use vidstyle image", "    in/a.jpg"]
 
 
 def test_what_a_machine_of_a_cluster_says_has_the_names_that_were_given() -> None:

@@ -80,8 +80,10 @@ class Notes:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.last: Event | None = None
 
     def show(self, event: Event) -> None:
+        self.last = event
         self.texts += [event.data["text"]] if event.name == "note" else []
 
     def tick(self, totals: Any) -> None: ...
@@ -159,3 +161,23 @@ def test_a_watched_folder_that_is_away_for_a_moment_is_looked_at_again(template:
         Batch(template, [], journal, Wishes(), view, stop, Arrivals(), Crew(script)).run()  # type: ignore[arg-type]
     assert looks == []
     assert view.texts == ["cannot read in: Stale file handle; looking again"] * 2, "once each time"
+
+
+def test_a_result_has_the_names_that_were_given_and_its_own_ending(template: FileJob, tmp_path: Path) -> None:
+    """A cluster's workers know absolute paths, and told those; programs were told of a file that was never there."""
+    item, view = Item(Path("in/a.webm"), tmp_path / "out/a.tiny.webm", ("in/a.webm", "out/a.tiny.webm")), Notes()
+    output = tmp_path / "out/a.tiny.mkv"
+
+    def script(crew: Crew) -> Script:
+        first = crew.hands[0]
+        while not crew.tasks:
+            yield []
+        yield first.says(Begun(output.name, {"the source": "x"}, None, None))
+        report = {"frames_in": 30, "source": "/far/in/a.webm", "output": str(output)}
+        yield first.says(Ended("done", size=7, report=report))
+
+    with Journal(tmp_path / "out") as journal:
+        Batch(template, [item], journal, Wishes(), view, Stop(), None, Crew(script)).run()  # type: ignore[arg-type]
+    assert view.last is not None and view.last.name == "done"
+    assert view.last.data["output"] == "out/a.tiny.mkv"
+    assert view.last.data["report"] == {"frames_in": 30, "source": "in/a.webm", "output": "out/a.tiny.mkv"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 import pytest
-from batch_shop import Shop
+from batch_shop import Shop, rest, wait_for
 from filelock import FileLock
 from media import video_times
 
@@ -42,12 +42,13 @@ def main(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_a_tree_is_mirrored_then_skipped_then_made_anew(shop: Shop) -> None:
     for name in ("a.mp4", "sub/deep/b.mkv", "sub/new\nline ☃.mp4"):
         shop.clip(name)
-    (shop.folder / "in" / "picture.jpg").touch()
+    (shop.folder / "in" / "picture.JPG").touch()
     expected = ["a.tiny.mp4", "sub/deep/b.tiny.mkv", "sub/new\nline ☃.tiny.mp4"]
 
     done = shop.run("in", "--report", "report.json")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert "passed over 1 other file" in done.stderr and "3 done in" in done.stderr
+    assert "passed over 1 other file" in done.stderr and "for vidstyle image: 1\n" in done.stderr
+    assert "3 done in" in done.stderr
     assert shop.results() == expected
     assert [len(video_times(shop.out / name)) for name in expected] == [3, 3, 3]
     assert [line["report"]["frames_out"] for line in shop.journal("done")] == [3, 3, 3]
@@ -68,7 +69,7 @@ def test_a_tree_is_mirrored_then_skipped_then_made_anew(shop: Shop) -> None:
 
     done = shop.run("in", "--crf", "40")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("made anew: an option of writing changed") == 4
+    assert done.stderr.count("made anew: an option of writing changed (--crf was not given, is 40)") == 4
     assert all((shop.out / name).stat().st_mtime_ns > old for name, old in zip(expected, before, strict=True))
 
 
@@ -194,6 +195,13 @@ def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[
     assert done.returncode == 0, done.stderr
     assert shop.results() == ["a.tiny.mkv"]
     assert any("written as .mkv" in note for note in shop.journal("done")[0]["report"]["notes"])
+    for more in ([], ["--json"]):  # programs are told the file that there is, also of what was made before
+        skipped = shop.run("in", "--report", "report.json", *more)
+        told = json.loads((shop.folder / "report.json").read_text())["files"]
+        told += [event for event in map(json.loads, skipped.stdout.splitlines()) if event["event"] == "skipped"]
+        assert [(file["source"], file["output"]) for file in told] == [("in/a.webm", "out/a.tiny.mkv")] * (
+            1 + len(more)
+        )
     assert "0 to do, 1 to skip, 0 would fail" in shop.run("in", "--dry-run").stdout
 
 
@@ -277,3 +285,35 @@ def test_odd_names_an_ascii_terminal_and_no_standard_input(shop: Shop) -> None:
 def test_no_videos_is_no_error(main: Callable[..., tuple[int, str]]) -> None:
     code, error = main("in")
     assert code == 0 and "no videos found" in error
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--cluster", "local"]])
+def test_an_output_that_can_be_no_folder_is_refused(
+    main: Callable[..., tuple[int, str]], shop: Shop, more: Any
+) -> None:
+    """A folder of that name was planned, and made, without a word."""
+    shop.clip("a.mp4")
+    (shop.folder / "taken").write_text("a file")
+    (shop.folder / "made.mp4").mkdir()
+    before = sorted(shop.folder.rglob("*"))
+    for output, code, told in (
+        ("x.mp4", 2, "results go to a folder, got -o x.mp4: write x.mp4/ if a folder has that name"),
+        ("x.PNG", 2, "results go to a folder, got -o x.PNG"),
+        ("-", 2, "this command writes files, got standard output: give a folder with -o"),
+        ("taken", 5, "taken is a file, and results go to a folder: give its name with -o"),
+    ):
+        ended, error = main("in", "-o", output, *more)
+        assert (ended, error.count("\n")) == (code, 1) and told in error
+    assert sorted(shop.folder.rglob("*")) == before
+    if more == ["--dry-run"]:
+        assert [main("in", "-o", name, *more)[0] for name in ("made.mp4", "new.mp4/", "v1.2")] == [0, 0, 0]
+
+
+def test_a_mistyped_folder_to_watch_is_told(shop: Shop) -> None:
+    """It was waited for in silence."""
+    shop.clip("a.mp4")
+    process = shop.start("in", "inn", "late/*.mp4", "--watch", "--every", "0.2")
+    begin = wait_for(process, lambda event: event["event"] == "begin")
+    assert begin["missing"] == ["inn", "late/*.mp4"]
+    process.send_signal(signal.SIGINT)
+    assert rest(process)[0] == 130

@@ -206,6 +206,8 @@ def test_videos_are_found_as_in_folders(far: Path) -> None:
         found(stand_ins, f"{top}/nothing")
     with pytest.raises(UsageError, match="nothing matches"):
         found(stand_ins, f"{top}/*.webm")
+    later = [f"{top}/nothing", f"{top}/*.webm"]
+    assert stand_ins.find(later, str, Journal(stand_ins.folder), True).missing == later  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", ["in [1]/clip [abc]?.mp4", "in [1]"])

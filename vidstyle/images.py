@@ -13,7 +13,6 @@ from typing import Any
 import av
 import numpy as np
 
-from vidstyle.containers import CONTAINERS
 from vidstyle.convert import at_short_side, resize
 from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
@@ -21,7 +20,7 @@ from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
 from vidstyle.frame import AUTO
 from vidstyle.hdr import TONE_MAPPED
 from vidstyle.inputs import series
-from vidstyle.outputs import check_name, is_taken, output_folder
+from vidstyle.outputs import check_folder, check_name, is_taken, output_folder
 from vidstyle.picture import ENCODERS, QUALITY, Picture, encode_picture, keeps_alpha, on_white, read_picture
 from vidstyle.pixel_formats import FEWER_BITS
 from vidstyle.stylizer import Stylizer
@@ -103,12 +102,8 @@ def _check_output(output: str, count: int, folder: Path | None) -> None:
     check_name(output)
     if output == "-":
         raise UsageError("this command writes files, got standard output: give a file or a folder with -o")
-    if folder is None or output.endswith(("/", os.sep)) or folder.is_dir():
-        return
-    if folder.is_file():
-        raise SinkError(f"{folder} is a file, and {count} pictures go to a folder: give its name with -o")
-    if folder.suffix.lower() in {*ENCODERS, *CONTAINERS}:
-        raise UsageError(f"{count} pictures go to a folder, got -o {output}: write {output}/ if a folder has that name")
+    if folder is not None:
+        check_folder(output, f"{count} pictures")
 
 
 def check_source(path: Path) -> None:

@@ -147,7 +147,7 @@ def _open_file(path: Path, hardware: Any) -> Any:
         raise SourceError(f"{path} {what}") from error
     except OSError as error:  # PyAV's errors are OSErrors too where the system named them
         reason = {errno.ENOENT: "no such file", errno.EACCES: "not allowed to read it"}.get(error.errno or 0)
-        hint = _of_series(path) if error.errno == errno.ENOENT else ""
+        hint = of_series(path) if error.errno == errno.ENOENT else ""
         raise SourceError(f"cannot read {path}: {reason or error.strerror or error}{hint}") from error
     except av.error.FFmpegError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
@@ -159,7 +159,7 @@ def series(path: Path) -> Path | None:
     return path.with_name(name) if count else None
 
 
-def _of_series(path: Path) -> str:
+def of_series(path: Path) -> str:
     """What to do with numbered pictures, which are no video yet; empty for other names."""
     if (pictures := series(path)) is None:
         return ""

@@ -37,6 +37,28 @@ def check_name(text: str) -> None:
         raise UsageError("the output is a URL, and results are written to files: give a path")
 
 
+def check_folder(text: str, what: str) -> None:
+    """Refuse an output that cannot be meant as the folder of several results; it may be missing yet.
+
+    Args:
+        what: the results, in the message.
+
+    Raises:
+        UsageError: it is standard output, or named as a picture or a video: with a slash at its end, as a folder's.
+        SinkError: something else than a folder has that name.
+    """
+    if text == "-":
+        raise UsageError("this command writes files, got standard output: give a folder with -o")
+    if text.endswith(("/", os.sep)) or os.path.isdir(text):  # noqa: PTH112 - one too long is none
+        return
+    if os.path.exists(text):  # noqa: PTH110
+        raise SinkError(f"{text} is a file, and {what} go to a folder: give its name with -o")
+    from vidstyle.picture import ENCODERS
+
+    if Path(text).suffix.lower() in {*ENCODERS, *CONTAINERS}:
+        raise UsageError(f"{what} go to a folder, got -o {text}: write {text}/ if a folder has that name")
+
+
 def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one: a file, a folder, or "-".
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vidstyle.batch.journal import LOCK, NAME, Journal, stamp
 from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.inputs import of_series
+from vidstyle.picture import ENCODERS as PICTURES
 
 #: what is taken for a video in a folder; a name that is given explicitly may have any
 EXTENSIONS = (
@@ -43,6 +45,10 @@ class Item:
         """Of source and target, for people and programs."""
         return self.urls or (str(self.source), str(self.target))
 
+    def named(self, file: str) -> str:
+        """The result's name, for people and programs, where it came to be called ``file``."""
+        return self.names[1].removesuffix(self.target.name) + file
+
     def told(self, text: str) -> str:
         """A text about it, with these names; a cluster's workers know absolute paths."""
         for path, name in zip((self.source, self.target), self.names, strict=True):
@@ -56,12 +62,16 @@ class Found:
     Attributes:
         items: in the order of the inputs, sorted in every folder; each video once. Several may have one target.
         passed_over: number of files that are no videos by their names.
+        pictures: how many of those are pictures by their names.
+        missing: inputs of which nothing is there, where it may come later.
         results: of other batches that lie in the inputs' folders, with their sources.
         unreadable: folders that could not be looked into, and why.
     """
 
     items: list[Item] = field(default_factory=list)
     passed_over: int = 0
+    pictures: int = 0
+    missing: list[str] = field(default_factory=list)
     results: list[tuple[Path, Path]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -131,8 +141,11 @@ def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tu
     if glob.has_magic(text) and not there:
         return _matching(text, folder, found, patience)
     if patience and not there:
+        found.missing.append(text)
         return iter(())
-    raise SourceError(f"{text} is neither a file nor a folder" if there else f"no such file or folder: {text}")
+    if there:
+        raise SourceError(f"{text} is neither a file nor a folder")
+    raise SourceError(f"no such file or folder: {text}{of_series(path)}")
 
 
 def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
@@ -168,8 +181,10 @@ def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Itera
     own = Path(os.path.realpath(folder))
     inner = own != Path(os.path.realpath(top))  # results beside their sources are known by name instead
     matches = sorted({*_expanded(top, Path(pattern).parts[len(top.parts) :])})
-    if not matches and not patience:
-        raise UsageError(f"nothing matches {pattern!r}: check the pattern")
+    if not matches:
+        if not patience:
+            raise UsageError(f"nothing matches {pattern!r}: check the pattern")
+        found.missing.append(pattern)
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
     for above in {above for path in matches for above in path.parents}:
         if stamp(above / NAME) is not None and Path(os.path.realpath(above)) != own:
@@ -210,7 +225,13 @@ def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = Fal
         if explicit or is_video(path):
             yield path, path.parent.relative_to(top)
         else:
-            found.passed_over += path.name not in (NAME, LOCK)
+            pass_over(path, found)
+
+
+def pass_over(path: PurePath, found: Found) -> None:
+    """Count a file that is no video by its name, and not a batch's own."""
+    found.passed_over += path.name not in (NAME, LOCK)
+    found.pictures += path.suffix.lower() in PICTURES
 
 
 def left_out(name: str) -> bool:

@@ -292,5 +292,8 @@ class Batch:
         self.totals.end(item, ended)
         data: dict[str, Any] = {"reason": ended.reason} if ended.reason else {}
         data |= {"code": ended.code} if ended.code else {}
-        data |= {"report": ended.report} if ended.report else {}
+        if ended.status in ("done", "incomplete", "skipped"):
+            data["output"] = item.named(place(item, self._journal.entry(item.target)).name)
+        if ended.report:
+            data["report"] = {**ended.report, "source": item.names[0], "output": data["output"]}
         self._view.show(Event(ended.status, item, worker, data))

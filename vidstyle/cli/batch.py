@@ -9,7 +9,7 @@ import typer
 
 from vidstyle.cli import jobs as job
 from vidstyle.cli import options as opt
-from vidstyle.errors import SOME_FAILED, SinkError, UsageError
+from vidstyle.errors import SOME_FAILED, UsageError
 
 if TYPE_CHECKING:
     from vidstyle.cli.batch_asked import Asked, Cluster, Look
@@ -83,6 +83,7 @@ def batch(
     from vidstyle.batch.run import Wishes
     from vidstyle.cli.batch_asked import Asked, Cluster
     from vidstyle.cli.batch_remote import Far
+    from vidstyle.outputs import check_folder
 
     template = job.file_job(
         Path(),
@@ -109,6 +110,7 @@ def batch(
     )
     if not all((*inputs, output)):
         raise UsageError("a name is empty: give videos or folders, and the results' folder with -o")
+    check_folder(output, "results")
     remote = [text for text in (*inputs, output) if "://" in text]
     _check(cluster, gpus, device)
     if dry_run:
@@ -120,7 +122,7 @@ def batch(
         return _run_on_cluster(Cluster(cluster, jobs or 0, threads, gpus), inputs, output, far, asked)
     if remote:
         raise UsageError(f"{remote[0].partition('?')[0]}: URLs take --cluster; --cluster local is this machine alone")
-    folder = _results_folder(output)
+    folder = Path(output)
     look = _looker(inputs, folder, template, patience=watch)
     return _dry_run(look, folder, asked) if dry_run else _run(look, folder, asked)
 
@@ -132,17 +134,8 @@ def _run_on_cluster(machines: Cluster, inputs: list[str], output: str, far: Far 
     check_room(machines)
     if far is not None:
         return run_remote(far, machines, asked)
-    folder = _results_folder(output)
-    return run_on(machines, _looker(inputs, folder, asked.template, asked.every is not None), folder, asked)
-
-
-def _results_folder(output: str) -> Path:
-    from vidstyle.batch.journal import stamp
-
     folder = Path(output)
-    if stamp(folder) is not None and not folder.is_dir():  # of one that may not be looked at the journal tells
-        raise SinkError(f"{folder} is a file: give a folder's name with -o")
-    return folder
+    return run_on(machines, _looker(inputs, folder, asked.template, asked.every is not None), folder, asked)
 
 
 def _check(cluster: str | None, gpus: float, device: str) -> None:

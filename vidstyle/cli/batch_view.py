@@ -64,6 +64,9 @@ def preface(found: Found, every: float | None) -> Iterator[str]:
         yield "no videos found"
     if found.passed_over:
         yield f"passed over {found.passed_over} other file{'s'[: found.passed_over != 1]} (no videos by their names)"
+    if found.pictures:
+        yield f"pictures among those, for vidstyle image: {found.pictures}"
+    yield from (f"not there yet: {plain(text)}" for text in found.missing)
     yield from map(plain, found.unreadable)
 
 
@@ -117,11 +120,9 @@ def summary(totals: Totals, code: int, journal: Path) -> Iterator[str]:
 def _failures(failures: list[Failure]) -> Iterator[str]:
     kinds: dict[str, list[Failure]] = {}
     for failure in failures:
-        reason = (
-            failure.reason.removeprefix(f"{failure.source}: ")
-            .replace(failure.source, "it")
-            .replace(failure.output, "the output")
-        )
+        reason = failure.reason.removeprefix(f"{failure.source}: ")
+        reason = reason.replace(f"vidstyle image {failure.source}", "vidstyle image")  # the names stand below
+        reason = reason.replace(failure.source, "it").replace(failure.output, "the output")
         kinds.setdefault(reason, []).append(failure)
     for reason, alike in kinds.items():
         yield f"  failed: {plain(reason)}"
@@ -136,8 +137,8 @@ class JsonView:
     more: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
 
     def begin(self, found: Found, every: float | None) -> None:
-        counts = {"found": len(found.items), "passed_over": found.passed_over, "unreadable": found.unreadable}
-        emit({"event": "begin", **counts, "every": every})
+        counts = {"found": len(found.items), "passed_over": found.passed_over, "pictures": found.pictures}
+        emit({"event": "begin", **counts, "unreadable": found.unreadable, "missing": found.missing, "every": every})
 
     def show(self, event: Event) -> None:
         names: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from vidstyle.batch.decide import Fingerprints
-from vidstyle.batch.inputs import EXTENSIONS, Found, Item, left_out, take
+from vidstyle.batch.inputs import EXTENSIONS, Found, Item, left_out, pass_over, take
 from vidstyle.batch.journal import Journal, stamp
 from vidstyle.batch.messages import Away, Ended, Facts, Look, Task
 from vidstyle.cluster.messages import Prepared
@@ -91,11 +91,11 @@ class StandIns:
 
     def _named(self, url: str, found: Found, patience: bool) -> list[tuple[str, str, Facts]]:
         """(URL of what was named, name below it, facts)."""
-        place, explicit = store(url, SourceError), False
+        place, explicit, given = store(url, SourceError), False, url
         if (facts := place.facts()) is not None:
             head, _, last = url.rpartition("/")
             return [(head, last, facts)]
-        if place.is_folder():
+        if is_folder := place.is_folder():
             files = place.files()
         elif glob.has_magic(url):  # after files and folders whose names have such signs, as "clip [1].mp4"
             url, files, explicit = _matching(url, patience)
@@ -103,6 +103,8 @@ class StandIns:
             files = {}
         else:
             raise SourceError(f"no such file or folder: {shown(url)}")
+        if not files and not is_folder:
+            found.missing.append(shown(given))
         return [(url, name, facts) for name, facts in files.items() if self._wanted(url, name, explicit, found)]
 
     def _wanted(self, url: str, name: str, explicit: bool, found: Found) -> bool:
@@ -111,7 +113,8 @@ class StandIns:
         if results or any(left_out(part) for part in path.parts):
             return False
         is_video = explicit or path.suffix.lower() in EXTENSIONS
-        found.passed_over += not is_video
+        if not is_video:
+            pass_over(path, found)
         if is_video and not _is_below(name):
             found.unreadable.append(f"cannot take {shown(joined(url, name))}: a folder in its name has no name")
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -132,7 +133,7 @@ def test_watching_takes_videos_when_they_are_complete(shop: Shop) -> None:
     whole = shop.clip("a.mp4", 50).read_bytes()
     path = shop.folder / "in" / "a.mp4"
     path.write_bytes(whole[: len(whole) // 2])  # half a copy: it does not open
-    process = shop.start("in", "--watch", "--every", "0.2")
+    process = shop.start("in", "--watch", "--every", "0.2", "--report", "report.json")
     waiting = wait_for(process, lambda event: event["event"] == "waiting")
     assert waiting["source"] == "in/a.mp4" and waiting["reason"]
     with path.open("ab") as file:
@@ -144,7 +145,14 @@ def test_watching_takes_videos_when_they_are_complete(shop: Shop) -> None:
     again = wait_for(process, lambda event: event["event"] == "start")
     assert again["why"] == "made anew: the source changed"
     assert wait_for(process, lambda event: event["event"] == "done")["report"]["frames_out"] == 7
+    for name in ("gone.mp4", "half.mp4"):
+        (shop.folder / "in" / name).write_bytes(whole[: len(whole) // 2])
+        wait_for(process, lambda event: event["event"] == "waiting")
+    (shop.folder / "in" / "gone.mp4").unlink()
     process.send_signal(signal.SIGINT)
     code, events, errors = rest(process)
     assert (code, errors) == (130, "") and events[-1]["done"] == 3
+    assert [event["source"] for event in events if event["event"] == "unopened"] == ["in/half.mp4"]
+    unopened = json.loads((shop.folder / "report.json").read_text())["files"][-1]
+    assert (unopened["source"], unopened["status"]) == ("in/half.mp4", "unopened") and unopened["reason"]
     assert shop.results() == ["a.tiny.mp4", "new/b.tiny.mp4"]

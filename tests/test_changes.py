@@ -47,6 +47,11 @@ CRF = SinkOptions(EncoderOptions(crf=22.5))
             "an option of writing changed (--preset was slow, is not given; --pixel-format was yuv444p, is not given)",
         ),
         (
+            {"reading": SourceOptions(originals=True), "writing": SinkOptions(compare=True)},
+            {},
+            "an option of reading changed (--compare was given, is not given)",
+        ),
+        (
             {"reading": SourceOptions.of_size("auto")},
             {"reading": SourceOptions.of_size(720)},
             "an option of reading changed (--size was auto, is 720)",

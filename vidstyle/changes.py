@@ -20,7 +20,9 @@ _UNSAID = "not given"
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Each entry that changed, as ``an option of writing changed (--crf was not given, is 30)``."""
     names = [name for name in {**now, **before} if now.get(name) != before.get(name)]
-    return [f"{name} changed{_how(name, before.get(name), now.get(name))}" for name in names]
+    told = [(name, _how(name, before.get(name), now.get(name))) for name in names]
+    hows = [how for _, how in told]  # --compare is of reading and of writing
+    return [f"{name} changed{how}" for at, (name, how) in enumerate(told) if not how or how not in hows[:at]]
 
 
 def _how(name: str, before: Any, now: Any) -> str:

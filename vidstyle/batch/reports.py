@@ -16,7 +16,7 @@ from vidstyle.errors import SinkError, UsageError
 from vidstyle.outputs import check_report
 from vidstyle.whole import led_to
 
-ENDS = ("done", "incomplete", "failed", "skipped", "stopped")
+ENDS = ("done", "incomplete", "failed", "skipped", "stopped", "unopened")
 
 
 class Reported:

@@ -13,7 +13,7 @@ from vidstyle.batch.crew import Crew, Worker
 from vidstyle.batch.decide import Decision, Fingerprints, fate, place, refused
 from vidstyle.batch.devices import templates
 from vidstyle.batch.inputs import Item
-from vidstyle.batch.journal import OWN_FAULT, Journal
+from vidstyle.batch.journal import OWN_FAULT, Journal, stamp
 from vidstyle.batch.messages import Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.batch.names import Names
 from vidstyle.batch.stop import Stop
@@ -35,9 +35,9 @@ IN_A_ROW = 3  # failures that are not the videos' own fault end the batch
 class Event:
     """What happens, for whoever shows it.
 
-    ``name``: start, progress, done, incomplete (done with losses), failed, skipped, stopped, waiting (a
-    video that does not open yet), note; of a cluster also cluster, node, node-lost, worker, worker-lost, segment,
-    retry, copied. ``worker`` counts from 1, 0 for none. ``data`` is JSON-ready.
+    ``name``: start, progress, done, incomplete (done with losses), failed, skipped, stopped, waiting (a video that
+    does not open yet), unopened (one that never did), note; of a cluster also cluster, node, node-lost, worker,
+    worker-lost, segment, retry, copied. ``worker`` counts from 1, 0 for none. ``data`` is JSON-ready.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Batch:
         self._ready: deque[tuple[Item, str]] = deque()  # and why, where it is not new
         self._unseen: deque[Item] = deque()  # for the scout
         self._changed: dict[Item, Seen] = {}  # arrived again while they were under way: decided when that has ended
+        self._waiting: dict[Item, str] = {}  # arrived, and did not open: why
         self._names = Names(watching=arrivals is not None)
         self._away = ""  # why the inputs could not be looked at, the last time
         self._halted = False  # nothing more is begun
@@ -126,6 +127,9 @@ class Batch:
             if self._crew.busy:
                 self._crew.patience = 0.0
         self._view.tick(self.totals)
+        for item, reason in self._waiting.items():
+            if stamp(item.source) is not None:
+                self._view.show(Event("unopened", item, data={"reason": reason}))
         return self.totals
 
     def _over(self) -> bool:
@@ -250,9 +254,11 @@ class Batch:
         self._view.show(Event("start", item, worker.number, pid | why))
 
     def _seen(self, item: Item, seen: Seen) -> None:
+        self._waiting.pop(item, None)
         if self._arrivals is None:
             self.totals.weigh(item, seen.frames, seen.pixels)
         elif seen.error:
+            self._waiting[item] = item.told(seen.error)
             self._view.show(Event("waiting", item, data={"reason": seen.error}))
         elif any(worker.item == item for worker in self._crew.busy):
             self._changed[item] = seen  # two workers would write one output

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from vidstyle.batch.run import Event
     from vidstyle.batch.totals import Totals
 
-COLOURS = {"failed": "red", "damaged": "yellow", "done": "green", "stopped": "yellow", "waiting": "dim", "again": "dim"}
+COLOURS = {
+    "failed": "red",
+    "unopened": "red",
+    "damaged": "yellow",
+    "done": "green",
+    "stopped": "yellow",
+    "waiting": "dim",
+    "again": "dim",
+}
 COLUMNS = {"bar": 20, "frames": 20, "fps": 9, "left": 7}  # characters
 WIDE = 80  # characters of a terminal that has room for all of them
 

@@ -50,6 +50,8 @@ def test_a_film_and_clips_come_out_as_from_one_machine(studio: Studio) -> None:
     assert sorted(each["segment"] for each in segments) == list(range(7))
     assert sum(each["frames"] for each in segments) == 65
     assert len({each["machine"] for each in segments}) == 2, "both workers had a share"
+    assert [(each["segment"], each["frames"]) for each in reports["clip.mp4"]["segments"]] == [(0, 3)]
+    assert sum(did["frames"] for did in events[-1]["machines"].values()) == 68
     failed = [e for e in events if e["event"] == "failed"]
     assert [Path(e["source"]).name for e in failed] == ["broken.mp4"] and failed[0]["code"] == 4
     assert studio.left_behind() == []

@@ -18,7 +18,7 @@ from vidstyle.cluster.schedule import Schedule
 from vidstyle.planning import Plan
 
 OUTPUT = Path("/out/a.mp4")
-DONE = Ended("done", size=1, report={"notes": [], "frames_in": 30})
+DONE = Ended("done", size=1, report={"notes": [], "frames_in": 30, "seconds": 1.5})
 
 
 class Desk:
@@ -95,6 +95,9 @@ def test_one_piece_for_what_has_no_plan(desk: Desk) -> None:
     film = desk.film(0)
     desk.answer(desk.take(WHOLE), DONE)
     assert film.over and isinstance(film.inbox[-1], Ended)
+    made = {"segment": 0, "frames": 30, "machine": "host:1", "seconds": 1.5, "tries": 1}
+    assert film.inbox[-1].report["segments"] == [made]
+    assert desk.told == [("segment", {**made, "done": 1, "of": 1})]
 
 
 def test_a_lost_worker_and_then_one_too_many(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from vidstyle.batch.inputs import Item
 from vidstyle.batch.messages import Look, Task
 from vidstyle.batch.run import Event, View
 from vidstyle.cluster.connect import Cluster
-from vidstyle.cluster.film import STYLE, Film
+from vidstyle.cluster.film import STYLE, WHOLE, Film
 from vidstyle.cluster.messages import Made
 from vidstyle.cluster.pool import Answer, RayPool, Worker
 from vidstyle.cluster.schedule import Schedule
@@ -115,7 +115,12 @@ class ClusterCrew:
         if answer.lost:
             return call.film.lost(call, answer.lost, answer.deaths)
         if call.kind == STYLE and isinstance(answer.value, Made) and not answer.value.error:
-            self._measure(worker, answer.value)
+            made = answer.value
+            frames = sum(done.frames for done in made.done)
+            self.schedule.measured(frames, made.seconds)
+            self._count(worker, len(made.done), frames, made.seconds)
+        if call.kind == WHOLE and (report := answer.value.report):
+            self._count(worker, 1, report["frames_in"], report["seconds"])
         value = answer.value
         if self._stand_ins is not None and call.film.item is not None:
             value = self._stand_ins[0].came(call.film.item, value, self._stand_ins[1])
@@ -126,15 +131,13 @@ class ClusterCrew:
             return self._stand_ins[0].sent(message)
         return _absolute(message)
 
-    def _measure(self, worker: Worker, made: Made) -> None:
-        frames = sum(done.frames for done in made.done)
-        self.schedule.measured(frames, made.seconds)
-        worker.segments, worker.frames = worker.segments + len(made.done), worker.frames + frames
-        worker.fps = frames / made.seconds if made.seconds else 0.0
+    def _count(self, worker: Worker, segments: int, frames: int, seconds: float) -> None:
+        worker.segments, worker.frames = worker.segments + segments, worker.frames + frames
+        worker.fps = frames / seconds if seconds else 0.0
         machine = self.machines.setdefault(worker.machine, {"segments": 0, "frames": 0, "seconds": 0.0})
-        machine["segments"] += len(made.done)
+        machine["segments"] += segments
         machine["frames"] += frames
-        machine["seconds"] += made.seconds
+        machine["seconds"] += seconds
 
     def bury(self, worker: Any) -> str:  # a video does not die
         raise AssertionError(worker)

@@ -142,6 +142,8 @@ class Film:
         elif isinstance(value, Broken):
             self._on_broken(value)
         else:
+            if call.kind == WHOLE and value.report:  # one segment
+                self._note(call.first, 1, value.report["frames_in"], value.report["seconds"], machine)
             self._end(value)
 
     def lost(self, call: Call, reason: str, deaths: int | None) -> None:
@@ -219,12 +221,15 @@ class Film:
         self._engine, self._reused = made.engine, self._reused + made.reused
         for done in made.done:
             self.done[done.number] = done.frames
-        facts = {"segment": call.first, "frames": sum(done.frames for done in made.done), "machine": machine}
-        facts |= {"seconds": round(made.seconds, 3), "tries": self._failures[call.first] + self._deaths[call.first] + 1}
-        self.log.append(facts)
-        self.tell("segment", {**facts, "done": len(self.done), "of": self.segments})
+        self._note(call.first, len(self.done), sum(done.frames for done in made.done), made.seconds, machine)
         self._step()
         return self._go_on()
+
+    def _note(self, first: int, done: int, frames: int, seconds: float, machine: str) -> None:
+        """Write down who made what. ``done``: segments by now."""
+        facts = {"segment": max(0, first), "frames": frames, "machine": machine, "seconds": round(seconds, 3)}
+        self.log.append(facts | {"tries": self._failures[first] + self._deaths[first] + 1})
+        self.tell("segment", {**self.log[-1], "done": done, "of": max(1, self.segments)})
 
     def _step(self) -> None:
         assert self._prepared is not None

@@ -122,12 +122,32 @@ def test_a_dry_run_writes_nothing(shop: Shop) -> None:
     assert "fail               in/empty.mp4 is empty" in done.stdout
     assert "2 to do (about 37 frames), 0 to skip, 1 would fail" in done.stdout
     assert not shop.out.exists()
+    done = shop.run("in", "--dry-run", "--codec", "prores_ks", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["action"] for event in events[:-1]] == ["fail"] * 3
+    assert ".mp4 cannot hold prores_ks video" in events[0]["why"] and not shop.out.exists()
     assert shop.run("in/a.mp4").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in shop.out.iterdir()}
     done = shop.run("in", "--dry-run", "--json")
     plan = {event["source"]: event["action"] for event in map(json.loads, done.stdout.splitlines()[:-1])}
     assert plan == {"in/a.mp4": "skip", "in/b.mp4": "do", "in/empty.mp4": "fail"}
     assert {path: path.stat().st_mtime_ns for path in shop.out.iterdir()} == before
+
+
+def test_a_named_encoders_mistakes_are_told_before_any_video(main: Callable[..., tuple[int, str]], shop: Shop) -> None:
+    """Every video failed by them, in a folder that was made for nothing; a dry run saw none."""
+    shop.clip("a.mp4")
+    for words, told in (
+        ("--codec h265x", "no encoder 'h265x' here"),
+        ("--codec hevc --crf 70", "--crf is 70: libx265 takes 0 to 51"),
+        ("--codec hevc --preset quick", "--preset is 'quick'"),
+        ("--codec vp9 --pixel-format rgb", "has no pixel format 'rgb'"),
+        ("--codec h264 --encoder-option nothing=1", "has no option 'nothing'"),
+    ):
+        for more in ([], ["--dry-run"]):
+            code, error = main("in", *words.split(), *more)
+            assert (code, error.count("\n")) == (2, 1) and told in error, error
+    assert not shop.out.exists()
 
 
 def test_files_of_others_are_kept(shop: Shop) -> None:
@@ -191,6 +211,7 @@ def test_two_batches_on_one_folder(shop: Shop, main: Callable[..., tuple[int, st
 
 def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[[str], Path]) -> None:
     shop.copy(shared("media/sample_with_ass_subtitles.mkv"), "a.webm")  # which cannot hold such subtitles
+    assert "in/a.webm -> out/a.tiny.mkv" in shop.run("in", "--dry-run").stdout
     done = shop.run("in")
     assert done.returncode == 0, done.stderr
     assert shop.results() == ["a.tiny.mkv"]
@@ -202,7 +223,8 @@ def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[
         assert [(file["source"], file["output"]) for file in told] == [("in/a.webm", "out/a.tiny.mkv")] * (
             1 + len(more)
         )
-    assert "0 to do, 1 to skip, 0 would fail" in shop.run("in", "--dry-run").stdout
+    planned = shop.run("in", "--dry-run").stdout
+    assert "in/a.webm -> out/a.tiny.mkv  (done before)" in planned and "0 to do, 1 to skip, 0 would fail" in planned
 
 
 def _clip_with_opus(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,15 @@ from vidstyle.containers import CONTAINERS, can_hold
 from vidstyle.encoder_words import LISTS, PRESETS, check_words
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
-from vidstyle.pixel_formats import carries_hdr, choose_format, formats_of, holds_alpha, reductions, unusual
+from vidstyle.pixel_formats import (
+    carries_hdr,
+    check_format,
+    choose_format,
+    formats_of,
+    holds_alpha,
+    reductions,
+    unusual,
+)
 
 #: names people use -> FFmpeg's encoder
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "h265": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
@@ -109,9 +117,23 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
     less = (*reductions(info, pix_fmt, alpha, muxer), *_hdr_left_out(codec.name, info))
     notes = () if wanted.pix_fmt else tuple(unusual(codec, info, pix_fmt))
-    choice = EncoderChoice(codec.name, pix_fmt, _options(codec, info, wanted), alpha, tag, less, notes)
+    options = _options(codec, wanted, _hdr_options(codec.name, info))
+    choice = EncoderChoice(codec.name, pix_fmt, options, alpha, tag, less, notes)
     _check_device(codec, choice, info)
     return choice
+
+
+def check_named(wanted: EncoderOptions) -> None:
+    """Refuse what an encoder that was named takes of no video, before any is opened.
+
+    Raises:
+        UsageError: there is no such encoder, or it lacks an option or the pixel format.
+    """
+    if wanted.codec is None:  # it depends on the video
+        return
+    codec = _codec(wanted.codec)
+    _options(codec, wanted)
+    check_format(codec, wanted.pix_fmt)
 
 
 def _check_size(encoder: str, info: VideoInfo) -> None:
@@ -157,7 +179,7 @@ def _usual(muxer: str, usual: str, info: VideoInfo) -> str:
     return usual
 
 
-def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, str]:
+def _options(codec: Any, wanted: EncoderOptions, hdr: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
     device = _DEVICES.get(codec.name.rpartition("_")[2])
     quality = device[1] if device else "crf"
     own = codec.name in _OLD and any(name in _RATES for name, _ in wanted.extra)
@@ -168,7 +190,7 @@ def _options(codec: Any, info: VideoInfo, wanted: EncoderOptions) -> dict[str, s
         options[quality or "crf"] = _crf(codec, quality, wanted.crf)
     if wanted.preset is not None:
         options["preset"] = _preset(codec, wanted.preset)
-    for name, value in (*_hdr_options(codec.name, info), *wanted.extra):
+    for name, value in (*hdr, *wanted.extra):
         options[name] = f"{options[name]}:{value}" if name in LISTS and options.get(name) else value
     _check_options(codec, options)
     check_words(codec.name, dict(wanted.extra))

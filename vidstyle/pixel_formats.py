@@ -67,9 +67,10 @@ def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -
     Raises:
         UsageError: the encoder lacks it, or none suits these pictures.
     """
-    formats = formats_of(codec)
+    check_format(codec, wanted)
     if wanted is not None:
-        return _checked(codec, wanted, formats, info)
+        return _checked(codec, wanted, info)
+    formats = formats_of(codec)
     if info.colour.is_hdr:
         formats = [name for name in formats if carries_hdr(codec, name)]
         if not formats:
@@ -81,9 +82,17 @@ def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -
     return next((name for name in order if name in formats and _fits(codec, name, info)), formats[0])
 
 
-def _checked(codec: Any, wanted: str, formats: list[str], info: VideoInfo) -> str:
-    if wanted not in formats:
+def check_format(codec: Any, wanted: str | None) -> None:
+    """
+    Raises:
+        UsageError: the encoder lacks it.
+    """
+    formats = formats_of(codec)
+    if wanted is not None and wanted not in formats:
         raise UsageError(f"the encoder {codec.name} has no pixel format {wanted!r}: use one of {', '.join(formats)}")
+
+
+def _checked(codec: Any, wanted: str, info: VideoInfo) -> str:
     if not _fits(codec, wanted, info):
         raise UsageError(f"{wanted} needs even sizes, and these pictures are {info.width}x{info.height}: use yuv444p")
     if info.colour.is_hdr and not carries_hdr(codec, wanted):

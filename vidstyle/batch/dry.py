@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidstyle.batch.crew import Crew
-from vidstyle.batch.decide import Decision, Fingerprints, fate
+from vidstyle.batch.decide import Decision, Fingerprints, fate, place
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import Journal
 from vidstyle.batch.messages import Look, Ready, Seen
 from vidstyle.batch.names import Names
 from vidstyle.batch.run import Wishes
-from vidstyle.errors import SourceError
 from vidstyle.job import FileJob
 
 
@@ -38,19 +37,27 @@ def decided(items: Sequence[Item], journal: Journal, template: FileJob, wishes: 
     fingerprints, names = Fingerprints(template), Names(watching=False)
     for item in items:
         decision = fate(item, journal, names, fingerprints, wishes.overwrite, wishes.retry)
-        yield Planned(item, decision)
+        known = place(item, journal.entry(item.target)).name
+        yield Planned(_become(item, known) if decision.action == "skip" else item, decision)
 
 
 def _opened(planned: Planned, crew: Crew) -> Planned:
     seen = _look(planned.item, crew)
-    decision = Decision("fail", seen.error, SourceError.exit_code) if seen.error else planned.decision
-    return Planned(planned.item, decision, seen.frames, seen.pixels)
+    if seen.error:
+        return Planned(planned.item, Decision("fail", seen.error, seen.code))
+    return Planned(_become(planned.item, seen.file), planned.decision, seen.frames, seen.pixels)
+
+
+def _become(item: Item, file: str) -> Item:
+    """``item`` with its result called ``file``, perhaps in another container than its source's."""
+    urls = item.urls and (item.urls[0], item.named(file))
+    return replace(item, target=item.target.with_name(file), urls=urls)
 
 
 def _look(item: Item, crew: Crew) -> Seen:
     scout = crew.scout()
     assert scout is not None, "it looks at one video at a time"
-    scout.send(Look(item.source))
+    scout.send(Look(item.source, fully=True))
     while (message := scout.receive()) is not None:
         if isinstance(message, Seen):
             return message

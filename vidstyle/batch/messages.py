@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.batch.journal import Fingerprint, Stamp
+from vidstyle.errors import SourceError
 from vidstyle.faces import Suited
 
 # --- what a worker is told
@@ -53,10 +54,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Look:
-    """Say how much work a video is. ``away``: see `Task`."""
+    """Say how much work a video is. ``away``: see `Task`; ``fully``: also what it would become, and what refuses it."""
 
     source: Path
     away: Away | None = None
+    fully: bool = False
 
 
 STOP = "stop"  # end the video under way as soon as can be gone on from; then wait
@@ -108,8 +110,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Seen:
-    """``frames`` is an estimate, None where nothing is known; ``error``: why it cannot be opened."""
+    """``frames`` is an estimate, None where nothing is known; ``error``: why it cannot be opened, with its exit
+    ``code``; ``file``: name of the result, where that was asked for."""
 
     frames: int | None = None
     pixels: int = 0
     error: str = ""
+    code: int = SourceError.exit_code
+    file: str = ""

@@ -24,9 +24,10 @@ from vidstyle.batch.decide import Fingerprints, becomes_too, exists
 from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.errors import DeviceLostError, SinkError, TakenError, VidstyleError
-from vidstyle.job import FileJob, Progress, stylize_file
+from vidstyle.job import FileJob, Progress, open_source, stylize_file
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
+from vidstyle.sink import check_stream
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.workfolder import LOCK, MARK, work_path
@@ -115,12 +116,18 @@ class Tools:
 
 
 def look(task: Look, template: FileJob) -> Seen:
+    job = replace(template, source=task.source, output=None, reading=replace(template.reading, threads=1))
     try:
-        with VideoSource(task.source, replace(template.reading, threads=1)) as source:
+        with open_source(job) if task.fully else VideoSource(task.source, job.reading) as source:
             height, width = source.info.working
-            return Seen(source.info.frames, height * width)
+            seen = Seen(source.info.frames, height * width)
+            if not task.fully:
+                return seen
+            output, _ = job.target_for(source)
+            check_stream(output, source, job.writing)
+            return replace(seen, file=output.name)
     except VidstyleError as error:
-        return Seen(error=str(error))
+        return Seen(error=str(error), code=error.exit_code)
     except Exception as error:
         return Seen(error=f"{type(error).__name__}: {error}")
 

@@ -83,6 +83,7 @@ def batch(
     from vidstyle.batch.run import Wishes
     from vidstyle.cli.batch_asked import Asked, Cluster
     from vidstyle.cli.batch_remote import Far
+    from vidstyle.codecs import check_named
     from vidstyle.outputs import check_folder
 
     template = job.file_job(
@@ -111,6 +112,8 @@ def batch(
     if not all((*inputs, output)):
         raise UsageError("a name is empty: give videos or folders, and the results' folder with -o")
     check_folder(output, "results")
+    if cluster in (None, "local"):  # other machines' FFmpeg may know more
+        check_named(template.writing.encoder)
     remote = [text for text in (*inputs, output) if "://" in text]
     _check(cluster, gpus, device)
     if dry_run:

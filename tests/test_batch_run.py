@@ -181,3 +181,26 @@ def test_a_result_has_the_names_that_were_given_and_its_own_ending(template: Fil
     assert view.last is not None and view.last.name == "done"
     assert view.last.data["output"] == "out/a.tiny.mkv"
     assert view.last.data["report"] == {"frames_in": 30, "source": "in/a.webm", "output": "out/a.tiny.mkv"}
+
+
+def test_what_does_not_open_is_told_with_the_name_that_was_given(template: FileJob, tmp_path: Path) -> None:
+    item, stop, view = Item(tmp_path / "a.mp4", tmp_path / "out/a.mp4", ("in/a.mp4", "out/a.mp4")), Stop(), Notes()
+    item.source.write_bytes(b"half")
+    arrivals, told = [item], []
+
+    class Arrivals:
+        def complete(self) -> list[Item]:
+            return [arrivals.pop()] if arrivals else []
+
+    def script(crew: Crew) -> Script:
+        while crew.eye.item is None:
+            yield []
+        yield crew.eye.says(Seen(error=f"{item.source} is cut short"))
+        told.append(view.last)
+        stop.asked, stop.code = 2, INTERRUPTED
+        yield []
+
+    with Journal(tmp_path / "out") as journal:
+        Batch(template, [], journal, Wishes(), view, stop, Arrivals(), Crew(script)).run()  # type: ignore[arg-type]
+    for event, name in ((told[0], "waiting"), (view.last, "unopened")):
+        assert event is not None and (event.name, event.data["reason"]) == (name, "in/a.mp4 is cut short")

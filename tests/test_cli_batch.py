@@ -326,6 +326,8 @@ def test_an_output_that_can_be_no_folder_is_refused(
     ):
         ended, error = main("in", "-o", output, *more)
         assert (ended, error.count("\n")) == (code, 1) and told in error
+    ended, error = main("in", "-", *more)
+    assert ended == 2 and "got standard input: vidstyle file - reads that" in error
     assert sorted(shop.folder.rglob("*")) == before
     if more == ["--dry-run"]:
         assert [main("in", "-o", name, *more)[0] for name in ("made.mp4", "new.mp4/", "v1.2")] == [0, 0, 0]

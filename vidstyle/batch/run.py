@@ -259,7 +259,7 @@ class Batch:
             self.totals.weigh(item, seen.frames, seen.pixels)
         elif seen.error:
             self._waiting[item] = item.told(seen.error)
-            self._view.show(Event("waiting", item, data={"reason": seen.error}))
+            self._view.show(Event("waiting", item, data={"reason": self._waiting[item]}))
         elif any(worker.item == item for worker in self._crew.busy):
             self._changed[item] = seen  # two workers would write one output
         elif all(item != waiting for waiting, _ in self._ready):  # or it will be read as it is then

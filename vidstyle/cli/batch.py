@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +115,8 @@ def batch(
     check_folder(output, "results")
     if cluster in (None, "local"):  # other machines' FFmpeg may know more
         check_named(template.writing.encoder)
+    if "-" in inputs and not os.path.lexists("-"):
+        raise UsageError("this command reads files and folders, got standard input: vidstyle file - reads that")
     remote = [text for text in (*inputs, output) if "://" in text]
     _check(cluster, gpus, device)
     if dry_run:

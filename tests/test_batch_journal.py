@@ -80,14 +80,14 @@ def test_another_source_or_option_is_made_anew(world: World) -> None:
         "an option of reading changed (--size was 720, is 480)": replace(job, reading=SourceOptions(size=480)),
         "the engine changed (--precision was not given, is f32)": replace(job, engine=EngineOptions(precision="f32")),
         "the steadying changed (was not given, is 0.4)": replace(job, steady=0.4),
-        "the style changed": replace(job, recipe=replace(job.recipe, strength=0.5)),
+        "the style changed (--strength was 1, is 0.5)": replace(job, recipe=replace(job.recipe, strength=0.5)),
     }
     world.write("done", b"result")
     for what, world.job in changed.items():
         assert world.decide() == Decision("do", f"made anew: {what}")
     world.write("done", b"result")  # at half of the strength
     world.job = replace(job, recipe=replace(job.recipe, strength=0.6))
-    assert world.decide() == Decision("do", "made anew: the style changed")
+    assert world.decide() == Decision("do", "made anew: the style changed (--strength was 0.5, is 0.6)")
     world.write("done", b"result")
     world.item.source.write_bytes(b"the other")
     assert world.decide() == Decision("do", "made anew: the source changed")

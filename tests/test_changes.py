@@ -77,7 +77,7 @@ def test_an_option_is_named_with_both_values(job: FileJob, before: Any, now: Any
 
 def test_what_has_no_values_is_named_alone() -> None:
     """A digest, a style, and what no version of this has written."""
-    before = {"the source": "ab", "the style": "cd [1.0]", "the engine": "{'a': b(", "vidstyle's version": "0.1.0"}
+    before = {"the source": "ab", "the style": "cd [1.0", "the engine": "{'a': b(", "vidstyle's version": "0.1.0"}
     now = {
         "the source": "ac",
         "the style": "cd [0.7]",
@@ -94,6 +94,23 @@ def test_what_has_no_values_is_named_alone() -> None:
     ]
     assert changes({}, {"an option of reading": "{}"}) == ["an option of reading changed"]
     assert changes({"the engine": "(" * 5000}, {"the engine": "{}"}) == ["the engine changed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ("ab [1.0]", "cd [0.699999988079071]", " (--strength was 1, is 0.7)"),
+        ("ab [0.6, 0.4]", "ab [0.7, 0.3]", " (the shares of its mix were 0.6 0.4, are 0.7 0.3)"),
+        ("ab [0.6, 0.4]", "cd [1.0]", ""),
+        ("ab [1.0]", "cd [1.0]", ""),
+        ("ab [None]", "cd [1.0]", ""),
+        ("ab 3", "cd [1.0]", ""),
+        (3, "cd [1.0]", ""),
+    ],
+)
+def test_of_a_style_its_strength_and_its_shares_are_told(before: Any, now: str, told: str) -> None:
+    """Of the same name, after all: 'the style changed' was all there was to see."""
+    assert changes({"the style": before}, {"the style": now}) == [f"the style changed{told}"]
 
 
 def test_a_run_that_is_refused_says_so_in_one_line(job: FileJob, monkeypatch: pytest.MonkeyPatch) -> None:

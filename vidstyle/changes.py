@@ -13,6 +13,7 @@ from vidstyle.source_options import SourceOptions
 
 #: where a person gives a field of the options another name than its own
 _NAMES = {"extra": "--encoder-option", "pix_fmt": "--pixel-format", "originals": "--compare"}
+_STYLE = "the style"  # an entry: a digest, and shares
 _SHOWN = ("vidstyle's version", "the steadying")  # entries that are values themselves; others are digests
 _UNSAID = "not given"
 
@@ -28,7 +29,9 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _how(name: str, before: Any, now: Any) -> str:
     if name in _SHOWN:
         return f" (was {_said(before)}, is {_said(now)})"
-    with suppress(ValueError, TypeError, SyntaxError, RecursionError):  # a digest, or another version's
+    with suppress(ValueError, TypeError, SyntaxError, RecursionError, AttributeError):  # a digest, or another version's
+        if name == _STYLE:
+            return _of_style(_shares(before), _shares(now))
         old, new = _options(before), _options(now)
         usual = {"--size": SourceOptions.size} if "--size" in {**old, **new} else {}
         old, new = usual | old, usual | new
@@ -36,6 +39,25 @@ def _how(name: str, before: Any, now: Any) -> str:
         told = [f"{key} was {_said(old.get(key))}, is {_said(new.get(key))}" for key in different]
         return f" ({'; '.join(told)})" if told else ""
     return ""
+
+
+def _of_style(old: list[float], new: list[float]) -> str:
+    """What can be told of two styles by their shares, which sum to the strength; of the styles there are digests."""
+    strengths = [f"{sum(shares):.3g}" for shares in (old, new)]
+    if strengths[0] != strengths[1]:
+        return f" (--strength was {strengths[0]}, is {strengths[1]})"
+    if len(old) == len(new) and old != new:
+        mixes = [" ".join(f"{share:.3g}" for share in shares) for shares in (old, new)]
+        return f" (the shares of its mix were {mixes[0]}, are {mixes[1]})"
+    return ""
+
+
+def _shares(text: str) -> list[float]:
+    """
+    Raises:
+        ValueError, TypeError, SyntaxError, RecursionError: it has none.
+    """
+    return [float(share) for share in ast.literal_eval(text.partition(" ")[2])]
 
 
 def _options(text: str) -> dict[str, Any]:

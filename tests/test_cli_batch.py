@@ -227,6 +227,16 @@ def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[
     assert "in/a.webm -> out/a.tiny.mkv  (done before)" in planned and "0 to do, 1 to skip, 0 would fail" in planned
 
 
+def test_a_dry_run_tells_of_two_that_become_one(shop: Shop, shared: Callable[[str], Path]) -> None:
+    for name in ("a.webm", "a.mkv"):
+        shop.copy(shared("media/sample_with_ass_subtitles.mkv"), name)
+    told = "in/a.mkv becomes out/a.tiny.mkv too: rename one"
+    planned = shop.run("in", "--dry-run").stdout
+    assert told in planned and "1 to do" in planned and "1 would fail" in planned
+    done = shop.run("in")
+    assert done.returncode == 3 and told in done.stderr and shop.results() == ["a.tiny.mkv"]
+
+
 def _clip_with_opus(path: Path) -> None:
     """Sound that a .mov of ours cannot hold: the result becomes .mkv."""
     with av.open(str(path), "w", format="mp4") as out:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vidstyle.batch.crew import Crew
-from vidstyle.batch.decide import Decision, Fingerprints, fate, place
+from vidstyle.batch.decide import Decision, Fingerprints, fate, place, refused
 from vidstyle.batch.inputs import Item
 from vidstyle.batch.journal import Journal
 from vidstyle.batch.messages import Look, Ready, Seen
@@ -28,8 +29,10 @@ class Planned:
 def plan(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
     """The fate of every item; those that would be styled are opened, in a process of its own."""
     with Crew([template], Fingerprints(template)) as crew:
-        for planned in decided(items, journal, template, wishes):
-            yield planned if planned.decision.action != "do" else _opened(planned, crew)
+        entries = list(decided(items, journal, template, wishes))
+        owners = {entry.item.target: entry.item for entry in entries if entry.decision.action != "fail"}
+        for entry in entries:
+            yield entry if entry.decision.action != "do" else _opened(entry, crew, owners)
 
 
 def decided(items: Sequence[Item], journal: Journal, template: FileJob, wishes: Wishes) -> Iterator[Planned]:
@@ -41,11 +44,15 @@ def decided(items: Sequence[Item], journal: Journal, template: FileJob, wishes: 
         yield Planned(_become(item, known) if decision.action == "skip" else item, decision)
 
 
-def _opened(planned: Planned, crew: Crew) -> Planned:
-    seen = _look(planned.item, crew)
+def _opened(planned: Planned, crew: Crew, owners: dict[Path, Item]) -> Planned:
+    """``owners``: of every result, as far as is known; this one's is added."""
+    item, seen = planned.item, _look(planned.item, crew)
     if seen.error:
-        return Planned(planned.item, Decision("fail", seen.error, seen.code))
-    return Planned(_become(planned.item, seen.file), planned.decision, seen.frames, seen.pixels)
+        return Planned(item, Decision("fail", seen.error, seen.code))
+    path = item.target.with_name(seen.file)
+    if (other := owners.setdefault(path, item)) != item:
+        return Planned(item, refused(item, path, other))
+    return Planned(_become(item, seen.file), planned.decision, seen.frames, seen.pixels)
 
 
 def _become(item: Item, file: str) -> Item:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
 from vidstyle.frame import working_size
 from vidstyle.source import VideoSource
+from vidstyle.source_options import Shots
 from vidstyle.style import load_style
 from vidstyle.stylizer import Stylizer
 
@@ -50,10 +51,40 @@ SOFTER = 0.4  # dB that half of the size costs besides: what is no face gets sof
 
 @dataclass(frozen=True)
 class Suited:
-    """What `--size auto` comes to: short side in pixels, None for the usual one; and a note for people, if any."""
+    """What `--size auto` comes to: short side in pixels, None for the usual one; and a note for people, if any.
+
+    Attributes:
+        shots: where shots ask for different sizes, of which ``size`` is the largest: see `SourceOptions.shots`.
+    """
 
     size: int | None = None
     note: str = ""
+    shots: Shots = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture of a video, uint8 [H, W, 3] RGB, with its `faces_in`: at a glance, and from closer."""
+
+    image: np.ndarray
+    pts: int = 0
+
+    @cached_property
+    def rough(self) -> np.ndarray:
+        return faces_in(self.image)
+
+    @cached_property
+    def fine(self) -> np.ndarray:
+        return faces_in(self.image, side=FINE)
+
+    @property
+    def closer(self) -> np.ndarray:
+        """``fine`` where faces are no close-ups, since a body may seem one large face; it shows close-ups too small."""
+        height, width = self.image.shape[:2]
+        if not len(self.fine):
+            return self.rough
+        eyes = float(np.average(self.fine[:, 0], weights=self.fine[:, 1]))  # in the pixels of its map, below
+        return self.fine if eyes * FINE * min(height, width) / max(height, width) < CLOSE_UP else self.rough
 
 
 def level_of(eyes: float) -> float:
@@ -86,7 +117,9 @@ def faces_in(
 def _network() -> Stylizer:
     """In float32 on the CPU, whatever the look runs on: equal pictures are to give equal sizes."""
     style = load_style(Path(__file__).parent / "faces.safetensors")
-    return Stylizer(Recipe(((style, 1.0),)), "openvino", "cpu", "f32")
+    network = Stylizer(Recipe(((style, 1.0),)), "openvino", "cpu", "f32")
+    network.keep([(SIDE, SIDE), (FINE, FINE)])
+    return network
 
 
 def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequence[int] = LESS) -> int:
@@ -96,17 +129,16 @@ def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequenc
         found: `faces_in` of every picture.
     """
     pictures = list(found)
-    eyes, counts = np.concatenate([np.zeros((0, 2)), *pictures]).T
-    if not pictures or counts.sum() < FEW * len(pictures):
+    if not pictures or sum(rows[:, 1].sum() for rows in pictures) < FEW * len(pictures):
         return at_most
+    return min([at_most, *(size for size in less if size < at_most)], key=lambda size: lost(pictures, size, at_most))
+
+
+def lost(found: Sequence[np.ndarray], size: int, at_most: int) -> float:
+    """dB that the looks lose at this short side on the faces of these pictures, of which there are some."""
+    eyes, counts = np.concatenate(found).T
     weights = counts * eyes / (counts * eyes).sum()  # a close-up's face is more of the picture
-    sizes = [at_most, *(size for size in less if size < at_most)]
-
-    def loss(size: int) -> float:
-        lost = np.interp(np.log(eyes * size), np.log(EYES), LOSS)
-        return float(weights @ lost) + SOFTER * math.log2(at_most / size)
-
-    return min(sizes, key=loss)
+    return float(weights @ np.interp(np.log(eyes * size), np.log(EYES), LOSS)) + SOFTER * math.log2(at_most / size)
 
 
 def size_of_picture(image: np.ndarray) -> int:
@@ -117,20 +149,37 @@ def size_of_picture(image: np.ndarray) -> int:
 def suited_to_picture(image: np.ndarray, hints: bool = True) -> Suited:
     """For uint8 [H, W, 3] RGB; without ``hints`` no `Suited.note` is sought."""
     own = image.shape[:2]
-    return _suited(lambda: [image], min(AT_MOST, *own), own if hints else (0, 0))
+    return _suited([Look(image)], min(AT_MOST, *own), own if hints else (0, 0))
 
 
-def suited(source: VideoSource) -> Suited:
+def suited(source: VideoSource, by_shot: bool = False) -> Suited:
     """For an opened video whose frames are not taken yet; its working size is the most.
 
     What can be read only once, as standard input, is not looked at beforehand, and keeps its size.
+
+    Args:
+        by_shot: where shots of a file ask for clearly different sizes, each may have its own.
     """
     info, at_most = source.info, min(source.info.working)
     if at_most > min(LESS) and not _may_be_looked_at(source):
         return Suited(
             None, f"worked at {_shown(info.working)}: a stream cannot be searched for faces beforehand (--size)"
         )
-    found = _suited(lambda: _pictures(source), at_most, working_size(info.width, info.height, info.aspect, None))
+    if at_most <= min(LESS):
+        return Suited()
+    looks = _pictures(source)
+    if by_shot:
+        from vidstyle.shots import sizes_by_shot
+
+        if shots := sizes_by_shot(source, looks, at_most):
+            sizes = sorted({size for _, size in shots}, reverse=True)
+            lines = ", ".join(map(str, sizes))
+            return Suited(
+                sizes[0],
+                f"faces: {len(sizes)} sizes by shot ({lines} lines), each where they are drawn best (--size)",
+                shots,
+            )
+    found = _suited(looks, at_most, working_size(info.width, info.height, info.aspect, None))
     if found.size is None:
         return found
     working = _shown(working_size(info.width, info.height, info.aspect, found.size))
@@ -153,72 +202,55 @@ def _may_be_looked_at(source: VideoSource) -> bool:
     return gives_parts(source.input.text, source.options.timeout)
 
 
-def _pictures(source: VideoSource) -> list[np.ndarray]:
+def _pictures(source: VideoSource) -> list[Look]:
     """From all over it, as far as key pictures are, which alone are quick to reach; a long shot's several times."""
     length, begins = source.info.duration or Fraction(0), source.options.start or Fraction(0)
-    found: list[np.ndarray] = []
-    with suppress(SourceError):  # told when the video itself is read
-        found.extend(source.glances([begins + length * i / MOMENTS for i in range(1, MOMENTS)], FINE))
-    if source.path is None or length > SHORT or any(picture is not found[0] for picture in found):
+    found = list(looks_at(source, [begins + length * i / MOMENTS for i in range(1, MOMENTS)]))
+    if source.path is None or length > SHORT or any(look is not found[0] for look in found):
         return found
     return [*found[:1], *_at(source, begins + length / 2)]
 
 
-def _at(source: VideoSource, start: Fraction) -> Iterator[np.ndarray]:
+def looks_at(source: VideoSource, moments: Iterable[Fraction]) -> Iterator[Look]:
+    """At the first picture, and at `VideoSource.glances` of ``moments``; one object where those are one."""
+    before = look = None
+    with suppress(SourceError):  # told when the video itself is read
+        for frame in source.glances(moments, FINE):
+            if look is None or frame is not before:
+                before, look = frame, Look(frame.image, frame.pts)
+            yield look
+
+
+def _at(source: VideoSource, start: Fraction) -> Iterator[Look]:
     """The first picture from ``start`` on, if there is one."""
     reading = replace(source.options, size=FINE, start=start, by_faces=False, originals=False, deinterlace="never")
     with suppress(SourceError), VideoSource(source.input, reading) as video:
-        yield next(iter(video)).image
+        frame = next(iter(video))
+        yield Look(frame.image, frame.pts)
 
 
-def _suited(look: Callable[[], Sequence[np.ndarray]], at_most: int, own: tuple[int, int]) -> Suited:
+def _suited(looks: Sequence[Look], at_most: int, own: tuple[int, int]) -> Suited:
     """
     Args:
-        look: gives the pictures.
         at_most: short side that is worked at, at most.
         own: size of the source.
     """
     if at_most <= min(LESS):
         return Suited()
-    images = look()
-    found = _faces_in_each(images)
+    found = [look.rough for look in looks]
     size = best_size(found, at_most)
     if size < at_most:
-        found = _seen_closer(images, found)
+        found = [look.closer if len(look.rough) else look.rough for look in looks]
         size = best_size(found, at_most)
     if size < at_most:
         return Suited(size)
     is_small = at_most < min(own) and _middle(found) * at_most < SURELY
-    return Suited(None, _hint(images[:: math.ceil(len(images) / CLOSER) or 1], at_most, min(own)) if is_small else "")
+    return Suited(None, _hint(looks[:: math.ceil(len(looks) / CLOSER) or 1], at_most, min(own)) if is_small else "")
 
 
-def _faces_in_each(images: Sequence[np.ndarray], side: int = SIDE) -> list[np.ndarray]:
-    """`faces_in`, once for an array that comes several times."""
-    found = {key: faces_in(image, side=side) for key, image in {id(image): image for image in images}.items()}
-    return [found[id(image)] for image in images]
-
-
-def _seen_closer(images: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """``found`` of ``images``, but by a closer look where faces are no close-ups: a body may seem one large face.
-
-    A closer look shows close-ups smaller than they are.
-    """
-    closer = _faces_in_each(images, side=FINE)
-    return [
-        fine if len(rough) and len(fine) and _on_map(image, fine) < CLOSE_UP else rough
-        for image, rough, fine in zip(images, found, closer, strict=True)
-    ]
-
-
-def _on_map(image: np.ndarray, fine: np.ndarray) -> float:
-    """Mean eye distance in the pixels of a closer look's map."""
-    height, width = image.shape[:2]
-    return float(np.average(fine[:, 0], weights=fine[:, 1])) * FINE * min(height, width) / max(height, width)
-
-
-def _hint(images: Sequence[np.ndarray], at_most: int, own: int) -> str:
+def _hint(looks: Sequence[Look], at_most: int, own: int) -> str:
     """That a larger size draws the faces better, where that is so; "" elsewhere. ``own``: short side of the source."""
-    found = _faces_in_each(images, side=FINE)
+    found = [look.fine for look in looks]
     eyes, count = _middle(found) * at_most, sum(rows[:, 1].sum() for rows in found)
     if count < SEEN * len(found) or eyes > SMALL or eyes * own < WELL * at_most:
         return ""

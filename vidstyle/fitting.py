@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from vidstyle.choice import choose
@@ -50,8 +50,17 @@ def _ways(spec: EngineSpec) -> Iterator[_Way]:
         yield _Way(1, 1, rows, columns)
 
 
+@dataclass
+class _Loaded:
+    """An engine, what was asked for, and what is left to try where it needs too much."""
+
+    engine: Engine
+    spec: EngineSpec
+    ways: Iterator[_Way]
+
+
 class FittingEngine:
-    """One engine at a time, for the size of picture last asked for.
+    """One engine at a time, for the size of picture last asked for; those of sizes that are to be kept besides.
 
     Attributes:
         notes: what was done because the memory was full, for the report.
@@ -62,12 +71,20 @@ class FittingEngine:
         """``spec`` without a size; ``batch``: most pictures a call, 0 for `batch_for`."""
         self._recipe, self._spec, self._runtime, self._batch = recipe, spec, runtime, batch
         self._engine: Engine | None = None
+        self._kept: dict[tuple[int, int], _Loaded] = {}  # other engines than that
+        self._keep: frozenset[tuple[int, int]] = frozenset()
         self._closed = False
         self._ways: Iterator[_Way] = iter(())
         self.notes: list[str] = []
         self.count = 0
         self._process = os.getpid()
-        self._before: Engine | None = None  # of the process this one was forked from; to free it might wait, too
+        self._before: list[object] = []  # of the process this one was forked from; to free it might wait, too
+
+    def keep(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Have the engines for these sizes, (height, width), stay loaded once they are; of all others the last one."""
+        self._keep = frozenset(sizes)
+        for size in [size for size in self._kept if size not in self._keep]:
+            self._kept.pop(size).engine.close()
 
     def of_size(self, height: int, width: int) -> Engine:
         """The engine for pictures of this size; loads it when the size is new.
@@ -78,14 +95,27 @@ class FittingEngine:
         if self._closed:
             raise EngineError("the stylizer is closed: open it again")
         if self._process != os.getpid():  # a fork copies no threads: an engine that was loaded before waits for ever
-            self._process, self._before, self._engine = os.getpid(), self._engine, None
-        if self._engine is None or (self._engine.spec.height, self._engine.spec.width) != (height, width):
-            self.unload()
+            self._process, self._before = os.getpid(), [*self._before, self._engine, self._kept]
+            self._engine, self._kept = None, {}
+        if self._engine is None or (self._spec.height, self._spec.width) != (height, width):
+            self._put_aside()
+            if (kept := self._kept.pop((height, width), None)) is not None:
+                self._engine, self._spec, self._ways = kept.engine, kept.spec, kept.ways
+                return self._engine
             batch = self._batch or batch_for(*choose(self._runtime, self._spec.device), height, width)
             self._spec = replace(self._spec, height=height, width=width, max_batch=batch)
             self._ways = _ways(self._spec)
             self._engine = self._load(next(self._ways))
         return self._engine
+
+    def _put_aside(self) -> None:
+        """The engine in use: among those that are kept, or it is freed."""
+        size = self._spec.height, self._spec.width
+        if self._engine is not None and size in self._keep:
+            self._kept[size] = _Loaded(self._engine, self._spec, self._ways)
+        elif self._engine is not None:
+            self._engine.close()
+        self._engine = None
 
     def smaller(self, error: OutOfMemoryError) -> Engine:
         """An engine that needs less, after ``error``.
@@ -133,7 +163,8 @@ class FittingEngine:
         self.unload()
 
     def unload(self) -> None:
-        """Free the engine; the next picture loads it again."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        """Free every engine; the next picture loads its own again."""
+        for engine in (self._engine, *(kept.engine for kept in self._kept.values())):
+            if engine is not None:
+                engine.close()
+        self._engine, self._kept = None, {}

@@ -187,22 +187,28 @@ def stylize_file(
 
 def reading_of(job: FileJob) -> SourceOptions:
     """How the job's source is read: at the size that suits its faces, where that is known already."""
-    size = None if job.suited is None else job.suited.size
-    return job.reading if size is None else replace(job.reading, size=size)
+    if job.suited is None or job.suited.size is None:
+        return job.reading
+    return replace(job.reading, size=job.suited.size, shots=job.suited.shots)
 
 
-def at_its_faces(job: FileJob, source: VideoSource) -> FileJob:
+def at_its_faces(job: FileJob, source: VideoSource, work: WorkFolder | None = None) -> FileJob:
     """``job`` with `FileJob.suited` where its size is by faces; ``source``, none of whose frames are taken, gets it.
 
-    It takes about a second: what refuses the job is to be told before. TensorRT has an engine for each size, built
-    in minutes: there the usual size stays.
+    It takes about a second, and more where shots differ: what refuses the job is to be told before. TensorRT has an
+    engine for each size, built in minutes: there the usual size stays. GPUs work at one size.
+
+    Args:
+        work: keeps what is found, for whoever goes on from there.
     """
-    if not job.reading.by_faces or job.suited is not None or job.engine.settled().engine == "tensorrt":
+    engine = job.engine.settled()
+    if not job.reading.by_faces or job.suited is not None or engine.engine == "tensorrt":
         return job
-    job = replace(job, suited=suited(source))
-    if job.suited is not None and job.suited.size is not None:
-        source.work_at(job.suited.size)
-    return job
+    by_shot = not engine.on_device and engine.device in ("auto", "cpu")
+    found = work.suited(lambda: suited(source, by_shot)) if work is not None else suited(source, by_shot)
+    if found.size is not None:
+        source.work_at(found.size, found.shots)
+    return replace(job, suited=found)
 
 
 def open_source(job: FileJob) -> VideoSource:
@@ -255,8 +261,9 @@ def _run(
         early = _file_sink(job, source, report, work)  # refuses before faces are looked for
         if early is not None:
             stack.enter_context(early)
-        job = at_its_faces(job, source)
+        job = at_its_faces(job, source, work)
         started, info = time.perf_counter(), source.info
+        stylizer.keep(source.sizes)
         engine = stylizer.engine_for(*info.working)
         report.engine = engine.description
         if source.device is not None:
@@ -283,8 +290,8 @@ def _run(
 
 
 def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
-    """The size that ``source`` was worked at, and what is to be said of it."""
-    report.working = "{1}x{0}".format(*source.info.working)
+    """The sizes that ``source`` was worked at, and what is to be said of them."""
+    report.working = ", ".join("{1}x{0}".format(*size) for size in source.sizes)
     if job.suited is not None and job.suited.note:
         report.notes.append(job.suited.note)
 

@@ -56,7 +56,7 @@ class Report:
     fps: float = 0.0
     engine: str = ""
     encoder: str = ""
-    working: str = ""
+    working: str = ""  # size that the look was computed at, as 1280x720; of several the largest first
     places: str = ""  # what was done on a GPU and what on the CPU, where pictures stayed on a device
 
     def strict_losses(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from vidstyle.on_device import Device, DeviceConverter, Surface, refusal
 from vidstyle.others import OtherStreams, SecondReading, Span
 from vidstyle.pictures import Pictures
 from vidstyle.playlists import HLS
-from vidstyle.source_options import SourceOptions
+from vidstyle.source_options import Shots, SourceOptions
 from vidstyle.tags import colour_of
 
 __all__ = ["SourceOptions", "VideoSource", "picture_check"]
@@ -79,6 +80,7 @@ class VideoSource:
             self._converter: Converter | DeviceConverter = Converter(self.info, self.colour, options.originals, note)
             if device is not None:
                 self._move_to(device, self._converter)
+            self._set_shots(options.shots)
         except BaseException:
             self.close()
             raise
@@ -164,14 +166,14 @@ class VideoSource:
         container = self._pictures.reading.container
         return contents((s for s in container.streams if s.index != self.stream.index), container.chapters())
 
-    def glances(self, moments: Iterable[Fraction], short_side: int) -> Iterator[np.ndarray]:
-        """uint8 [H, W, 3] RGB, upright: the first picture, then key pictures of an input that is `seekable`.
+    def glances(self, moments: Iterable[Fraction], short_side: int) -> Iterator[Frame]:
+        """The first picture, then key pictures of an input that is `seekable`.
 
         Before the frames are taken, which stay.
 
         Args:
             moments: seconds from the input's beginning, increasing; each gives the key picture there or before it,
-                or the array of the moment before once more where there is no later one.
+                or the frame of the moment before once more where there is no later one.
             short_side: of the pictures, at most.
 
         Raises:
@@ -180,19 +182,30 @@ class VideoSource:
         converter = Converter(self.info, self.colour, False, lambda _: None)
         converter.work_at(working_size(self.info.width, self.info.height, self.info.aspect, short_side))
         first: Any = self._pictures.first
-        last = first.pts
-        image = converter(first.downloaded() if isinstance(first, Surface) else first).image
-        yield image
+        made = converter(first.downloaded() if isinstance(first, Surface) else first)
+        yield made
         for frame in self._pictures.glances(moments):
-            if frame is not None and frame.pts > last:
-                last, image = frame.pts, converter(frame).image
-            yield image
+            if frame is not None and frame.pts > made.pts:
+                made = converter(frame)
+            yield made
 
-    def work_at(self, short_side: int) -> None:
-        """Give pictures of at most this short side; before the first is taken."""
-        info = self.info
-        self.info = replace(info, working=working_size(info.width, info.height, info.aspect, short_side))
+    def work_at(self, short_side: int, shots: Shots = ()) -> None:
+        """Give pictures of at most this short side, or by ``shots``; before the first is taken."""
+        self.info = replace(self.info, working=self._working(short_side))
         self._converter.work_at(self.info.working)
+        self._set_shots(shots)
+
+    def _working(self, short_side: int) -> tuple[int, int]:
+        return working_size(self.info.width, self.info.height, self.info.aspect, short_side)
+
+    def _set_shots(self, shots: Shots) -> None:
+        self._starts = [pts for pts, _ in shots]
+        self._sizes = [self._working(short_side) for _, short_side in shots]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of the frames: all that there are, the largest first."""
+        return sorted({*self._sizes}, reverse=True) or [self.info.working]
 
     def others(self) -> OtherStreams:
         """The streams besides the styled one; whoever asks closes them.
@@ -237,6 +250,8 @@ class VideoSource:
         return map(self._convert, self._pictures.since(pts, max(1, warm), round((max(1, warm) - 1) * usual), whole))
 
     def _convert(self, frame: Any) -> Frame:
+        if self._sizes:  # by the picture's time alone, so that it is the same wherever reading began
+            self._converter.work_at(self._sizes[max(0, bisect_right(self._starts, frame.pts) - 1)])
         made = self._converter(frame)
         return replace(made, captions=frame.opaque) if frame.opaque else made
 
@@ -244,6 +259,11 @@ class VideoSource:
     def exact(self) -> bool:
         """Whether pictures in the middle can be read without all those before them."""
         return self._pictures.reading.exact
+
+    @property
+    def repaired(self) -> bool:
+        """Whether a picture's time was missing or wrong so far."""
+        return self._pictures.reading.repaired
 
     def stop(self) -> None:
         """From any thread: end a pipe that waits for its writer, as if it had ended."""

@@ -11,6 +11,9 @@ from vidstyle.frame import AUTO
 from vidstyle.inputs import TIMEOUT
 from vidstyle.limits import Limit
 
+#: (first pts, short side in pixels) of parts of a video, increasing; the first one's size counts before it too
+Shots = tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True)
 class SourceOptions:
@@ -25,6 +28,7 @@ class SourceOptions:
         hdr: "sdr" for an SDR output; "keep" where the pictures will be made HDR again (`vidstyle.hdr.InverseToneMap`).
         limit: what is refused as too large; None for nothing.
         timeout: seconds without a byte before a URL is given up.
+        shots: short sides by time, in place of ``size``, which is the largest of them (`vidstyle.shots`); () for one.
         by_faces: work at less than ``size`` where faces are so large that the looks need it (`vidstyle.faces.suited`).
 
     Raises:
@@ -41,6 +45,7 @@ class SourceOptions:
     limit: Limit | None = field(default_factory=Limit)
     timeout: float = TIMEOUT
     by_faces: bool = False
+    shots: Shots = ()
 
     def __post_init__(self) -> None:
         if self.deinterlace not in MODES:

@@ -58,6 +58,10 @@ class Stylizer:
         """
         return self._engines.of_size(height, width)
 
+    def keep(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Leave the engines for pictures of these sizes, (height, width), loaded, for a stream that goes to and fro."""
+        self._engines.keep(sizes)
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Style one picture, uint8 [H, W, 3] RGB; a new array of the same shape. Threads take turns.
 

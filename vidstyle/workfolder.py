@@ -9,14 +9,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from vidstyle.changes import changes
 from vidstyle.errors import SinkError
+from vidstyle.faces import Suited
 from vidstyle.locking import hold, let_go
 from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
@@ -24,11 +25,11 @@ from vidstyle.segment import Segment, complete_segments, unbroken
 from vidstyle.source import VideoSource
 from vidstyle.whole import led_to, write_whole
 
-PLAN, MARK, LOCK = "plan.json", "job.json", "lock"
+PLAN, MARK, SIZES, LOCK = "plan.json", "job.json", "sizes.json", "lock"
 #: names of what is written there: at the beginning, and ever
 _BEGINNING = re.compile(r"lock|vidstyle-\d+-\d+\.part")
 _OURS = re.compile(
-    rf"{_BEGINNING.pattern}|rehearsal|whole\.\w+|(job|plan|\d{{5,}})\.json|\d{{5,}}\.\w+|\d{{5,}}-[0-9a-f]+\.part"
+    rf"{_BEGINNING.pattern}|rehearsal|whole\.\w+|(job|plan|sizes|\d{{5,}})\.json|\d{{5,}}\.\w+|\d{{5,}}-[0-9a-f]+\.part"
 )
 
 
@@ -120,11 +121,25 @@ class WorkFolder:
             return Plan(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             plan = make_plan(source)
+        self._keep(path, plan)
+        return plan
+
+    def suited(self, find: Callable[[], Suited]) -> Suited:
+        """What `--size auto` comes to: as the run found that this one goes on from, or by ``find``."""
+        path = self.path / SIZES
         try:
-            write_whole(path, json.dumps(asdict(plan)).encode())
+            found = Suited(**json.loads(path.read_text()))
+            return replace(found, shots=tuple((int(pts), int(size)) for pts, size in found.shots))
+        except (OSError, ValueError, TypeError):
+            found = find()
+        self._keep(path, found)
+        return found
+
+    def _keep(self, path: Path, found: Any) -> None:
+        try:
+            write_whole(path, json.dumps(asdict(found)).encode())
         except OSError as error:
             raise as_sink_error(error, self.target) from error
-        return plan
 
     @property
     def next(self) -> int:
@@ -140,7 +155,7 @@ class WorkFolder:
         """Remove all of ours but the lock, what was made from what, and the finished segments."""
         keep = {LOCK, MARK, *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
         if self.segments:
-            keep.add(PLAN)
+            keep |= {PLAN, SIZES}
         self._remove(keep)
 
     def _remove(self, keep: Collection[str]) -> None:

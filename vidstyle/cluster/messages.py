@@ -52,7 +52,7 @@ class Prepared:
         frames: an estimate, None where nothing is known.
         pixels: that the network works on in a frame.
         notes: for the report.
-        suited: their size, where it was found by the video's faces: all workers take the same.
+        suited: their size or sizes, where found by the video's faces: all workers take the same.
     """
 
     begun: Begun | None = None

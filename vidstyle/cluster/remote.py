@@ -28,7 +28,7 @@ from vidstyle.cluster.worker import StyleWorker
 from vidstyle.errors import SinkError, SourceError, TakenError, VidstyleError
 from vidstyle.job import FileJob
 from vidstyle.paths import cache_dir
-from vidstyle.workfolder import MARK, PLAN, work_path
+from vidstyle.workfolder import MARK, PLAN, SIZES, work_path
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,9 @@ class RemoteWorker(StyleWorker):
         for name in parts.files():
             if not (local / name).exists():
                 parts.remove(name)
-        for name in (PLAN, MARK):
-            parts.put(local / name, name)
+        for name in (PLAN, SIZES, MARK):
+            if (local / name).exists():
+                parts.put(local / name, name)
         return prepared
 
     def style(self, order: Order) -> Made:

@@ -80,10 +80,10 @@ class StyleWorker:
                 plan = work.plan(source)
                 if len(plan.starts) == 1:
                     work.done = True  # nothing is left of it
-                    return _looked_at(seen, job, source)
+                    return _looked_at(seen, job, source, work)
                 FileSink(output, source, job.writing, Report("", ""), work)  # tells what container and encoder refuse
                 done = [Done(segment.number, len(segment.pts)) for segment in work.segments]
-                return _looked_at(replace(seen, plan=plan, done=done), job, source)
+                return _looked_at(replace(seen, plan=plan, done=done), job, source, work)
 
     def _job(self, task: Task, output: Path) -> FileJob:
         writing = replace(self._template.writing, overwrite=True)
@@ -112,6 +112,7 @@ class StyleWorker:
         folder, plan = work_path(order.output), order.plan
         unit = replace(order.unit, warm=warm_for(job.steady))
         with open_source(replace(job, suited=order.suited)) as source:
+            self._stylizer.keep(source.sizes)
             engine = self._stylizer.engine_for(*source.info.working)
             if source.device is not None:
                 source.device.check(engine)
@@ -154,9 +155,9 @@ class StyleWorker:
         return finished(join.output, report)
 
 
-def _looked_at(seen: Prepared, job: FileJob, source: VideoSource) -> Prepared:
+def _looked_at(seen: Prepared, job: FileJob, source: VideoSource, work: WorkFolder | None = None) -> Prepared:
     """With the size that its faces ask for: that takes about a second, so what cannot be written is told before."""
-    suited = at_its_faces(job, source).suited
+    suited = at_its_faces(job, source, work).suited
     height, width = source.info.working
     return replace(seen, pixels=height * width, suited=suited)
 

@@ -15,6 +15,7 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
 from vidstyle.convert import resize
 from vidstyle.detail import give_back, in_detail, lacking, luma_of
+from vidstyle.frame import TRC_HLG, TRC_PQ
 from vidstyle.job import FileJob, stylize_file
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
@@ -96,10 +97,13 @@ def test_pictures_without_a_plane_of_luma_stay(form: str) -> None:
     assert [bytes(plane) for plane in picture.planes] == before
 
 
-def write_clip(path: Path, form: str = "yuv420p") -> Path:
+def write_clip(path: Path, form: str = "yuv420p", transfer: int = 0) -> Path:
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt, video.options = WIDTH, HEIGHT, form, {"qp": "4"}
+        if transfer:
+            context = video.codec_context
+            context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
         for seed in range(3):
             out.mux(video.encode(as_video(texture(seed), form)))
         out.mux(video.encode(None))
@@ -111,9 +115,11 @@ def pictures(path: Path, size: int | None = None) -> list[np.ndarray]:
         return [frame.image for frame in source]
 
 
-@pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le"])
-def test_a_video_worked_at_half_its_size_keeps_its_detail(tmp_path: Path, home: Path, form: str) -> None:
-    clip = write_clip(tmp_path / "in.mkv", form)
+@pytest.mark.parametrize(
+    ("form", "transfer"), [("yuv420p", 0), ("yuv420p10le", 0), ("yuv420p10le", TRC_PQ), ("yuv420p10le", TRC_HLG)]
+)
+def test_a_video_worked_at_half_its_size_keeps_its_detail(tmp_path: Path, home: Path, form: str, transfer: int) -> None:
+    clip = write_clip(tmp_path / "in.mkv", form, transfer)
     recipe = parse_recipe(str(save_tiny(home, "t")), strength=0.0)
     writing = SinkOptions(EncoderOptions(extra=(("qp", "4"),)))
     stylize_file(FileJob(clip, recipe, tmp_path / "out.mkv", SourceOptions(HEIGHT // 2), writing))

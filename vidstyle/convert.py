@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from vidstyle import orientation
 from vidstyle.detail import luma_of
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
-from vidstyle.hdr import WHITE_16, ToneMap
+from vidstyle.hdr import WHITE_16, ToneMap, luma_curve
 from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, plane
 
 #: full chroma resolution when planes become RGB, or saturated edges get stairs
@@ -125,10 +125,13 @@ class Converter:
         return self._ways[key]
 
     def _luma(self, frame: Any, way: _Way) -> np.ndarray | None:
-        """For `vidstyle.detail`, where the working picture lacks some; SDR alone, as a tone map changes it."""
+        """For `vidstyle.detail`, where the working picture lacks some; of HDR what the tone map makes of it."""
         lacks = self._working != self._own == (frame.width, frame.height)
-        changed = way.colour.is_hdr or way.ycgco or self._info.alpha
-        return luma_of(frame) if lacks and not changed else None
+        if not lacks or way.ycgco or self._info.alpha:
+            return None
+        limited = way.colour.range_used == RANGE_LIMITED
+        tones = luma_curve(bits_of(frame.format), limited, way.colour.transfer) if way.colour.is_hdr else None
+        return luma_of(frame, tones)
 
     def _upright(self, image: np.ndarray) -> np.ndarray:
         return orientation.apply(image, self._info.orientation)

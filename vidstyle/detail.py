@@ -44,11 +44,16 @@ def give_back(picture: Any, luma: np.ndarray, working: Size, limited: bool) -> N
     values[...] = np.clip(sums, least, most, out=sums)
 
 
-def luma_of(frame: Any) -> np.ndarray | None:
-    """uint8 [H, W] of a decoded YUV picture, in its own range; None of one that has no plane of it."""
+def luma_of(frame: Any, curve: np.ndarray | None = None) -> np.ndarray | None:
+    """uint8 [H, W] of a decoded YUV picture, in its own range; None of one that has no plane of it.
+
+    ``curve``: uint8 [2 ** bits], what becomes of each value, as `vidstyle.hdr.luma_curve`.
+    """
     if not _LUMA.fullmatch(frame.format.name):
         return None
     values = plane(frame, 0)
+    if curve is not None:
+        return curve.take(values, mode="clip")
     return values.copy() if values.dtype == np.uint8 else (values >> (bits_of(frame.format) - 8)).astype(np.uint8)
 
 

@@ -202,7 +202,7 @@ class Encoder:
             dst_color_range=ColorRange.MPEG if colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
             threads=1,
         )
-        if frame.luma is not None and not encoding.compare:
+        if frame.luma is not None and not encoding.compare and not colour.is_hdr:  # of which luma is not the same
             give_back(result, frame.luma, frame.image.shape[:2], colour.range_used == RANGE_LIMITED)
         return result
 

@@ -106,6 +106,16 @@ def to_sdr(v: np.ndarray, transfer: int) -> np.ndarray:
     return np.clip(linear, 0, 1) ** (1 / 2.4)
 
 
+@functools.cache
+def luma_curve(bits: int, limited: bool, transfer: int) -> np.ndarray:
+    """uint8 [2 ** bits]: the luma of greys, as `to_sdr` leaves it, in the same range."""
+    unit = 2 ** (bits - 8)
+    black, span = (16, 219) if limited else (0, 255)
+    signal = (np.arange(2**bits) - black * unit) / (span * unit if limited else 2**bits - 1)
+    shown = to_sdr(np.repeat(signal[:, None], 3, 1).clip(0, 1), transfer)[:, 0]
+    return np.round(black + span * shown).astype(np.uint8)
+
+
 def to_hdr(v: np.ndarray, transfer: int) -> np.ndarray:
     """The inverse of `to_sdr` for what it did not clip: colours within BT.709, up to `PEAK`."""
     nits = (np.clip(v, 0, 1) ** 2.4) @ _TO_2020.T * WHITE

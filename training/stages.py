@@ -34,10 +34,12 @@ def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: por
     def work(folder: Path, on_step: OnStep) -> None:
         if packed.is_packed(source):
             packed.unpack(source, folder, options, on_step)
-        else:
-            portraits.prepare(source, folder, wishes.detector, options, on_step)
-        if wishes.mode != "quick":  # now, since hours may pass before they are needed
-            landmarks.ensure(folder, wishes.mesh)
+            return
+        # Before the work, where there is no network; and landmarks now, since hours may pass before they are needed.
+        mesh = None if wishes.mode == "quick" else landmarks.mesh_file(wishes.mesh)
+        portraits.prepare(source, folder, wishes.detector, options, on_step)
+        if wishes.mode != "quick":
+            landmarks.ensure(folder, mesh)
 
     number = packed.count(source) if packed.is_packed(source) else portraits.count(source)
     seen = {"source": fingerprint(source), **asdict(options)}

@@ -19,7 +19,7 @@ from media import Clip, left_behind, make_clip, picture, save_tiny, video_times
 
 from vidstyle.account import cut_short
 from vidstyle.cli.console import event, human
-from vidstyle.cli.progress import _plain
+from vidstyle.cli.progress import _json, _plain
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.job import Progress
 
@@ -166,6 +166,17 @@ def test_the_time_left_is_told_from_what_this_run_did(capsys: pytest.CaptureFixt
         "901 of about 1000 frames, 2.0 fps",
         "910 of about 1000 frames, 10.0 fps, about 9 s left",
     ]
+
+
+def test_what_is_done_before_the_first_frame_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a long film shots are looked at for minutes."""
+    info: Any = None
+    progress = Progress(0, None, 0.0, info, doing="looking for faces, at 31 of 7200 s")
+    _plain(progress)
+    _json(progress)
+    said = capsys.readouterr()
+    assert said.err == "looking for faces, at 31 of 7200 s\n"
+    assert json.loads(said.out) == {"event": "preparing", "doing": progress.doing}
 
 
 def test_debug_shows_where_it_happened(styled_home: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from vidstyle.catalog import parse_recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import UsageError
 from vidstyle.frame import AUTO
-from vidstyle.job import FileJob, at_its_faces, open_source, reading_of, stylize_file
+from vidstyle.job import FileJob, open_source, stylize_file
+from vidstyle.sizing import at_its_faces, reading_of
 from vidstyle.source import SourceOptions, VideoSource
 
 

@@ -19,7 +19,8 @@ from vidstyle.batch.messages import Ended
 from vidstyle.catalog import parse_recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.frame import AUTO
-from vidstyle.job import FileJob, at_its_faces, open_source, stylize_file
+from vidstyle.job import FileJob, Progress, open_source, stylize_file
+from vidstyle.sizing import at_its_faces
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.workfolder import SIZES, work_path
@@ -202,13 +203,17 @@ def test_a_run_says_its_sizes_and_a_resumed_one_ends_as_a_straight_one(
     monkeypatch.setattr("vidstyle.segment.SECONDS", Fraction(1))
     job = job_for(film(tmp_path / "in.mp4", *MIXED), home, output=tmp_path / "out.mp4")
 
-    def stop(progress: object) -> None:
-        if progress.frames == 60:  # type: ignore[attr-defined]
+    doing: list[str] = []
+
+    def stop(progress: Progress) -> None:
+        doing.append(progress.doing)
+        if progress.frames == 60:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stylize_file(job, stop)
-    assert (work_path(tmp_path / "out.mp4") / SIZES).exists()
+    assert any("looking for faces, at" in text for text in doing) and any("finding cuts, at" in text for text in doing)
+    assert not any(doing[-10:]) and (work_path(tmp_path / "out.mp4") / SIZES).exists()
     finder.clear()
     report = stylize_file(replace(job, resume=True))
     assert not finder, "what the interrupted run found counts"

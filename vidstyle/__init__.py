@@ -134,7 +134,7 @@ def stylize_file(
         output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one.
         size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
             large that the looks need it; None for the video's own.
-        on_progress: called after every written frame.
+        on_progress: called after every written frame; and before the first while a film's shots are looked at.
 
     Returns:
         What was kept, what was not and why: its ``losses`` is empty where nothing was lost.

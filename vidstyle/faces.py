@@ -152,13 +152,14 @@ def suited_to_picture(image: np.ndarray, hints: bool = True) -> Suited:
     return _suited([Look(image)], min(AT_MOST, *own), own if hints else (0, 0))
 
 
-def suited(source: VideoSource, by_shot: bool = False) -> Suited:
+def suited(source: VideoSource, by_shot: bool = False, tell: Callable[[str], None] = lambda _: None) -> Suited:
     """For an opened video whose frames are not taken yet; its working size is the most.
 
     What can be read only once, as standard input, is not looked at beforehand, and keeps its size.
 
     Args:
         by_shot: where shots of a file ask for clearly different sizes, each may have its own.
+        tell: gets what is done, while it takes long.
     """
     info, at_most = source.info, min(source.info.working)
     if at_most > min(LESS) and not _may_be_looked_at(source):
@@ -171,7 +172,7 @@ def suited(source: VideoSource, by_shot: bool = False) -> Suited:
     if by_shot:
         from vidstyle.shots import sizes_by_shot
 
-        if shots := sizes_by_shot(source, looks, at_most):
+        if shots := sizes_by_shot(source, looks, at_most, tell):
             sizes = sorted({size for _, size in shots}, reverse=True)
             lines = ", ".join(map(str, sizes))
             return Suited(

@@ -16,13 +16,14 @@ from vidstyle.containers import default_output, fitting_container
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, UsageError
-from vidstyle.faces import Suited, suited
+from vidstyle.faces import Suited
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
 from vidstyle.on_device import Device, Route, settled
 from vidstyle.outputs import PIPE, check_output
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_stream
+from vidstyle.sizing import at_its_faces, reading_of, say_size
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
@@ -141,13 +142,14 @@ def digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """After every written frame. ``total`` is an estimate, None where nothing is known."""
+    """After every written frame, and before the first while it takes long. ``total``: an estimate, None without one."""
 
     frames: int
     total: int | None
     seconds: float  # since the first frame was asked for
     info: VideoInfo
     before: int = 0  # frames of an interrupted run that this one goes on from
+    doing: str = ""  # in words, before the first frame
 
     @property
     def fps(self) -> float:
@@ -183,32 +185,6 @@ def stylize_file(
             stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0, batch=0))
         _run(job, source, stylizer, work, report, on_progress)
     return report
-
-
-def reading_of(job: FileJob) -> SourceOptions:
-    """How the job's source is read: at the size that suits its faces, where that is known already."""
-    if job.suited is None or job.suited.size is None:
-        return job.reading
-    return replace(job.reading, size=job.suited.size, shots=job.suited.shots)
-
-
-def at_its_faces(job: FileJob, source: VideoSource, work: WorkFolder | None = None) -> FileJob:
-    """``job`` with `FileJob.suited` where its size is by faces; ``source``, none of whose frames are taken, gets it.
-
-    It takes about a second, and more where shots differ: what refuses the job is to be told before. TensorRT has an
-    engine for each size, built in minutes: there the usual size stays. GPUs work at one size.
-
-    Args:
-        work: keeps what is found, for whoever goes on from there.
-    """
-    engine = job.engine.settled()
-    if not job.reading.by_faces or job.suited is not None or engine.engine == "tensorrt":
-        return job
-    by_shot = not engine.on_device and engine.device in ("auto", "cpu")
-    found = work.suited(lambda: suited(source, by_shot)) if work is not None else suited(source, by_shot)
-    if found.size is not None:
-        source.work_at(found.size, found.shots)
-    return replace(job, suited=found)
 
 
 def open_source(job: FileJob) -> VideoSource:
@@ -261,7 +237,8 @@ def _run(
         early = _file_sink(job, source, report, work)  # refuses before faces are looked for
         if early is not None:
             stack.enter_context(early)
-        job = at_its_faces(job, source, work)
+        info = source.info
+        job = at_its_faces(job, source, work, lambda doing: on_progress(Progress(done, None, 0.0, info, done, doing)))
         started, info = time.perf_counter(), source.info
         stylizer.keep(source.sizes)
         engine = stylizer.engine_for(*info.working)
@@ -287,13 +264,6 @@ def _run(
         report.places = source.route.line(report.encoder_name)
     if done:
         report.notes.append(f"went on after {done} frames of an interrupted run")
-
-
-def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
-    """The sizes that ``source`` was worked at, and what is to be said of them."""
-    report.working = ", ".join("{1}x{0}".format(*size) for size in source.sizes)
-    if job.suited is not None and job.suited.note:
-        report.notes.append(job.suited.note)
 
 
 def _file_sink(job: FileJob, source: VideoSource, report: Report, work: WorkFolder | None) -> FileSink | None:

@@ -44,24 +44,37 @@ class _Part:
     found: list[np.ndarray] = field(default_factory=list)
 
 
-def sizes_by_shot(source: VideoSource, looks: Sequence[Look], at_most: int) -> Shots:
+def sizes_by_shot(source: VideoSource, looks: Sequence[Look], at_most: int, tell: Callable[[str], None]) -> Shots:
     """For an opened video whose frames are not taken yet; () where one size will do.
 
     Args:
         looks: at pictures from all over it: more are taken only where these differ.
         at_most: short side that is worked at, at most.
+        tell: gets what is done: of a long film it takes minutes.
     """
     sizes = _Sizes(at_most)
     if not source.exact or not sizes.differ(looks):
         return ()
-    seen = ((look.pts, sizes.seen(look)) for look in _each_once(_more(source, looks)))
-    found = [(pts, rows) for pts, rows in seen if len(rows)]
     info, base = source.info, source.info.time_base
+
+    def told(what: str, pts: int) -> None:
+        tell(f"{what}, at {float(pts * base - source.origin):.0f} of {float(info.duration or 0):.0f} s")
+
+    found = []
+    for look in _each_once(_more(source, looks)):
+        told("looking for faces", look.pts)
+        if len(rows := sizes.seen(look)):
+            found.append((look.pts, rows))
     most = max(LITTLE, (info.duration or 0) * min(Fraction(1), Fraction(WHOLE, info.width * info.height)))
     gain = next((gain for gain in GAINS if _sought(found, sizes, gain, base) <= most), None)
     if gain is None:
         return ()
-    parts = _parts(found, sizes, gain, base, lambda after, to: last_cut(source, after, to))
+
+    def cut_in(after: int, to: int) -> int | None:
+        told("finding cuts", to)
+        return last_cut(source, after, to)
+
+    parts = _parts(found, sizes, gain, base, cut_in)
     shots = _without_short([(part.first, sizes.best(part.found)) for part in parts], int(SHORTEST / base))
     return tuple(shots) if len(shots) > 1 else ()
 

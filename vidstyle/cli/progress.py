@@ -18,7 +18,7 @@ FIGURES = 50  # columns that the bar and the figures behind the name want
 
 @contextmanager
 def watch(name: str, json: bool) -> Iterator[Callable[[Progress], None]]:
-    """Give a function to call after every frame."""
+    """Give a function to call with every `Progress`."""
     if json:
         yield _every(JSON_SECONDS, _json)
     elif is_terminal():
@@ -41,10 +41,16 @@ def _every(seconds: float, show: Callable[[Progress], None]) -> Callable[[Progre
 
 
 def _json(progress: Progress) -> None:
+    if progress.doing:
+        event({"event": "preparing", "doing": progress.doing})
+        return
     event({"event": "progress", "frames": progress.frames, "total": progress.total, "fps": round(progress.fps, 2)})
 
 
 def _plain(progress: Progress) -> None:
+    if progress.doing:
+        human(progress.doing)
+        return
     total = f" of about {progress.total}" if progress.total else ""
     left = ""
     if progress.total and progress.fps and progress.frames > progress.before + 1:
@@ -74,6 +80,8 @@ def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
 
         def update(progress: Progress) -> None:
             total = max(progress.total, progress.frames) if progress.total else None
+            what = f"{name}: {progress.doing}" if progress.doing else name
+            bars.update(task, description=escape(what))
             bars.update(task, completed=progress.frames, total=total, shown=total or "?", fps=progress.fps)
 
         yield update

@@ -24,10 +24,11 @@ from vidstyle.batch.messages import Begun, Ended, Look, Seen, Task
 from vidstyle.batch.worker import LOST, Tools, begin, can_go_on, ended_with, finished, look, style
 from vidstyle.cluster.messages import Broken, Done, Hello, Join, Made, Order, Prepared
 from vidstyle.errors import DeviceLostError, VidstyleError
-from vidstyle.job import FileJob, at_its_faces, open_source, reading_of, say_size
+from vidstyle.job import FileJob, open_source
 from vidstyle.report import Report
 from vidstyle.segment import Segment, follows
 from vidstyle.sink import FileSink, SegmentSink
+from vidstyle.sizing import at_its_faces, reading_of, say_size
 from vidstyle.source import VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import pump, unit_frames, warm_for

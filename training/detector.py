@@ -7,9 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.inputs import open_detector
+from training.inputs import network_file, open_detector
 from vidstyle.download import download
-from vidstyle.errors import SourceError
 from vidstyle.paths import cache_dir
 
 FIT = 640  # pixels: the long side that faces are looked for at
@@ -22,18 +21,13 @@ def detector_file(given: Path | None) -> Path:
     """The YuNet network: the one given, else OpenCV's published one, fetched once and checked.
 
     Raises:
-        SourceError: the given file does not exist.
-        StyleError, SinkError: it cannot be fetched or kept.
+        SourceError, StyleError, SinkError: as `training.inputs.network_file`.
     """
-    if given is not None:
-        if not given.is_file():
-            raise SourceError(f"no face detector {given}: give YuNet's .onnx, or leave it out to have it fetched")
-        return given
-    path = cache_dir() / YUNET
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        download(YUNET_URL, path, YUNET_SHA256, 4 << 20, lambda *_: None)
-    return path
+    return network_file(given, "face detector", "YuNet's .onnx", cache_dir() / YUNET, _fetch)
+
+
+def _fetch(path: Path) -> None:
+    download(YUNET_URL, path, YUNET_SHA256, 4 << 20, lambda *_: None)
 
 
 class Detector:

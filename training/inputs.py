@@ -1,10 +1,10 @@
-"""Clips and the face detector that a person gives, read or refused in one line; how damaged archives are known."""
+"""Clips and networks that a person gives, read or refused in one line; how damaged archives are known."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,26 @@ def decoded(clip: Path) -> Iterator[Any]:
             yield from container.decode(video=0)
     except av.error.FFmpegError as error:
         raise SourceError(f"cannot read {clip} ({error.strerror}): give a video") from error
+
+
+def network_file(given: Path | None, what: str, whose: str, kept: Path, fetch: Callable[[Path], None]) -> Path:
+    """A network file that a person gives, else ``kept``, made by ``fetch`` where it is not there yet.
+
+    Args:
+        what: what the network is, and ``whose`` file that is: for the message.
+
+    Raises:
+        SourceError: the given file does not exist.
+        StyleError, SinkError: of ``fetch``.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise SourceError(f"no {what} {given}: give {whose}, or leave it out to have it fetched")
+        return given
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        fetch(kept)
+    return kept
 
 
 def open_detector(path: Path, score: float, size: tuple[int, int] = (320, 320)) -> Any:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from training import portraits
+from training.inputs import network_file
 from training.options import run_command
 from vidstyle.download import download
 from vidstyle.errors import SinkError, SourceError, StyleError
@@ -100,21 +101,12 @@ def mesh_file(given: Path | None) -> Path:
     """MediaPipe's network: the one given, else fetched from its wheel, once, and checked.
 
     Raises:
-        SourceError: the given file does not exist.
-        StyleError, SinkError: it cannot be fetched or kept.
+        SourceError, StyleError, SinkError: as `training.inputs.network_file`.
     """
-    if given is not None:
-        if not given.is_file():
-            raise SourceError(f"no face mesh {given}: give MediaPipe's {MESH}, or leave it out to have it fetched")
-        return given
-    path = cache_dir() / MESH
-    if not path.exists():
-        _fetch(path)
-    return path
+    return network_file(given, "face mesh", f"MediaPipe's {MESH}", cache_dir() / MESH, _fetch)
 
 
 def _fetch(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     wheel = path.with_name(WHEEL)
     log.info("fetching MediaPipe's face mesh, in its wheel of 36 MB")
     try:

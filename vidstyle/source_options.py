@@ -49,9 +49,9 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         if self.deinterlace not in MODES:
-            raise UsageError(f"deinterlace is {self.deinterlace!r}: one of {', '.join(MODES)}")
+            raise UsageError(f"--deinterlace is {self.deinterlace!r}: expected one of {', '.join(MODES)}")
         if self.hdr not in ("sdr", "keep"):
-            raise UsageError(f"hdr is {self.hdr!r}: one of sdr, keep")
+            raise UsageError(f"--hdr is {self.hdr!r}: expected one of sdr, keep")
 
     @classmethod
     def of_size(cls, size: int | str | None) -> SourceOptions:

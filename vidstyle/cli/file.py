@@ -93,6 +93,9 @@ def file(
     settled = replace(settled, folder=folder, pipe=pipe_format(pipe))
     if settled.output != PIPE and opt.was_given(context, "pipe"):
         raise UsageError(f"--pipe {pipe} is for standard output: add -o -, or leave it out")
+    if resume and (settled.output == PIPE or settled.input.path is None):
+        what = "standard output" if settled.output == PIPE else settled.input.name
+        raise UsageError(f"--resume goes on where a file is made from a file, got {what}: leave it out")
     if report is not None:
         check_report(report)
     result = _run(settled, json)

@@ -30,6 +30,7 @@ from vidstyle.style import check_name
 MODES = ("quick", "standard", "full")
 ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
 START = "artstyle"  # the bundled look that changes a photo least
+PERCEPTION = 0.1  # in place of the paper's 1, by which photos come back: see training/README.md
 #: how the user's networks are read, and which a mode uses
 READERS: dict[str, Callable[[Path], object]] = {
     "mesh": FaceMesh,
@@ -95,21 +96,29 @@ def standard() -> dict[str, Any]:
         "pairs": pairs.Options(count=800),  # for what goes without the texture network
         "expression": expression.Options(steps=2000),
         "ttn": ttn.Options(
-            steps=6000, batch=4, network="student", start=START, lr=4e-4, critic_lr=8e-4, tones=2.0, warm=0
+            steps=6000,
+            batch=4,
+            network="student",
+            start=START,
+            lr=4e-4,
+            critic_lr=8e-4,
+            tones=2.0,
+            perception=PERCEPTION,
+            warm=0,
         ),
         "student": student.Options(steps=1500, lr=1e-3, adversarial=0.05, adversarial_from=0.0),
     }
 
 
 def full() -> dict[str, Any]:
-    """Options by stage as in the paper's section 4.1."""
+    """Options by stage as in the paper's section 4.1, but for `PERCEPTION`."""
     return {
         **_data(),
         "generator": generator.Options(size=256, full=True),
         "ccn": ccn.Options(),
         "pairs": ccn.Options(),
         "expression": expression.Options(),
-        "ttn": ttn.Options(),
+        "ttn": ttn.Options(perception=PERCEPTION),
         "student": student.Options(steps=8000),
     }
 

@@ -21,7 +21,7 @@ import sys, time
 from types import SimpleNamespace
 from vidstyle.cli.progress import watch
 with watch(sys.argv[1], False) as update:
-    update(SimpleNamespace(frames=7, total=10, fps=2.5))
+    update(SimpleNamespace(frames=7, total=10, fps=2.5, doing=""))
     time.sleep(0.3)
 """
 #: hears Ctrl-C while a bar is shown, and once more while it tidies up
@@ -69,10 +69,10 @@ from vidstyle.cli.console import human, redraw
 from vidstyle.cli.progress import watch
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with watch("a.mp4", False) as update:
-    update(SimpleNamespace(frames=7, total=10, fps=2.5))
+    update(SimpleNamespace(frames=7, total=10, fps=2.5, doing=""))
     with suppress(OSError):
         sys.stdin.read()
-    update(SimpleNamespace(frames=8, total=10, fps=2.5))
+    update(SimpleNamespace(frames=8, total=10, fps=2.5, doing=""))
     time.sleep(0.3)
 human("done")
 redraw("done")

@@ -141,7 +141,7 @@ def test_an_ablation_trains_and_is_measured_on_the_device_that_auto_stands_for(
     monkeypatch.setattr(ablation, "join", lambda name: {"auto": World(torch.device("cuda:0"))}[name])
     monkeypatch.setattr(ablation, "chains", lambda wishes, _: seen.append(wishes.device) or {})
     monkeypatch.setattr(measures, "space", lambda _, device: seen.append(device))
-    monkeypatch.setattr(ablation, "compare", lambda *args: seen.append(args[-1]) or {})
+    monkeypatch.setattr(ablation, "compare", lambda *args, **_: seen.append(args[-1]) or {})
     monkeypatch.setattr(measures, "table", str)
     words = ["ablation", "mine", "--photos", "a", "--exemplars", "b", "--run", str(tmp_path), "--device", "auto"]
     monkeypatch.setattr(sys, "argv", words)

@@ -81,7 +81,7 @@ def main() -> None:
         log.info("== %s", name)
         one.go(Lines())
     styles = {name: out for name, (_, out) in made.items()}
-    rows = compare(args.run, styles, 60, where, args.identity, args.device, args.mesh)
+    rows = compare(args.run, styles, 60, where, args.identity, args.device, mesh=args.mesh)
     log.info("\n%s", measures.table(rows))
 
 

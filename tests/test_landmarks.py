@@ -25,7 +25,11 @@ class Spotter:
         assert blob.shape == (1, 3, SEEN, SEEN) and blob.min() >= 0 and blob.max() <= 1
         self.red = blob[0, 0] + 1e-9
 
-    def forward(self) -> np.ndarray:
+    def getUnconnectedOutLayersNames(self) -> tuple[str, ...]:  # noqa: N802
+        return ("points", "certainty")
+
+    def forward(self, names: tuple[str, ...]) -> list[np.ndarray]:
+        assert names == self.getUnconnectedOutLayersNames()
         y, x = np.mgrid[:SEEN, :SEEN]
         points = np.zeros((COUNT, 3))
         points[:, 0], points[:, 1] = (np.average(axis, weights=self.red) for axis in (x, y))
@@ -33,7 +37,7 @@ class Spotter:
         for part, at in zip(FIVE, shape, strict=True):
             points[list(part), :2] += at
         points[[10, 152], 1] += (-64, 64)  # forehead and chin: the face fills what is seen, as it should
-        return points.reshape(1, 3 * COUNT, 1, 1).astype(np.float32)
+        return [np.ones((1, 1, 1, 1), np.float32), points.reshape(1, 3 * COUNT, 1, 1).astype(np.float32)]
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_another_network_is_refused(tmp_path: Path, kind: str) -> None:
 
 def test_a_network_with_other_results_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Spotter()
-    monkeypatch.setattr(net, "forward", lambda: np.zeros((1, 213)))
+    monkeypatch.setattr(net, "forward", lambda _: [np.zeros((1, 213))])
     monkeypatch.setattr(cv2.dnn, "readNetFromTFLite", lambda _: net)
     with pytest.raises(SourceError, match="expected its face_landmark"):
         FaceMesh(tmp_path / "iris.tflite")

@@ -94,7 +94,9 @@ class FaceMesh:
 
     def _found(self, seen: np.ndarray) -> np.ndarray:
         self._net.setInput(cv2.dnn.blobFromImage(seen, 1 / 255))
-        return self._net.forward().astype(np.float64).reshape(COUNT, 3)[:, :2]
+        found = self._net.forward(self._net.getUnconnectedOutLayersNames())  # OpenCV 4 gives its certainty, too
+        points = next((values for values in found if values.size == 3 * COUNT), np.zeros(0))
+        return points.astype(np.float64).reshape(COUNT, 3)[:, :2]
 
 
 def mesh_file(given: Path | None) -> Path:

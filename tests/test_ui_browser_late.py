@@ -35,6 +35,21 @@ window.looks = (address) => looks[address] ?? 0;
 """
 
 
+TAB = "\ue004"  # WebDriver's name of the key
+#: the first action on the queue takes long to get there
+SLOW = """
+const plain = window.fetch.bind(window);
+let isFirst = true;
+window.fetch = async (address, how = {}) => {
+  if (isFirst && (how.method ?? "GET") !== "GET" && address.endsWith("/api/queue")) {
+    isFirst = false;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  }
+  return plain(address, how);
+};
+"""
+
+
 def shortly(page: Page) -> None:
     """Let the page do with an answer what it does."""
     time.sleep(0.3)
@@ -66,6 +81,26 @@ def test_an_older_look_at_the_queue_says_nothing_after_a_start(
     assert not page.seen("queue-problem") and page["queue-start"].text == TEXTS["queue_stop"]
     monkeypatch.setattr(type(queue), "is_running", False)
     until(lambda: page["queue-start"].text == TEXTS["queue_start"], 10)
+
+
+def test_what_was_done_first_comes_first(
+    page: Page, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A folder that was typed before could come after the one that the queue was started with, and took its place."""
+    queue, begun = house.rooms.queue, list[str]()
+    monkeypatch.setattr(queue, "entries", [Entry(str(tmp_path / "a.mp4"))])
+    monkeypatch.setattr(queue, "start", lambda: begun.append(queue.settings.output))
+    page.press("tab-folder")
+    until(lambda: page["queue-start"].is_enabled())
+    page.js(SLOW)
+    page["queue-output"].clear()
+    page["queue-output"].send_keys(str(tmp_path / "first") + TAB)
+    page["queue-output"].clear()
+    page["queue-output"].send_keys(str(tmp_path / "second"))
+    page.press("queue-start")
+    until(lambda: begun)
+    time.sleep(2)
+    assert begun == [queue.settings.output] == [str(tmp_path / "second")]
 
 
 def test_an_older_look_at_the_session_does_not_undo_a_start(page: Page, long_clip: Clip) -> None:

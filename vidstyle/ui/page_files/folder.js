@@ -10,6 +10,7 @@ let state = null;
 let dragged = null;
 let isLost = false; // the server did not answer
 let acted = 0; // actions that were answered: what was asked before the last one may be older than its answer
+let turn = Promise.resolve(); // actions go one after the other: two at once may come in the other order
 let watching = 0; // the newest of the watches: one that slept while the page was left and opened again ends
 const drawn = new Map(); // id -> what a row shows, and the row
 let own = false; // the panel's look is the queue's
@@ -42,7 +43,13 @@ async function watch() {
 }
 
 /** Do something with the queue, without an action just look; whether that was done. */
-async function change(json) {
+function change(json) {
+  if (!json) return send(null);
+  turn = turn.then(() => send(json), () => send(json));
+  return turn;
+}
+
+async function send(json) {
   const before = acted;
   let answer;
   try {
@@ -56,7 +63,7 @@ async function change(json) {
   isLost = false;
   const isOld = before !== acted;
   if (json) acted += 1;
-  if (isOld) return json ? change(null) : true;
+  if (isOld) return json ? send(null) : true;
   state = answer;
   if (state.locked) closed(say("queue_locked"));
   else if (here) show(); // also what the last run ended with

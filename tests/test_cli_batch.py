@@ -112,28 +112,6 @@ def test_the_commands_own_mistakes_cost_no_video(shop: Shop) -> None:
     assert len(shop.results()) == 5
 
 
-def test_a_dry_run_writes_nothing(shop: Shop) -> None:
-    shop.clip("a.mp4", 12)
-    shop.clip("b.mp4", 25)
-    (shop.folder / "in" / "empty.mp4").touch()
-    done = shop.run("in", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "do      12 frames  in/a.mp4 -> out/a.tiny.mp4" in done.stdout
-    assert "fail               in/empty.mp4 is empty" in done.stdout
-    assert "2 to do (about 37 frames), 0 to skip, 1 would fail" in done.stdout
-    assert not shop.out.exists()
-    done = shop.run("in", "--dry-run", "--codec", "prores_ks", "--json")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event["action"] for event in events[:-1]] == ["fail"] * 3
-    assert ".mp4 cannot hold prores_ks video" in events[0]["why"] and not shop.out.exists()
-    assert shop.run("in/a.mp4").returncode == 0
-    before = {path: path.stat().st_mtime_ns for path in shop.out.iterdir()}
-    done = shop.run("in", "--dry-run", "--json")
-    plan = {event["source"]: event["action"] for event in map(json.loads, done.stdout.splitlines()[:-1])}
-    assert plan == {"in/a.mp4": "skip", "in/b.mp4": "do", "in/empty.mp4": "fail"}
-    assert {path: path.stat().st_mtime_ns for path in shop.out.iterdir()} == before
-
-
 def test_a_named_encoders_mistakes_are_told_before_any_video(main: Callable[..., tuple[int, str]], shop: Shop) -> None:
     """Every video failed by them, in a folder that was made for nothing; a dry run saw none."""
     shop.clip("a.mp4")
@@ -225,16 +203,6 @@ def test_a_container_that_holds_more_is_remembered(shop: Shop, shared: Callable[
         )
     planned = shop.run("in", "--dry-run").stdout
     assert "in/a.webm -> out/a.tiny.mkv  (done before)" in planned and "0 to do, 1 to skip, 0 would fail" in planned
-
-
-def test_a_dry_run_tells_of_two_that_become_one(shop: Shop, shared: Callable[[str], Path]) -> None:
-    for name in ("a.webm", "a.mkv"):
-        shop.copy(shared("media/sample_with_ass_subtitles.mkv"), name)
-    told = "in/a.mkv becomes out/a.tiny.mkv too: rename one"
-    planned = shop.run("in", "--dry-run").stdout
-    assert told in planned and "1 to do" in planned and "1 would fail" in planned
-    done = shop.run("in")
-    assert done.returncode == 3 and told in done.stderr and shop.results() == ["a.tiny.mkv"]
 
 
 def _clip_with_opus(path: Path) -> None:

@@ -65,12 +65,11 @@ def compare(
     photos, points = np.ascontiguousarray(held.faces[:most]), held.landmarks[:most]
     exemplars = np.concatenate([portraits.load(run / EXEMPLARS, part).faces for part in ("train", "held")])
     results = {name: drawn(path, photos, where) for name, path in styles.items()}
-    rows = {
-        name: figures(photos, made, exemplars, space, identity) for name, made in {"photos": photos, **results}.items()
-    }
+    shown = {"photos": photos, **results}
+    rows = {name: figures(photos, made, exemplars, space, identity) for name, made in shown.items()}
     if mesh is not None:
         net = landmarks.FaceMesh(mesh)
-        dense = {name: net.each(made, points) for name, made in {"photos": photos, **results}.items()}
+        dense = {name: net.each(made, points) for name, made in shown.items()}
         for name, row in rows.items():
             row |= openness.kept(dense["photos"], dense[name])
     swept = {name: sweeps(path, photos[:4], where) for name, path in styles.items()}

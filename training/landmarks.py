@@ -28,7 +28,6 @@ log = logging.getLogger("landmarks")
 FILE = "dense.npy"  # beside the portraits: float32 [N, 468, 2] pixels, NaN where the mesh found no face
 COUNT = 468
 MESH = "face_landmark.tflite"
-MESH_SHA256 = "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"
 WHEEL = "mediapipe-0.10.14-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 WHEEL_URL = f"https://files.pythonhosted.org/packages/2f/ee/2e9e730dc4d98c8a9541b57bad173bebddf0e4c78f179acc100248c58066/{WHEEL}"
 WHEEL_SHA256 = "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4"

@@ -36,9 +36,10 @@ def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: por
             packed.unpack(source, folder, options, on_step)
             return
         # Before the work, where there is no network; and landmarks now, since hours may pass before they are needed.
-        mesh = None if wishes.mode == "quick" else landmarks.mesh_file(wishes.mesh)
+        needed = wishes.mode != "quick"
+        mesh = landmarks.mesh_file(wishes.mesh) if needed else None
         portraits.prepare(source, folder, wishes.detector, options, on_step)
-        if wishes.mode != "quick":
+        if needed:
             landmarks.ensure(folder, mesh)
 
     number = packed.count(source) if packed.is_packed(source) else portraits.count(source)

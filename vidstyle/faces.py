@@ -162,12 +162,11 @@ def suited(source: VideoSource, by_shot: bool = False, tell: Callable[[str], Non
         tell: gets what is done, while it takes long.
     """
     info, at_most = source.info, min(source.info.working)
-    if at_most > min(LESS) and not _may_be_looked_at(source):
-        return Suited(
-            None, f"worked at {_shown(info.working)}: a stream cannot be searched for faces beforehand (--size)"
-        )
     if at_most <= min(LESS):
         return Suited()
+    if not _may_be_looked_at(source):
+        what = f"worked at {shown(info.working)}"
+        return Suited(None, f"{what}: a stream cannot be searched for faces beforehand (--size)")
     looks = _pictures(source)
     if by_shot:
         from vidstyle.shots import sizes_by_shot
@@ -183,11 +182,12 @@ def suited(source: VideoSource, by_shot: bool = False, tell: Callable[[str], Non
     found = _suited(looks, at_most, working_size(info.width, info.height, info.aspect, None))
     if found.size is None:
         return found
-    working = _shown(working_size(info.width, info.height, info.aspect, found.size))
+    working = shown(working_size(info.width, info.height, info.aspect, found.size))
     return Suited(found.size, f"worked at {working}, where the looks draw faces as large as these best (--size)")
 
 
-def _shown(size: tuple[int, int]) -> str:
+def shown(size: tuple[int, int]) -> str:
+    """(height, width) as people write it: 1280x720."""
     return "{1}x{0}".format(*size)
 
 

@@ -237,8 +237,11 @@ def _run(
         early = _file_sink(job, source, report, work)  # refuses before faces are looked for
         if early is not None:
             stack.enter_context(early)
-        info = source.info
-        job = at_its_faces(job, source, work, lambda doing: on_progress(Progress(done, None, 0.0, info, done, doing)))
+
+        def tell(doing: str) -> None:
+            on_progress(Progress(done, None, 0.0, source.info, done, doing))
+
+        job = at_its_faces(job, source, work, tell)
         started, info = time.perf_counter(), source.info
         stylizer.keep(source.sizes)
         engine = stylizer.engine_for(*info.working)

@@ -129,18 +129,18 @@ def _answered(answer: Future[T], call: Callable[..., T], values: tuple[Any, ...]
 
 def gives_parts(url: str, timeout: float) -> bool:
     """Whether a web server can begin in the middle of a file: of one that cannot, FFmpeg reads all up to there."""
-    import ssl
     from base64 import b64encode
     from http.client import HTTPException
-    from urllib.request import Request, urlopen
+
+    from vidstyle.download import open_url
 
     parts = urlsplit(address_of(url))
     login, _, host = parts.netloc.rpartition("@")
-    request = Request(parts._replace(netloc=host).geturl(), headers={"Range": "bytes=0-0"})
+    headers = {"Range": "bytes=0-0"}
     if login:
-        request.add_header("Authorization", f"Basic {b64encode(unquote(login).encode()).decode()}")
+        headers["Authorization"] = f"Basic {b64encode(unquote(login).encode()).decode()}"
     try:
-        with urlopen(request, timeout=timeout, context=ssl.create_default_context()) as answer:
+        with open_url(parts._replace(netloc=host).geturl(), headers, timeout) as answer:
             return bool(answer.status == PARTIAL)
     except (OSError, ValueError, HTTPException):
         return False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vidstyle.faces import suited
+from vidstyle.faces import shown, suited
 from vidstyle.source import SourceOptions, VideoSource
 
 if TYPE_CHECKING:
@@ -46,6 +46,6 @@ def at_its_faces(
 
 def say_size(job: FileJob, source: VideoSource, report: Report) -> None:
     """The sizes that ``source`` was worked at, and what is to be said of them."""
-    report.working = ", ".join("{1}x{0}".format(*size) for size in source.sizes)
+    report.working = ", ".join(map(shown, source.sizes))
     if job.suited is not None and job.suited.note:
         report.notes.append(job.suited.note)

@@ -180,7 +180,7 @@ class VideoSource:
             SourceError: a server does not go on.
         """
         converter = Converter(self.info, self.colour, False, lambda _: None)
-        converter.work_at(working_size(self.info.width, self.info.height, self.info.aspect, short_side))
+        converter.work_at(self._working(short_side))
         first: Any = self._pictures.first
         made = converter(first.downloaded() if isinstance(first, Surface) else first)
         yield made

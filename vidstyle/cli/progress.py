@@ -81,7 +81,13 @@ def _bar(name: str) -> Iterator[Callable[[Progress], None]]:
         def update(progress: Progress) -> None:
             total = max(progress.total, progress.frames) if progress.total else None
             what = f"{name}: {progress.doing}" if progress.doing else name
-            bars.update(task, description=escape(what))
-            bars.update(task, completed=progress.frames, total=total, shown=total or "?", fps=progress.fps)
+            bars.update(
+                task,
+                description=escape(what),
+                completed=progress.frames,
+                total=total,
+                shown=total or "?",
+                fps=progress.fps,
+            )
 
         yield update

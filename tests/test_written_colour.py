@@ -51,3 +51,16 @@ def test_colours_are_the_sources(
     assert difference <= least
     said = [note for note in report.notes if "limited range" in note]
     assert bool(said) == (full and encoder in ("prores_ks", "v210", "libvpx", "mpeg4"))
+
+
+@pytest.mark.parametrize(("encoder", "extension"), [("prores_ks", ".mov"), ("libx264", ".mp4"), ("ffv1", ".mkv")])
+def test_tags_are_in_the_pictures_themselves(home: Path, tmp_path: Path, encoder: str, extension: str) -> None:
+    """ProRes has them twice, and players take what the pictures say."""
+    tags = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
+    source = make_clip(tmp_path / "in.mp4", frames=2, audio=0, **tags).path
+    options = SinkOptions(EncoderOptions(codec=encoder))
+    output = tmp_path / f"out{extension}"
+    stylize_file(FileJob(source, parse_recipe(str(save_tiny(home, "tiny"))), output, writing=options))
+    with av.open(str(output)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)

@@ -130,6 +130,8 @@ class Encoder:
 
     def _encoded(self, picture: Any, frame: Frame, pts: int) -> Iterator[Any]:
         picture.pts, picture.time_base = pts, frame.time_base
+        colour = self._encoding.info.colour  # ProRes takes what its pictures say
+        picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
         if self._counted is not None:
             picture.pts, picture.time_base = next(self._counted), self.stream.codec_context.time_base
             if self._times is not None:

@@ -188,7 +188,7 @@ def test_what_is_not_there() -> None:
         search("in", "missing")
     with pytest.raises(UsageError, match=r"nothing matches 'in/\*.avi'"):
         search("in/*.avi")
-    with pytest.raises(SourceError, match=r"img_%04d.png; of numbered pictures .* \(vidstyle image img_\*.png\)"):
+    with pytest.raises(SourceError, match=r"img_%04d.png; numbered pictures .* \(vidstyle image img_\*.png\)"):
         search("img_%04d.png")
     found = search("in", "missing", "later/*.mp4", patience=True)
     assert pairs(found) == [("in/a.mp4", "out/a.tiny.mp4")] and found.missing == ["missing", "later/*.mp4"]

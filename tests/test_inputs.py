@@ -49,12 +49,12 @@ def test_kinds_of_input(text: str, kind: str, name: str, stem: str | None, seeka
 def test_ffmpegs_name_of_numbered_pictures_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was told as a file that is not there; one that is there is read as any other."""
     monkeypatch.chdir(tmp_path)
-    made = "ffmpeg -framerate 25 -i {} -c:v ffv1 {}), or style each (vidstyle image {})"
+    made = "(vidstyle file {} --fps 24), or style each (vidstyle image {})"
     none = "no such file"
     for read, name, says in (
-        (open_input, "img_%04d.png", made.format("img_%04d.png", "img.mkv", "img_*.png")),
-        (open_input, "my %d.jpg", made.format("'my %d.jpg'", "my.mkv", "my *.jpg")),
-        (open_input, "%d.jpg", made.format("%d.jpg", "pictures.mkv", "*.jpg")),
+        (open_input, "img_%04d.png", made.format("img_%04d.png", "img_*.png")),
+        (open_input, "my %d.jpg", made.format("'my %d.jpg'", "my *.jpg")),
+        (open_input, "%d.jpg", made.format("%d.jpg", "*.jpg")),
         (check_source, "in/a%d.png", "; numbered pictures are given by their own names, as in/a*.png"),
         (open_input, "100%.mp4", none),
         (open_input, "a%s.png", none),

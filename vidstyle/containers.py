@@ -150,9 +150,15 @@ def fitting_container(preferred: str, streams: Iterable[tuple[str, str]]) -> tup
 
 def default_output(source: Input, style: str, streams: Iterable[tuple[str, str]] = ()) -> Path:
     """``{stem}.{style}{ext}`` beside the source, or in the current folder where that is no file."""
-    path = source.path
-    extension, _ = fitting_container(path.suffix if path is not None else "", streams)
-    return (path.parent if path is not None else Path()) / f"{source.stem}.{style}{extension}"
+    extension, _ = fitting_container(usual_extension(source), streams)
+    beside = source.path if source.series is None else source.series.named
+    folder = beside.parent if beside is not None else Path()
+    return folder / f"{source.stem}.{style}{extension}"
+
+
+def usual_extension(source: Input) -> str:
+    """Of a result without a name of its own: a file's, .mp4 for numbered pictures, else none."""
+    return ".mp4" if source.series is not None else source.file.suffix if source.file is not None else ""
 
 
 def described(kind: str, codec: str) -> str:

@@ -9,6 +9,9 @@ import av
 
 #: VP8 and VP9 carry alpha beside the pictures, where FFmpeg's own decoders leave it
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+#: codec of stills -> what makes its decoder refuse a damaged picture: a JPEG cut short would be grey below, AV1 torn.
+#: Others refuse by themselves, or would refuse harmless oddities too.
+STRICT = {"mjpeg": {"err_detect": "explode"}, "av1": {"strict": "1"}}
 TAIL = 512  # packets since the last key picture that are kept for looking at the end again
 HOPELESS = 1000  # packets in a row that cannot be decoded: the rest cannot be either
 
@@ -24,6 +27,7 @@ class Decoder:
         fault: is called with the number of pictures so far and FFmpeg's reason where one cannot be decoded.
         missed: is called with the number of pictures before the first one given, where there are any: those of a
             recording that begins between two key pictures.
+        stills: each packet was a file of its own: a damaged one is given up, as `vidstyle.picture` does.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class Decoder:
         max_pixels: int | None,
         fault: Callable[[int, str], None],
         missed: Callable[[int], None],
+        stills: bool = False,
     ) -> None:
         self._stream, self._fault, self._missed = stream, fault, missed
         self._early: list[int] | None = []  # pts of packets until it is known which come before the first picture
@@ -41,6 +46,8 @@ class Decoder:
         name = ALPHA_DECODERS.get(own.name, own.name) if stream.metadata.get("alpha_mode") == "1" else own.name
         self._context = own if name == own.name else self._fresh(name)
         self._options = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+        if stills:
+            self._options |= STRICT.get(own.codec.canonical_name, {})
         self._configure(self._context, threads)
         self._restart()
 

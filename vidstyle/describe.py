@@ -13,15 +13,15 @@ from vidstyle import orientation
 from vidstyle.convert import alpha_of
 from vidstyle.errors import SourceError
 from vidstyle.frame import MATRIX_709, MATRIX_2020, PRIMARIES_2020, RANGE_LIMITED, Colour, VideoInfo, working_size
-from vidstyle.limits import check_picture, check_total
+from vidstyle.limits import MAX_RATE, check_picture, check_total
 from vidstyle.mastering import read_mastering
+from vidstyle.picture_tags import read_orientation
 from vidstyle.reading import Reading
 from vidstyle.source_options import SourceOptions
 from vidstyle.tags import bits_of, carries_alpha, dynamic_metadata, is_ycgco, is_yuv, side_data, unreadable
 
 #: containers whose length counts from 0, and not from their first packet
 FROM_ZERO = ("matroska", "asf", "nut")
-MAX_RATE = 480  # some headers say 1000 or 90000: the clock, not the rate
 MAX_ASPECT = 8  # of a pixel; more is a mistake, or would make a picture of pixels without number
 
 
@@ -39,10 +39,12 @@ def describe(
         TooLargeError: it is beyond the limit.
         SourceError: its colours cannot be read.
     """
-    data = side_data(frame)
+    stream = reading.stream
+    codec = stream.codec_context.name
+    data = side_data(frame, codec)
     if what := unreadable(colour, data):
         raise SourceError(f"{name}: its colours are stored as {what}, which cannot be read: convert it first")
-    stream, turn, aspect = reading.stream, orientation.of_frame(frame), aspect_of(reading.stream, note)
+    turn, aspect = _turn(reading, frame), aspect_of(stream, note)
     width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
     if orientation.swaps_sides(turn):
         width, height, working, aspect = height, width, working[::-1], 1 / aspect
@@ -62,14 +64,22 @@ def describe(
         start=frame.pts * Fraction(stream.time_base),
         duration=duration,
         frames=frames,
-        colour=_output_colour(frame, replace(colour, height=height), options),
+        colour=_output_colour(frame, replace(colour, height=height), options, reading.series is not None),
         orientation=turn,
-        codec=stream.codec_context.name,
+        codec=codec,
         pix_fmt=frame.format.name,
         alpha=_has_alpha(frame, stream),
         bits=bits_of(frame.format),
         mastering=read_mastering(data) if colour.is_hdr and options.hdr == "keep" else None,
     )
+
+
+def _turn(reading: Reading, frame: Any) -> int:
+    """The orientation of its pictures: of a series that of the first, whose file says it."""
+    series = reading.series
+    if series is None:
+        return orientation.of_frame(frame, reading.stream.codec_context.name)
+    return read_orientation(series.path(series.first).read_bytes())
 
 
 def aspect_of(stream: Any, note: Callable[[str], None] = lambda _: None) -> Fraction:
@@ -88,11 +98,14 @@ def _has_alpha(frame: Any, stream: Any) -> bool:
     return stream.codec_context.name != "gif" or bool(alpha_of(frame, frame.width, frame.height).min() < 255)
 
 
-def _output_colour(frame: Any, colour: Colour, options: SourceOptions) -> Colour:
+def _output_colour(frame: Any, colour: Colour, options: SourceOptions, stills: bool) -> Colour:
     if colour.is_hdr and options.hdr == "keep":
         return replace(colour, matrix=MATRIX_2020, primaries=PRIMARIES_2020)
     if colour.is_hdr:
         return Colour(1, 1, 1, RANGE_LIMITED, colour.height)
+    if stills:  # which mean sRGB where they do not say; that of JPEG and WebP is stored as no player expects of video
+        primaries, transfer = (1 if said == 2 else said for said in (colour.primaries, colour.transfer))
+        return Colour(MATRIX_709, primaries, transfer, RANGE_LIMITED, colour.height)
     if is_yuv(frame.format) and not is_ycgco(frame, colour):
         return colour
     return replace(colour, matrix=MATRIX_709, range=RANGE_LIMITED)  # as every player expects of video

@@ -1,11 +1,11 @@
-"""What a person named as the input: a file, a URL, or a pipe; and opening it."""
+"""What a person named as the input: a file, a URL, a pipe, or numbered pictures; and opening it."""
 
 from __future__ import annotations
 
 import errno
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,9 +14,11 @@ from urllib.parse import unquote, urlsplit
 import av
 
 from vidstyle.errors import SourceError, UsageError
+from vidstyle.numbering import find_series, parse_rate, pattern_of
 from vidstyle.picture_tags import is_animated_webp
+from vidstyle.series import Series, check_series
 
-FILE, URL, PIPE = "file", "url", "pipe"
+FILE, URL, PIPE, SERIES = "file", "url", "pipe", "series"
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps")
 TIMEOUT = 20.0  # seconds without a byte from a network before it is given up
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters at least: C: is a drive
@@ -25,14 +27,26 @@ _LOCAL = "file,crypto,data"  # FFmpeg's protocols: a playlist file must not reac
 
 @dataclass(frozen=True)
 class Input:
-    """Made by `parse_input`. ``kind`` is `FILE`, `URL` or `PIPE`; ``text`` what was given, "-" for standard input."""
+    """Made by `parse_input`, or by `video_input`.
+
+    Attributes:
+        kind: `FILE`, `URL`, `PIPE` or `SERIES`.
+        text: what was given, "-" for standard input; a series' pattern.
+        series: of numbered pictures.
+    """
 
     kind: str
     text: str
+    series: Series | None = None
 
     @property
     def path(self) -> Path | None:
-        """Of a file that can be read again and again; None for all else."""
+        """Of what can be read again and again: a file, a series' pattern; None for all else."""
+        return Path(self.text) if self.kind in (FILE, SERIES) else None
+
+    @property
+    def file(self) -> Path | None:
+        """Of the one file that it is."""
         return Path(self.text) if self.kind == FILE else None
 
     @property
@@ -52,12 +66,14 @@ class Input:
             url = urlsplit(self.text)
             name = unquote(url.path).rstrip("/").rpartition("/")[2] or url.hostname or URL
             return re.sub(r'[\x00-\x1f<>:"\\|?*]', "_", Path(name).stem)
+        if self.series is not None:
+            return self.series.named.stem
         return "stdin" if self.kind == PIPE and self.text == "-" else Path(self.text).stem
 
     @property
     def seekable(self) -> bool:
         """Whether it can be read from the middle on; a server may still refuse to."""
-        return self.kind == FILE or (self.kind == URL and self.text.lower().startswith("http"))
+        return self.kind in (FILE, SERIES) or (self.kind == URL and self.text.lower().startswith("http"))
 
 
 def parse_input(text: str | Path) -> Input:
@@ -79,6 +95,33 @@ def parse_input(text: str | Path) -> Input:
     except OSError:  # as of a name that is too long: told when it is opened
         kind = FILE
     return Input(kind, str(path))
+
+
+def video_input(text: str, fps: str | None, asked: bool = True) -> Input:
+    """As `parse_input`; a pattern (shot.%04d.png) or a folder of numbered pictures is a video of ``fps``.
+
+    Args:
+        fps: pictures a second, see `vidstyle.numbering.parse_rate`.
+        asked: ``fps`` is meant for this input, and not for whatever needs it.
+
+    Raises:
+        UsageError: as `parse_input`; a series has no ``fps``, or another input has.
+        SourceError: a series has holes, or its pictures do not go together.
+    """
+    series = None if text in ("", "-") or is_url(text) else find_series(text)
+    if series is None:
+        if fps is not None and asked:
+            if (path := Path(text)).is_dir():
+                raise SourceError(f"{path} is a folder without numbered pictures: name a video file, or a pattern")
+            pattern = pattern_of(path)
+            what = f"one picture: give all as {pattern}" if pattern else "a video with times of its own: leave it out"
+            raise UsageError(f"--fps is for numbered pictures, and {parse_input(text).name} is {what}")
+        return parse_input(text)
+    if fps is None:
+        raise UsageError(f"numbered pictures ({series}) have no times of their own: add --fps 24, or their own rate")
+    series = replace(series, rate=parse_rate(fps))
+    check_series(series)
+    return Input(SERIES, str(series.pattern), series)
 
 
 def is_url(text: str) -> bool:
@@ -127,6 +170,8 @@ def open_input(
         from vidstyle.pipe import open_pipe
 
         return open_pipe(source.text, source.name, stopped)
+    if source.series is not None:
+        return _open_series(source.series)
     return _open_file(Path(source.text), hardware)
 
 
@@ -153,6 +198,21 @@ def _open_file(path: Path, hardware: Any) -> Any:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def _open_series(pictures: Series) -> Any:
+    """One video, whose pts count the pictures from 0."""
+    how = {"pattern_type": "sequence", "framerate": str(pictures.rate), "start_number": str(pictures.first)}
+    folder = str(pictures.folder.absolute()).replace("%", "%%")
+    try:
+        return av.open(
+            f"file:{folder}/{pictures.pattern.name}",
+            format="image2",
+            metadata_errors="replace",
+            container_options={**how, "protocol_whitelist": _LOCAL},
+        )
+    except (OSError, av.error.FFmpegError) as error:
+        raise SourceError(f"cannot read {pictures.pattern}: {error.strerror or error}") from error
+
+
 def series(path: Path) -> Path | None:
     """What a shell takes for FFmpeg's name of numbered pictures: img_*.png for img_%04d.png; None for other names."""
     name, count = re.subn(r"%\d*d", "*", path.name)
@@ -160,9 +220,8 @@ def series(path: Path) -> Path | None:
 
 
 def of_series(path: Path) -> str:
-    """What to do with numbered pictures, which are no video yet; empty for other names."""
+    """What to do with numbered pictures where one file is expected; empty for other names."""
     if (pictures := series(path)) is None:
         return ""
-    video = shlex.quote(f"{pictures.stem.strip('*_-. ') or 'pictures'}.mkv")
-    made = f"ffmpeg -framerate 25 -i {shlex.quote(str(path))} -c:v ffv1 {video}"
-    return f"; of numbered pictures make a video first ({made}), or style each (vidstyle image {pictures})"
+    made = f"vidstyle file {shlex.quote(str(path))} --fps 24"
+    return f"; numbered pictures become a video one at a time ({made}), or style each (vidstyle image {pictures})"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.account import describe_run
-from vidstyle.containers import default_output, fitting_container
+from vidstyle.containers import default_output, fitting_container, usual_extension
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, UsageError
@@ -90,11 +90,13 @@ class FileJob:
         """
         if self.output is not None and self.output.suffix:
             return self.output, None
-        contents, path = source.contents(), self.input.path
-        extension, reason = fitting_container(path.suffix if path is not None else "", contents)
+        contents = source.contents()
+        extension, reason = fitting_container(usual_extension(self.input), contents)
+        if self.input.series is not None and source.info.alpha:
+            extension, reason = ".mov", ".mp4 keeps no alpha"
         if self.output is not None:
             return self.output.with_name(self.output.name + extension), reason
-        return self._default(contents), reason
+        return self._default(contents).with_suffix(extension), reason
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the result, JSON-ready: equal for two jobs whose outputs are the same.
@@ -106,7 +108,8 @@ class FileJob:
         kind = engine.device.partition(":")[0]  # which of several GPUs it is changes nothing
         return {
             "vidstyle's version": version("vidstyle"),
-            "the source": digest(self.input.path) if self.input.path else self.input.name,
+            "the source": self._digest(),
+            **({"--fps": str(self.input.series.rate)} if self.input.series is not None else {}),
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
             "an option of reading": _differing(replace(self.reading, **_IMMATERIAL)),
             "an option of writing": _differing(replace(self.writing, overwrite=False)),
@@ -114,6 +117,12 @@ class FileJob:
             **({"where pictures are converted": "on the engine's device"} if engine.on_device else {}),
             **({"the steadying": self.steady} if self.steady else {}),
         }
+
+    def _digest(self) -> str:
+        given = self.input
+        if given.series is not None:
+            return given.series.stamp()
+        return digest(given.path) if given.path is not None else given.name
 
 
 def _differing(options: Any) -> str:
@@ -198,9 +207,9 @@ def open_source(job: FileJob) -> VideoSource:
     engine = job.engine.settled()
     name = "cpu" if engine.engine == "torch" and engine.device == "auto" else settled(engine.device)
     source = VideoSource(job.input, reading_of(job), Device(name) if engine.on_device and not job.steady else None)
-    if source.path is not None and _is_still(source.stream):
+    if (path := job.input.file) is not None and _is_still(source.stream):
         source.close()
-        raise SourceError(f"{source.path} is a picture, not a video: use vidstyle image {source.path}")
+        raise SourceError(f"{path} is a picture, not a video: use vidstyle image {path}")
     if engine.on_device and job.steady:
         source.route = Route(name, converted="RGB on the CPU (for --steady)")
     return source
@@ -219,7 +228,7 @@ def _work_folder(job: FileJob, source: VideoSource, report: Report) -> WorkFolde
     if reason is not None:
         report.notes.append(f"written as {target.suffix}, since {reason}")
     report.output = str(target)
-    check_output(target, job.input.path, job.writing.overwrite)
+    check_output(target, job.input.file, job.writing.overwrite)
     return WorkFolder(target, job.fingerprint(), job.resume, job.writing.overwrite and not job.resume)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from vidstyle.errors import SourceError
 
+MAX_RATE = 480  # pictures a second; some headers say 1000 or 90000: the clock, not the rate
+
 
 class TooLargeError(SourceError):
     """Beyond the limit; a person may allow it, by ``SourceOptions(limit=None)``."""

@@ -36,13 +36,19 @@ _BY_MATRIX: dict[tuple[int, ...], int] = {
 }
 
 
-def of_frame(frame: Any) -> int:
-    """Orientation of a decoded `av.VideoFrame`, from its side data."""
+#: decoders whose frames' side data must not be listed: PyAV 18.1 frees the name of a PNG's colour profile twice
+UNLISTED = ("png", "apng")
+
+
+def of_frame(frame: Any, codec: str = "") -> int:
+    """Orientation of an `av.VideoFrame` that was decoded by ``codec``, from its side data."""
     try:
+        if codec in UNLISTED:
+            raise ValueError
         for data in frame.side_data:
             if data.type.name == "DISPLAYMATRIX":
                 return from_matrix(bytes(data))
-    except ValueError:  # PyAV 18.1 does not know every kind of side data and stops at the first such
+    except ValueError:  # or PyAV 18.1 does not know every kind of side data and stops at the first such
         turns = round(frame.rotation / 90) % 4
         return 2 * turns
     return UPRIGHT

@@ -16,7 +16,7 @@ import av
 from vidstyle.containers import kind_of
 from vidstyle.errors import SourceError
 from vidstyle.holes import demuxed
-from vidstyle.inputs import FILE, Input, open_input
+from vidstyle.inputs import Input, open_input, parse_input
 from vidstyle.joins import Joins, begins_again
 from vidstyle.subtitles import LONGEST
 
@@ -89,8 +89,9 @@ def _is_beyond(packet: Any, span: Span) -> bool:
 class SecondReading:
     """The other streams by reading the file once more, so that neither reader waits for, or stores, the other's."""
 
-    def __init__(self, path: Path, styled: int, span: Span) -> None:
-        self._path, self._container = path, open_input(path)
+    def __init__(self, source: Input | Path, styled: int, span: Span) -> None:
+        self._input = source if isinstance(source, Input) else parse_input(source)
+        self._container = open_input(self._input)
         self._styled, self.span = styled, span
         self.streams = [stream for stream in self._container.streams if stream.index != styled]
         self.metadata = dict(self._container.metadata)
@@ -121,7 +122,7 @@ class SecondReading:
 
     def _go_to_start(self, wanted: set[int]) -> None:
         start = self.span[0]
-        if not start or begins_again(self._container, Input(FILE, str(self._path)), self._styled):
+        if not start or begins_again(self._container, self._input, self._styled):
             return
         texts = any(self._container.streams[index].type == "subtitle" for index in wanted)
         if (place := start - LEAD * texts) > 0:

@@ -11,6 +11,7 @@ from typing import Any
 from vidstyle.containers import CONTAINERS, container_format
 from vidstyle.errors import SinkError, UsageError
 from vidstyle.inputs import is_url
+from vidstyle.numbering import is_pattern
 from vidstyle.refusal import as_sink_error
 from vidstyle.whole import check_place, led_to
 
@@ -70,6 +71,9 @@ def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
     check_name(text)
     if Path(text) == PIPE:
         return PIPE, None
+    if is_pattern(text):
+        each = "vidstyle image PICTURES -o FOLDER/ --size 720"
+        raise UsageError(f"the output is one video, got numbered pictures ({text}): name it as .mp4, or use {each}")
     folder = output_folder(text, False)
     if folder is None and os.path.exists(text) and not os.path.isfile(text):  # noqa: PTH110, PTH113 - one too long is none
         raise UsageError(f"the output {text} is neither a file nor a folder: - is standard output")

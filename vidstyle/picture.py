@@ -16,6 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from vidstyle import orientation
 from vidstyle.containers import ATTACHED_PIC
 from vidstyle.convert import INTERPOLATION, alpha_of, tone_mapped
+from vidstyle.decoding import STRICT
 from vidstyle.errors import SinkError, SourceError
 from vidstyle.frame import RANGE_FULL, RANGE_LIMITED
 from vidstyle.picture_damage import damage
@@ -37,9 +38,6 @@ from vidstyle.tiff_damage import complaints, fails_its_checksums
 MAX_PIXELS = 200_000_000  # 600 MB in RGB; a larger claim is a mistake or an attack
 QUALITY = 92  # of 1..100
 DEPENDENT = 0x80000  # AV_DISPOSITION_DEPENDENT: a tile of a larger picture
-#: codec -> what makes its decoder refuse a damaged picture: a JPEG cut short would be grey below, AV1 torn. Others
-#: refuse by themselves, or would refuse harmless oddities too.
-_STRICT = {"mjpeg": {"err_detect": "explode"}, "av1": {"strict": "1"}}
 #: extension -> FFmpeg's encoder, the pixel format it is given, the one with alpha
 ENCODERS: dict[str, tuple[str, str, str | None]] = {
     ".png": ("png", "rgb24", "rgba"),
@@ -182,7 +180,7 @@ def _first_frame(path: Path, file: Any, kind: str | None) -> tuple[Any, Any]:
         stream = _still_stream(container, path)
         if stream.width * stream.height > MAX_PIXELS:
             raise _too_large(path, stream.width, stream.height)
-        stream.codec_context.options = limit | _STRICT.get(stream.codec_context.codec.canonical_name, {})
+        stream.codec_context.options = limit | STRICT.get(stream.codec_context.codec.canonical_name, {})
         packets = list(islice(container.demux(stream), 2))
         if len([p for p in packets if p.size]) > 1 and kind is None:  # cameras put a small picture behind a JPEG
             raise NotAPictureError(f"{path} is a video: use vidstyle file, or vidstyle preview")

@@ -101,7 +101,10 @@ def _upright(tiff: bytearray) -> bytes | None:
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG, PNG or TIFF file says it has; None where it does not, or is another kind."""
+    """(width, height) that a JPEG, PNG, TIFF or DPX file says it has; None where it does not, or is another kind."""
+    if (order := {b"SDPX": ">", b"XPDS": "<"}.get(data[:4])) and len(data) >= 780:
+        width, height = struct.unpack_from(f"{order}II", data, 772)
+        return width, height
     if data[:4] in TIFF:
         width, height = _tag(memoryview(data), WIDTH), _tag(memoryview(data), HEIGHT)
         return (width, height) if width and height else None

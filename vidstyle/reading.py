@@ -39,6 +39,7 @@ class Reading:
         container, stream: PyAV's, of the video that is read.
         tee: the other streams of an input that can be read once; None for a file.
         deinterlaced: whether it was found to be needed.
+        series: of numbered pictures; None of all else.
         interlaced: whether the stream says that it is, once its first picture is there.
         faults, notes: what is lost, and what is only worth knowing.
         reached: seconds: the end of the last decoded picture.
@@ -65,14 +66,18 @@ class Reading:
         self.reached = Fraction(0)
         self.repaired = False
         self._jumped = False  # whether this began in the middle
+        self._landed = 0  # pts of the first picture to come, of a series
+        self._one_by_one = False  # whether a single thread decodes
         self._glancing = False
+        self.series = source.series
         self.tee: Tee | None = None
         self._watch = Watch(self._lost)
         self._open()
         try:
             if options.start and source.seekable and not self.joined:
                 # The first picture is made of the one before it, too, where it is deinterlaced.
-                start = options.start - (MARGIN if may_be_wanted(options.deinterlace, self.stream) else 0)
+                mode = "never" if self.series is not None and options.deinterlace == "auto" else options.deinterlace
+                start = options.start - (MARGIN if may_be_wanted(mode, self.stream) else 0)
                 self._go_to(min(LATEST, self._origin + int(start / self.stream.time_base)))
         except BaseException:
             self.close()
@@ -103,17 +108,19 @@ class Reading:
 
     def _make_decoder(self) -> Decoder:
         options = self._options
-        threads = 1 if self._hardware is not None else options.threads
+        threads = 1 if self._hardware is not None or self._one_by_one else options.threads
         most = options.limit.picture if options.limit else None
-        return Decoder(self.stream, threads, most, self._fault, self._note_missed)
+        return Decoder(self.stream, threads, most, self._fault, self._note_missed, self.series is not None)
 
     def _note_missed(self, count: int) -> None:
         """Not where a part begins later."""
         which = "the picture" if count == 1 else f"{count} pictures"
-        if not self._options.start:
+        if not self._options.start and self.series is None:
             self._note(f"{which} before the first key picture cannot be decoded: passed over")
 
     def _fault(self, count: int, reason: str) -> None:
+        if self.series is not None:
+            return  # told by name, see `Series.accounted`
         where = f"{float(self.reached):.2f} s" if self._jumped else f"{count} pictures"
         self._lost(f"cannot be decoded after {where} ({reason}); pictures are missing there")
 
@@ -161,8 +168,9 @@ class Reading:
 
     @property
     def exact(self) -> bool:
-        """Whether this is a file in a container that can be trusted with times in its middle."""
-        return self.tee is None and bool(self.container.format.name.startswith(EXACT)) and not self.joined
+        """Whether this is a file in a container that can be trusted with times in its middle, or a series."""
+        known = self.series is not None or self.container.format.name.startswith(EXACT)
+        return self.tee is None and bool(known) and not self.joined
 
     def jump_before(self, pts: int) -> bool:
         """Go on two key pictures before the one at ``pts``, where the container is one that can be trusted.
@@ -200,10 +208,12 @@ class Reading:
                 break
             self._decoder.flush()
             if (time := self._land()) is not None and time <= target:
+                self._landed = time
                 return time
             back = 2 * back + step  # some containers land behind the place, or between key pictures
         self._ask.close(self.container)
         self._open()
+        self._landed = 0
         return None
 
     def _land(self) -> int | None:
@@ -244,7 +254,10 @@ class Reading:
         """In the wanted part, with a pts each, strictly increasing."""
         last: int | None = None
         start, end = self.span
-        for frame in placed(self._whole(), self._origin, self.stream.time_base, self._note_join):
+        frames = placed(self._whole(), self._origin, self.stream.time_base, self._note_join)
+        if self.series is not None and not self._glancing:
+            frames = self.series.accounted(frames, self._landed, self._from, self._lost)
+        for frame in frames:
             step = frame.duration or 1
             if frame.pts is None or (last is not None and frame.pts <= last):
                 frame.pts = self._repaired(frame, last, step)
@@ -255,6 +268,14 @@ class Reading:
                 return
             if start is None or time >= start or self._glancing:
                 yield frame
+
+    def _from(self, pts: int) -> Iterator[Any]:
+        """The pictures of a series from ``pts`` on, decoded one after the other."""
+        self._one_by_one = True
+        self._ask.close(self.container)
+        self._open()
+        self._go_to(pts)
+        return (frame for frame in self._whole() if frame.pts >= pts)
 
     def _repaired(self, frame: Any, last: int | None, step: int) -> int:
         """A time for a picture that has none, or one not after the last."""

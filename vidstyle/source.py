@@ -77,6 +77,8 @@ class VideoSource:
             self.colour = colour_of(first)
             note = self._notes.append
             self.info = describe(self._pictures.reading, first, self.colour, self.input.name, options, note)
+            if self.input.series is not None and (caveat := self.input.series.caveat()):
+                note(caveat)
             self._converter: Converter | DeviceConverter = Converter(self.info, self.colour, options.originals, note)
             if device is not None:
                 self._move_to(device, self._converter)
@@ -94,7 +96,7 @@ class VideoSource:
             return
         self.device, device.route.converted = device, ""
         self._converter = DeviceConverter(self.info, self.colour, host, first, device)
-        if device.is_gpu and self.path is not None:
+        if device.is_gpu and self.input.file is not None:
             self._pictures.decode_on(device)
 
     def _refuse_empty(self) -> None:
@@ -214,7 +216,7 @@ class VideoSource:
         ask once, and before the frames are taken.
         """
         if self.path is not None:
-            return SecondReading(self.path, self.stream.index, self.span)
+            return SecondReading(self.input, self.stream.index, self.span)
         tee = self._pictures.reading.tee
         assert tee is not None, "what is no file is read once"
         tee.asked = True

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vidstyle.frame import MATRIX_RGB, MATRIX_UNKNOWN, MATRIX_YCGCO, RANGE_FULL, Colour
+from vidstyle.orientation import UNLISTED
 
 #: FFmpeg's side data -> metadata that changes with the pictures, which drawn pictures cannot keep
 DYNAMIC = {
@@ -77,8 +78,10 @@ def colour_of(frame: Any, first: Colour | None = None) -> Colour:
     )
 
 
-def side_data(frame: Any) -> dict[str, bytes]:
-    """What the decoder attached, by FFmpeg's names; empty where PyAV does not know one of them."""
+def side_data(frame: Any, codec: str) -> dict[str, bytes]:
+    """What the decoder ``codec`` attached, by FFmpeg's names; empty where PyAV does not know one of them."""
+    if codec in UNLISTED:
+        return {}
     try:
         return {data.type.name: bytes(data) for data in frame.side_data}
     except ValueError:

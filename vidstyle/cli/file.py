@@ -19,12 +19,22 @@ if TYPE_CHECKING:
 
 def file(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="IN", help="The video: a file, a URL, or - for standard input.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="The video: a file, a URL, - for standard input, or numbered pictures: shot.%04d.png or their folder.",
+        ),
+    ],
     output: Annotated[
         str | None,
         typer.Option(
             "--output", "-o", metavar="OUT", help="A file, a folder, - for standard output; NAME.STYLE.EXT if left out."
         ),
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="Of numbered pictures, how many a second: 24, 23.976, 30000/1001."),
     ] = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
@@ -61,12 +71,12 @@ def file(
 
     from vidstyle.cli.console import human
     from vidstyle.containers import pipe_format
-    from vidstyle.inputs import parse_input
+    from vidstyle.inputs import video_input
     from vidstyle.outputs import PIPE, check_report, parse_output
 
     target, folder = parse_output(output)
     settled = job.file_job(
-        parse_input(source),
+        video_input(source, fps, opt.was_given(context, "fps")),
         target,
         style=style,
         strength=strength,

@@ -124,7 +124,9 @@ def _styled(report: PictureReport, json: bool) -> None:
 
 
 def preview(
-    source: Annotated[Path, typer.Argument(metavar="IN", readable=False, help="A video or a picture.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", readable=False, help="A video, a picture, or numbered pictures.")
+    ],
     output: Output = None,
     at: Annotated[
         str | None,
@@ -144,12 +146,16 @@ def preview(
     from vidstyle.cli.console import event, human
     from vidstyle.engine_options import EngineOptions
     from vidstyle.images import check_source, check_target, targets, write_picture
+    from vidstyle.numbering import find_series
     from vidstyle.outputs import output_folder
     from vidstyle.picture import Picture, encode_picture
     from vidstyle.preview import contact_sheet, looks, sample_picture, usable_styles
 
     short_side, time = opt.parse_size(size), opt.parse_time(at, "--at")
-    target = targets([source], output, "preview", ".png")[0]
+    series = find_series(str(source))
+    target = targets([source if series is None else series.named], output, "preview", ".png")[0]
+    if series is not None:
+        source = series.path(series.first + series.count // 3)
     check_source(source)
     check_target(target, [source], overwrite, output_folder(output, False))
     styles, left_out = usable_styles()

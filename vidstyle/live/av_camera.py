@@ -94,7 +94,7 @@ class AVCamera:
                     raise SourceError(f"its pictures cannot be decoded ({error.strerror or error})") from error
                 continue
             for frame in frames:
-                turn = orientation.of_frame(frame) if turn is None else turn
+                turn = orientation.of_frame(frame, self._stream.codec_context.name) if turn is None else turn
                 if pace is not None and not by_packet and frame.time is not None:
                     time = pace.due(frame.time)
                     if stop.is_set:

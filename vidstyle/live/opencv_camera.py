@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vidstyle.describe import MAX_RATE
 from vidstyle.errors import SourceError
+from vidstyle.limits import MAX_RATE
 from vidstyle.live.camera import CameraInfo
 from vidstyle.live.change import Rect
 from vidstyle.live.clock import Clock, Flag

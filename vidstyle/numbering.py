@@ -1,0 +1,166 @@
+"""Which numbered pictures a person means by a pattern (shot.%04d.png, shot.####.png) or by their folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from vidstyle.errors import SourceError, UsageError
+from vidstyle.limits import MAX_RATE
+from vidstyle.series import KINDS, LINEAR, Series
+
+NTSC = (24, 30, 48, 60, 120)  # rates whose 1000/1001 is written in decimals
+Key = tuple[str, str, int]  # before, after, digits: see `Series`
+_SHOWN = 4  # names in a message
+_PATTERN = re.compile(r"%%|%0?(\d*)d")
+_NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)  # the last number in a name
+
+
+def find_series(text: str) -> Series | None:
+    """The numbered pictures that a pattern (shot.%04d.png, shot.####.png) or a folder names; None for other inputs.
+
+    Raises:
+        SourceError: there are none, several series in a folder, or numbers are missing.
+        UsageError: the pattern has several numbers, or is of files that are no pictures.
+    """
+    path = Path(text)
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.exists():
+            return None
+    except OSError:  # told when it is opened
+        return None
+    parts = _parts(path.name)
+    if parts is None:
+        return None
+    before, digits, after = parts
+    if path.suffix.lower() not in {*KINDS, *LINEAR}:
+        known = " ".join(KINDS)
+        raise UsageError(f"{path} names no pictures that are read in series ({known}): name one video, or use batch")
+    exact = re.compile(f"{re.escape(before)}([0-9]+){re.escape(after)}")
+    texts = [found[1] for name in _names(path.parent) if (found := exact.fullmatch(name))]
+    if numbers := [int(text) for text in texts if f"{int(text):0{digits}d}" == text]:
+        stem = before.strip("._- ") or path.parent.resolve().name or "pictures"
+        return _whole(path.parent, (before, after, digits), numbers, path.with_name(stem + path.suffix))
+    groups = _groups(path.parent)
+    there = f" (there are {_listed(path.parent, groups)})" if groups else ""
+    raise SourceError(f"no picture is called {path}{there}")
+
+
+def parse_rate(text: str) -> Fraction:
+    """Pictures a second: 24, 30000/1001; 23.976 is 24000/1001, as editors mean it.
+
+    Raises:
+        UsageError: anything else.
+    """
+    rate = Fraction(0)
+    with suppress(ValueError, ZeroDivisionError):
+        rate = Fraction(text)
+    if not 0 < rate <= MAX_RATE or not re.fullmatch(r"[0-9.]+(/[0-9]+)?", text):
+        raise UsageError(
+            f"--fps is {text!r}: expected pictures a second as 24, 23.976 or 30000/1001, {MAX_RATE} at most"
+        )
+    exact = (Fraction(1000 * whole, 1001) for whole in NTSC)
+    return next((ntsc for ntsc in exact if "." in text and abs(rate - ntsc) < Fraction(1, 200)), rate)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether it is written as numbered pictures are, and is no file."""
+    path = Path(text)
+    known = path.suffix.lower() in {*KINDS, *LINEAR} and _parts(path.name) is not None
+    return known and not os.path.lexists(text)
+
+
+def pattern_of(path: Path) -> Path | None:
+    """Of the series that a picture seems to belong to; None where its name has no number, or its kind is not read."""
+    found = _NUMBER.fullmatch(path.stem)
+    if found is None or path.suffix.lower() not in KINDS:
+        return None
+    before, number, after = found.groups()
+    return Series(path.parent, before, after + path.suffix, len(number), 0, 0, path).pattern
+
+
+def _parts(name: str) -> tuple[str, int, str] | None:
+    """(before, digits, after) of a pattern's name."""
+    numbers = [found for found in _PATTERN.finditer(name) if found[0] != "%%"]
+    if len(numbers) > 1:
+        raise UsageError(f"{name} has several numbers: write one as %04d, and the others as they are")
+    if numbers:
+        begin, end = numbers[0].span()
+        return name[:begin].replace("%%", "%"), int(numbers[0][1] or 1), name[end:].replace("%%", "%")
+    marks = [found.span() for found in re.finditer("#+", name)]
+    if not marks:
+        return None
+    begin, end = marks[-1]
+    return name[:begin], end - begin, name[end:]
+
+
+def _names(folder: Path) -> list[str]:
+    """Of what is in a folder; none where there is no such folder."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SourceError(f"cannot read {folder}: {error.strerror or error}") from error
+
+
+def _groups(folder: Path) -> dict[Key, list[int]]:
+    """The numbers of each series of numbered pictures in a folder."""
+    by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in map(Path, _names(folder)):
+        found = _NUMBER.fullmatch(path.stem)
+        if found and not path.name.startswith(".") and path.suffix.lower() in {*KINDS, *LINEAR}:
+            by_name[found[1], found[3] + path.suffix].append(found[2])
+    groups: dict[Key, list[int]] = defaultdict(list)
+    for (before, after), texts in by_name.items():
+        # What begins with 0 has its digits for sure; 1000 may be of 0999, or of 1 and 10.
+        sure = {len(text) for text in texts if text.startswith("0") and len(text) > 1}
+        least = min(len(text) for text in texts)
+        for text in texts:
+            fitting = [digits for digits in sure if digits <= len(text)]
+            own = len(text) if text.startswith("0") and len(text) > 1 else max(fitting, default=least)
+            groups[before, after, own].append(int(text))
+    return dict(sorted(groups.items()))
+
+
+def _in_folder(folder: Path) -> Series | None:
+    groups = _groups(folder)
+    several = {key: numbers for key, numbers in groups.items() if len(numbers) > 1} or groups
+    if not several:
+        return None
+    if len(several) > 1:
+        raise SourceError(f"{folder} holds {_listed(folder, several)}: name one of them")
+    key, numbers = next(iter(several.items()))
+    full = folder if folder.name not in ("", "..") else folder.resolve()
+    return _whole(folder, key, numbers, full.with_name(f"{full.name}.png") if full.name else full)
+
+
+def _listed(folder: Path, groups: dict[Key, list[int]]) -> str:
+    """For messages: the patterns that a folder holds."""
+    names = [str(Series(folder, *key, 0, 0, folder).pattern) for key in groups]
+    more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join([*names[:_SHOWN], *more])
+
+
+def _whole(folder: Path, key: Key, numbers: Sequence[int], named: Path) -> Series:
+    """
+    Raises:
+        SourceError: numbers between the first and the last are missing.
+    """
+    series = Series(folder, *key, min(numbers), max(numbers), named)
+    holes = [(before + 1, after - 1) for before, after in pairwise(sorted(numbers)) if after > before + 1]
+    if holes:
+        names = [series.name(first) + (f" to {series.name(last)}" if last > first else "") for first, last in holes]
+        more = sum(last - first + 1 for first, last in holes[_SHOWN:])
+        told = ", ".join([*names[:_SHOWN], *([f"{more} more"] if more else [])])
+        verb = "is" if len(holes) == 1 and holes[0][0] == holes[0][1] else "are"
+        raise SourceError(f"{told} {verb} missing in {folder} ({series}): make what is missing first")
+    return series

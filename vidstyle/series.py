@@ -1,0 +1,173 @@
+"""Numbered pictures, as renderers and editors write them: a video whose times come from a rate that is given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from vidstyle.errors import SourceError
+from vidstyle.picture_tags import claimed_size, is_animated_webp, read_profile, still_format, unread_compression
+
+#: extension -> FFmpeg's demuxer of the still where its first bytes tell
+KINDS: dict[str, str | None] = {
+    ".png": "png_pipe",
+    **dict.fromkeys((".jpg", ".jpeg"), "jpeg_pipe"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff_pipe"),
+    ".webp": "webp_pipe",
+    ".bmp": "bmp_pipe",
+    **dict.fromkeys((".dpx", ".tga"), None),
+}
+LINEAR = (".exr", ".hdr")  # scene light: what it looks like is chosen by the program that made it
+_HEAD = 1 << 16  # bytes of a picture that nearly always tell its size
+
+
+@dataclass(frozen=True)
+class Series:
+    """All pictures of one name but for the number.
+
+    Attributes:
+        before, after: the name around the number.
+        digits: the number has, at least.
+        first, last: numbers; every one between has its picture.
+        named: what a result is named after, and lies beside: the folder where that was given, else shot.png.
+        rate: pictures a second.
+    """
+
+    folder: Path
+    before: str
+    after: str
+    digits: int
+    first: int
+    last: int
+    named: Path
+    rate: Fraction = Fraction(25)
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def pattern(self) -> Path:
+        """As FFmpeg writes it: shot.%04d.png."""
+        number = f"%0{self.digits}d" if self.digits > 1 else "%d"
+        return self.folder / (self.before.replace("%", "%%") + number + self.after.replace("%", "%%"))
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{self.before}{number:0{self.digits}d}{self.after}"
+
+    def name(self, number: int) -> str:
+        return self.path(number).name
+
+    def __str__(self) -> str:
+        """For messages: shot.%04d.png, 1001 to 1024."""
+        return f"{self.pattern.name}, {self.first} to {self.last}"
+
+    def stamp(self) -> str:
+        """Changes with every picture that is written anew; their contents are not read.
+
+        Raises:
+            SourceError: one is gone.
+        """
+        result = hashlib.sha256()
+        for number in range(self.first, self.last + 1):
+            try:
+                found = self.path(number).stat()
+            except OSError as error:
+                raise SourceError(f"cannot read {self.path(number)}: {error.strerror}") from error
+            result.update(
+                f"{self.name(number)}\0{found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogateescape")
+            )
+        return result.hexdigest()
+
+    def caveat(self) -> str | None:
+        """What the first picture says of its colours that a video cannot; None where they are as usual."""
+        data = self.path(self.first).read_bytes()
+        if data[:4] in (b"SDPX", b"XPDS") and data[801:802] in (b"\1", b"\3"):  # printing density, logarithmic
+            return "the pictures say that they hold film densities (log); they were taken as they are"
+        profile = read_profile(data)
+        if profile is None or any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be")):
+            return None
+        return "the pictures' colour profile is not kept: their colours were taken as sRGB"
+
+    def accounted(
+        self, frames: Iterator[Any], expected: int, again: Callable[[int], Iterator[Any]], lost: Callable[[str], None]
+    ) -> Iterator[Any]:
+        """The decoded ``frames``; ``lost`` is told the name of each picture that is not among them.
+
+        Args:
+            expected: pts of the first.
+            again: decodes from a pts on by one thread: with several, the pictures behind a damaged one near the end
+                do not come out.
+        """
+
+        def passed(until: int) -> None:
+            for pts in range(expected, until):
+                lost(f"{self.name(self.first + pts)} cannot be decoded (damaged?): a picture is missing there")
+
+        for anew in (False, True):
+            if anew and expected < self.count:
+                frames = again(expected)
+            for frame in frames:
+                if frame.pts >= self.count:  # written since
+                    break
+                passed(frame.pts)
+                yield frame
+                expected = frame.pts + 1
+        passed(self.count)
+
+
+def check_series(series: Series) -> None:
+    """Look at every picture's head: all can be read, and are of one size. About a millisecond each.
+
+    Raises:
+        SourceError: one is not as the others; the message names it.
+    """
+    if series.pattern.suffix.lower() in LINEAR:
+        what = "hold linear light, and how that is to look is not in them"
+        raise SourceError(f"{series.pattern}: such pictures {what}: make 16-bit .png or .tif of them first")
+    first = _size(series.path(series.first))
+    for number in range(series.first + 1, series.last + 1):
+        if (size := _size(series.path(number))) != first:
+            was, is_ = ("{}x{}".format(*each) for each in (first, size))
+            raise SourceError(
+                f"{series.path(number)} is {is_}, and {series.name(series.first)} is {was}: "
+                "the pictures of a series have one size"
+            )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_HEAD)
+            if not data:
+                raise SourceError(f"{path} is empty (0 bytes): make it again")
+            if (size := claimed_size(data)) is None and still_format(data) in ("jpeg_pipe", "tiff_pipe"):
+                data += file.read()  # it is behind the pixels, or behind large tags
+                size = claimed_size(data)
+        kind = KINDS[path.suffix.lower()]
+        if kind is not None and still_format(data) != kind:
+            raise SourceError(f"{path} is no {path.suffix[1:].upper()} picture (damaged, or of another kind)")
+        if is_animated_webp(data[:64]):
+            raise SourceError(f"{path} is an animated WebP: a series is of single pictures")
+        if (compression := unread_compression(data)) is not None:
+            raise SourceError(
+                f"{path} is a TIFF compressed in a way that cannot be read (number {compression}): use LZW"
+            )
+        return size or _opened_size(path)
+    except (OSError, av.error.FFmpegError) as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _opened_size(path: Path) -> tuple[int, int]:
+    with av.open(f"file:{path}", format="image2", container_options={"pattern_type": "none"}) as container:
+        context = container.streams.video[0].codec_context
+        if not (context.width and context.height):
+            raise SourceError(f"{path} is damaged, or another kind of file: make it again")
+        return context.width, context.height

@@ -8,7 +8,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from lossless import write_lossless
 from media import save_tiny
+from picture_files import save
 
 import vidstyle
 from vidstyle.catalog import parse_recipe
@@ -16,11 +18,13 @@ from vidstyle.codecs import EncoderOptions
 from vidstyle.convert import resize
 from vidstyle.detail import give_back, in_detail, lacking, luma_of
 from vidstyle.frame import TRC_HLG, TRC_PQ
+from vidstyle.inputs import video_input
 from vidstyle.job import FileJob, stylize_file
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 
 HEIGHT, WIDTH = 96, 128
+FINE = EncoderOptions(extra=(("qp", "4"),))
 
 
 def texture(seed: int = 0) -> np.ndarray:
@@ -121,10 +125,34 @@ def pictures(path: Path, size: int | None = None) -> list[np.ndarray]:
 def test_a_video_worked_at_half_its_size_keeps_its_detail(tmp_path: Path, home: Path, form: str, transfer: int) -> None:
     clip = write_clip(tmp_path / "in.mkv", form, transfer)
     recipe = parse_recipe(str(save_tiny(home, "t")), strength=0.0)
-    writing = SinkOptions(EncoderOptions(extra=(("qp", "4"),)))
-    stylize_file(FileJob(clip, recipe, tmp_path / "out.mkv", SourceOptions(HEIGHT // 2), writing))
+    stylize_file(FileJob(clip, recipe, tmp_path / "out.mkv", SourceOptions(HEIGHT // 2), SinkOptions(FINE)))
     for source, result in zip(pictures(clip), pictures(tmp_path / "out.mkv"), strict=True):
         assert psnr(result, source) > psnr(scaled_there_and_back(source), source) + 4
+
+
+@pytest.mark.parametrize("form", ["bgr0", "gbrp10le", "gray"])
+def test_so_does_a_video_without_luma_of_its_own(tmp_path: Path, home: Path, form: str) -> None:
+    """RGB of renderers and screen recordings, where the luma is made as the output's will be."""
+    frames = [av.VideoFrame.from_ndarray(texture(seed), format="rgb24").reformat(format=form) for seed in range(3)]
+    clip = write_lossless(tmp_path / "in.mkv", frames)
+    recipe = parse_recipe(str(save_tiny(home, "t")), strength=0.0)
+    stylize_file(FileJob(clip, recipe, tmp_path / "out.mkv", SourceOptions(HEIGHT // 2), SinkOptions(FINE)))
+    for source, result in zip(pictures(clip), pictures(tmp_path / "out.mkv"), strict=True):
+        assert psnr(result, source) > psnr(scaled_there_and_back(source), source) + 4
+
+
+def test_so_do_numbered_pictures_of_any_kind(tmp_path: Path, home: Path) -> None:
+    """A JPEG's luma is of full range, and the output's is limited: without a thought its detail would be too strong."""
+    image, recipe = texture(), parse_recipe(str(save_tiny(home, "t")), strength=0.0)
+    fine = image - scaled_there_and_back(image).astype(float)
+    given_back = []
+    for extension in (".png", ".jpg"):
+        save(tmp_path / f"0{extension}", image)
+        output = tmp_path / f"{extension[1:]}.mkv"
+        source = video_input(str(tmp_path / f"%d{extension}"), "24")
+        stylize_file(FileJob(source, recipe, output, SourceOptions(HEIGHT // 2), SinkOptions(FINE)))
+        given_back.append((pictures(output)[0] * fine).sum() / (fine * fine).sum())
+    assert given_back[0] > 0.5 and given_back[1] == pytest.approx(given_back[0], rel=0.04)
 
 
 def test_a_picture_worked_at_half_its_size_keeps_its_detail(home: Path) -> None:

@@ -129,7 +129,9 @@ class Converter:
         lacks = self._working != self._own == (frame.width, frame.height)
         if not lacks or way.ycgco or self._info.alpha:
             return None
-        limited = way.colour.range_used == RANGE_LIMITED
+        limited, wanted = way.colour.range_used == RANGE_LIMITED, self._info.colour
+        if not (way.colour.is_hdr or limited) and wanted.range_used == RANGE_LIMITED:  # RGB, and JPEG's in a series
+            return luma_of(_luma_planes(frame, way, wanted))
         tones = luma_curve(bits_of(frame.format), limited, way.colour.transfer) if way.colour.is_hdr else None
         return luma_of(frame, tones)
 
@@ -197,6 +199,19 @@ def _planes(frame: Any, way: _Way, width: int, height: int) -> Any:
         dst_colorspace=way.colour.matrix_used if way.ycgco else None,
         src_color_range=source_range,
         dst_color_range=source_range if way.ycgco else ColorRange.JPEG,
+        threads=1,
+    )
+
+
+def _luma_planes(frame: Any, way: _Way, wanted: Colour) -> Any:
+    """A full range picture at its own size, with the luma of a limited range output in the colours ``wanted``."""
+    return frame.reformat(
+        format="yuv420p",
+        interpolation=SHRINK,
+        src_colorspace=way.colour.matrix_used,
+        dst_colorspace=wanted.matrix_used,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
         threads=1,
     )
 

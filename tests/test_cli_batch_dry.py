@@ -21,10 +21,10 @@ def test_a_dry_run_writes_nothing(shop: Shop) -> None:
     assert "fail               in/empty.mp4 is empty" in done.stdout
     assert "2 to do (about 37 frames), 0 to skip, 1 would fail" in done.stdout
     assert not shop.out.exists()
-    done = shop.run("in", "--dry-run", "--codec", "prores_ks", "--json")
+    done = shop.run("in", "--dry-run", "--codec", "rawvideo", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["action"] for event in events[:-1]] == ["fail"] * 3
-    assert ".mp4 cannot hold prores_ks video" in events[0]["why"] and not shop.out.exists()
+    assert ".mp4 cannot hold rawvideo video" in events[0]["why"] and not shop.out.exists()
     assert shop.run("in/a.mp4").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in shop.out.iterdir()}
     done = shop.run("in", "--dry-run", "--json")
@@ -41,3 +41,20 @@ def test_a_dry_run_tells_of_two_that_become_one(shop: Shop, shared: Callable[[st
     assert told in planned and "1 to do" in planned and "1 would fail" in planned
     done = shop.run("in")
     assert done.returncode == 3 and told in done.stderr and shop.results() == ["a.tiny.mkv"]
+
+
+def test_a_codec_finds_its_container(shop: Shop) -> None:
+    """Without -o, where names are given, the source's extension alone would refuse every .mp4."""
+    shop.clip("a.mp4", 6)
+    shop.clip("b.mkv", 6)
+    given = ("in", "--codec", "prores_ks")
+    planned = shop.run(*given, "--dry-run")
+    assert "in/a.mp4 -> out/a.tiny.mov" in planned.stdout and "in/b.mkv -> out/b.tiny.mkv" in planned.stdout
+    done = shop.run(*given)
+    assert done.returncode == 0, done.stderr
+    assert shop.results() == ["a.tiny.mov", "b.tiny.mkv"]
+    before = {path: path.stat().st_mtime_ns for path in shop.out.iterdir() if path.suffix != ".jsonl"}
+    again = shop.run(*given, "--json")
+    skipped = [event for event in map(json.loads, again.stdout.splitlines()) if event["event"] == "skipped"]
+    assert again.returncode == 0 and len(skipped) == 2
+    assert before == {path: path.stat().st_mtime_ns for path in before}

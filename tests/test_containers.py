@@ -202,3 +202,30 @@ def undecodable(path: Path) -> int:
         except av.error.FFmpegError:
             refused += 1
     return refused
+
+
+@pytest.mark.parametrize(
+    ("preferred", "video", "streams", "extension", "reason"),
+    [
+        (".mp4", "prores", [("audio", "aac")], ".mov", ".mp4 cannot hold prores video"),
+        (".m4v", "dnxhd", [], ".mov", ".m4v cannot hold dnxhd video"),
+        (".mp4", "v210", [], ".mov", ".mp4 cannot hold v210 video"),
+        (
+            ".mp4",
+            "prores",
+            [("audio", "flac")],
+            ".mkv",
+            ".mp4 cannot hold prores video, and .mov cannot hold flac sound",
+        ),
+        (".mov", "vp9", [], ".mkv", ".mov cannot hold vp9 video"),
+        (".webm", "h264", [("audio", "opus")], ".mkv", ".webm cannot hold h264 video"),
+        (".mkv", "prores", [], ".mkv", None),
+        (".mp4", "h264", [], ".mp4", None),
+        (".mp4", "rawvideo", [], ".mp4", None),  # none holds it: told when the encoder is chosen
+        ("", "prores", [], ".mkv", None),
+    ],
+)
+def test_a_codec_finds_a_container(
+    preferred: str, video: str, streams: list[tuple[str, str]], extension: str, reason: str | None
+) -> None:
+    assert fitting_container(preferred, streams, video) == (extension, reason)

@@ -126,6 +126,13 @@ def test_alpha_is_kept_and_the_container_follows(home: Path, tmp_path: Path, ext
         assert np.abs(next(iter(source)).alpha.astype(int) - alpha).mean() < 2
 
 
+def test_the_codec_decides_on_the_container(home: Path, pattern: Path) -> None:
+    writing = SinkOptions(EncoderOptions("prores_ks"))
+    report = stylize_file(replace(job_of(home, pattern), writing=writing))
+    assert report.output == str(pattern.parent / "shot.tiny.mov")
+    assert "written as .mov, since .mp4 cannot hold prores video" in report.notes
+
+
 def test_pictures_of_a_camera_come_upright(tmp_path: Path) -> None:
     for index in range(3):
         path = save(tmp_path / f"{index}.jpg", smooth(48, 64))

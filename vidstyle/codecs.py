@@ -123,6 +123,15 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     return choice
 
 
+def named_codec(wanted: EncoderOptions) -> str | None:
+    """Canonical name of the codec that was asked for, as containers know it; None where none was.
+
+    Raises:
+        UsageError: there is no such encoder.
+    """
+    return None if wanted.codec is None else str(_codec(wanted.codec).canonical_name)
+
+
 def check_named(wanted: EncoderOptions) -> None:
     """Refuse what an encoder that was named takes of no video, before any is opened.
 

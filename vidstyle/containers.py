@@ -124,28 +124,38 @@ def contents(streams: Iterable[Any], chapters: Iterable[Any] = ()) -> list[tuple
     return [*found, *([("chapters", "")] if list(chapters) else [])]
 
 
-def fitting_container(preferred: str, streams: Iterable[tuple[str, str]]) -> tuple[str, str | None]:
-    """The extension to write: ``preferred``, or Matroska's where that holds more of the streams.
+def fitting_container(
+    preferred: str, streams: Iterable[tuple[str, str]], video: str | None = None
+) -> tuple[str, str | None]:
+    """The extension to write: ``preferred``, or another's that holds the video, or Matroska's where it holds more.
 
     Args:
         preferred: with its dot; "" for none.
         streams: (kind, codec) of each, as `contents` gives them.
+        video: codec (canonical name) that the styled pictures are to have; None for one that suits the container.
 
     Returns:
         the extension, and why it is not the preferred one.
     """
     if preferred.lower() not in CONTAINERS:
         return ROOMIEST, f"{preferred} cannot be written" if preferred else None
-    muxer, roomiest = CONTAINERS[preferred.lower()][0], CONTAINERS[ROOMIEST][0]
+    muxer, roomiest, reason = CONTAINERS[preferred.lower()][0], CONTAINERS[ROOMIEST][0], None
+    if video is not None and not can_hold(muxer, video):
+        nearest = (
+            (".mov", ROOMIEST) if muxer == "mp4" else (ROOMIEST, ".mov")
+        )  # editors, whose codecs these are, read .mov
+        if other := next((each for each in nearest if can_hold(CONTAINERS[each][0], video)), None):
+            preferred, muxer, reason = other, CONTAINERS[other][0], f"{preferred} cannot hold {video} video"
     worse, total = [], 0
     for kind, codec in streams:
         gain = fate(muxer, kind, codec).cost - fate(roomiest, kind, codec).cost
         total += gain
         if gain > 0:
             worse.append(described(kind, codec))
-    if total <= 0:
-        return preferred, None
-    return ROOMIEST, f"{preferred} cannot hold {', '.join(dict.fromkeys(worse))}"
+    if total <= 0 or (video is not None and not can_hold(roomiest, video)):
+        return preferred, reason
+    less = f"{preferred} cannot hold {', '.join(dict.fromkeys(worse))}"
+    return ROOMIEST, less if reason is None else f"{reason}, and {less}"
 
 
 def default_output(source: Input, style: str, streams: Iterable[tuple[str, str]] = ()) -> Path:

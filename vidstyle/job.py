@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.account import describe_run
+from vidstyle.codecs import named_codec
 from vidstyle.containers import default_output, fitting_container, usual_extension
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
@@ -86,14 +87,20 @@ class FileJob:
     def target_for(self, source: VideoSource) -> tuple[Path, str | None]:
         """The output's path for an opened source, and why it is in another container than the source, if it is.
 
-        A name that says no container gets the source's own, or Matroska's where that holds more of the streams.
+        A name that says no container gets the source's own, another's where that cannot hold the codec that was asked
+        for, or Matroska's where that holds more of the streams.
+
+        Raises:
+            UsageError: there is no such encoder.
         """
         if self.output is not None and self.output.suffix:
             return self.output, None
         contents = source.contents()
-        extension, reason = fitting_container(usual_extension(self.input), contents)
-        if self.input.series is not None and source.info.alpha:
-            extension, reason = ".mov", ".mp4 keeps no alpha"
+        glass = self.input.series is not None and source.info.alpha
+        preferred = ".mov" if glass else usual_extension(self.input)
+        extension, reason = fitting_container(preferred, contents, named_codec(self.writing.encoder))
+        if glass and reason is None:
+            reason = ".mp4 keeps no alpha"
         if self.output is not None:
             return self.output.with_name(self.output.name + extension), reason
         return self._default(contents).with_suffix(extension), reason

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import av
@@ -155,3 +156,18 @@ class Decoder:
         for frame in found[times.index(self._last) + 1 :]:
             self.count += 1
             yield frame
+
+
+def first_key(packets: Iterable[Any]) -> Generator[Any, None, None]:
+    """The first key picture's packet, and the empty one that makes the decoder give it."""
+    yield from islice((packet for packet in packets if packet.is_keyframe), 1)
+    yield av.Packet()
+
+
+def again(packet: Any, packets: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """``packet``, which was taken from ``packets``, before the rest of them."""
+    try:
+        yield packet
+        yield from packets
+    finally:
+        packets.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain
 from threading import Event
 from typing import Any
 
@@ -13,7 +13,7 @@ import av
 
 from vidstyle.captions import Captions
 from vidstyle.containers import best_video
-from vidstyle.decoding import Decoder
+from vidstyle.decoding import Decoder, again, first_key
 from vidstyle.deinterlace import deinterlace, may_be_wanted, wanted
 from vidstyle.holes import Watch
 from vidstyle.inputs import URL, Input, open_input
@@ -133,7 +133,7 @@ class Reading:
             return self.tee.styled()
         packets = self._watch.packets(self.container, self.stream.index, Joins(self._note_join))
         own = (packet for packet in packets if packet.stream.index == self.stream.index)
-        return _first_key(own) if self._glancing else own
+        return first_key(own) if self._glancing else own
 
     @property
     def joined(self) -> bool:
@@ -224,7 +224,7 @@ class Reading:
         for packet in self._packets:
             time = packet.pts if packet.pts is not None else packet.dts
             if packet.size and packet.is_keyframe and time is not None:
-                self._packets = _again(packet, self._packets)
+                self._packets = again(packet, self._packets)
                 return time
         return None
 
@@ -309,17 +309,3 @@ class Reading:
         # It holds this reading, and this holds it: without this its pictures' memory would wait for the collector.
         self.__dict__.pop("_decoder", None)
         self._ask.close(self.container)
-
-
-def _first_key(packets: Iterable[Any]) -> Generator[Any, None, None]:
-    """The first key picture's packet, and the empty one that makes the decoder give it."""
-    yield from islice((packet for packet in packets if packet.is_keyframe), 1)
-    yield av.Packet()
-
-
-def _again(packet: Any, packets: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    try:
-        yield packet
-        yield from packets
-    finally:
-        packets.close()

@@ -172,6 +172,39 @@ def test_a_smaller_chin_is_narrower_below_the_mouth_alone() -> None:
     assert widths[225] < 72 and abs(int(widths[100]) - 80) <= 1
 
 
+def test_a_portrait_under_a_tinted_lamp_is_drawn_as_under_a_white_one() -> None:
+    face = draw_face(0)
+    grey = np.where(_behind(face), np.uint8(190), face)
+    tinted = (grey * np.array([1.0, 0.84, 0.95])).astype(np.uint8)
+    mended = open_looks.neutral(tinted).astype(float)
+    assert np.ptp(np.median(mended[_behind(face)[..., 0]], axis=0)) < 2  # the backdrop is grey again
+    skin = ~_behind(face)[..., 0]
+    ratios = mended[skin].mean(0) / tinted[skin].mean(0)
+    assert ratios[1] / ratios[0] == pytest.approx(1 / 0.84, rel=0.04)  # and the person is lit as it is
+    gap = np.abs(open_looks.neutral(grey).astype(float) - grey)
+    assert gap.max() <= 1
+
+
+@pytest.mark.parametrize("backdrop", [(40, 70, 190), (20, 16, 18)])
+def test_a_coloured_or_dark_backdrop_tells_nothing_of_the_lamp(backdrop: tuple[int, int, int]) -> None:
+    face = draw_face(0)
+    face = np.where(_behind(face), np.uint8(backdrop), face)
+    np.testing.assert_array_equal(open_looks.neutral(face), face)
+
+
+def test_hair_that_reaches_the_border_is_no_lamp() -> None:
+    face = np.where(_behind(draw_face(0)), np.uint8(200), draw_face(0))
+    face[:, :50] = face[:, -50:] = (150, 115, 95)  # more than half of it
+    assert np.abs(open_looks.neutral(face).astype(float) - face).max() <= 1
+
+
+def _behind(face: np.ndarray) -> np.ndarray:
+    """bool [H, W, 1]: the outer frame of a portrait, where no face is."""
+    behind = np.ones((*face.shape[:2], 1), bool)
+    behind[24:, 40:-40] = False
+    return behind
+
+
 def test_no_usable_portrait_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_looks, "Detector", lambda *_: lambda _: np.zeros((0, 15)))
     (tmp_path / "in").mkdir()

@@ -27,6 +27,8 @@ from vidstyle.errors import SourceError
 log = logging.getLogger("open_looks")
 
 SIDE = 512  # pixels of an exemplar
+TINT, DARK = 26.0, 35.0  # chroma at most, lightness at least, of a backdrop that was white or grey (CIE Lab)
+GAMMA = 2.2  # of pictures, near enough for a lamp
 Draw = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -45,6 +47,24 @@ def features_warped(image: np.ndarray, points: np.ndarray, eyes: float, chin: fl
         away = np.minimum(((xy - eye) ** 2).sum(-1, keepdims=True) / radius**2, 1)
         xy = eye + (xy - eye) * (1 - (1 - 1 / eyes) * (1 - away) ** 2)
     return resampled(image, xy, cv2.INTER_CUBIC)
+
+
+def neutral(image: np.ndarray) -> np.ndarray:
+    """``image`` under a white lamp, told by what is behind the portrait: the lightest of its border, but below.
+
+    A backdrop of a clear colour of its own is left as it is. Tinted portraits among others made a look whose skin is
+    now brown, now red, and what was trained on it had red foreheads.
+    """
+    edge = max(1, len(image) // 16)
+    parts = (image[:edge], image[: len(image) // 2, :edge], image[: len(image) // 2, -edge:])
+    around = np.concatenate([part.reshape(-1, 3) for part in parts]).astype(np.float32)
+    light = around.sum(1)
+    border = np.median(around[light >= np.quantile(light, 0.75)], axis=0)  # hair that reaches there is darker
+    lab = cv2.cvtColor(border.reshape(1, 1, 3) / 255, cv2.COLOR_RGB2Lab)[0, 0]
+    if lab[0] < DARK or np.hypot(*lab[1:]) > TINT:
+        return image
+    linear = (image.astype(np.float32) / 255) ** GAMMA * (border.mean() / border) ** GAMMA
+    return _levels(np.clip(linear, 0, 1) ** (1 / GAMMA))
 
 
 def edge_flow(grey: np.ndarray, sigma: float) -> np.ndarray:
@@ -178,7 +198,7 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
         if read.image is None or fault(read.image, faces, options):
             continue
         crop, points = aligned(read.image, faces[0, 4:14].reshape(5, 2), SIDE)
-        picture = LOOKS[look](crop, points, np.random.default_rng([seed, number]))
+        picture = LOOKS[look](neutral(crop), points, np.random.default_rng([seed, number]))
         write_picture(folder / f"{look}-{len(drawn):04d}.png", picture)
         drawn.append(picture)
     if not drawn:

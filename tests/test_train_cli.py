@@ -16,7 +16,7 @@ import torch
 from test_chain import Told
 from train_command import TINY, command, drawn_faces_are_found, run
 
-from training import measures, portraits, recipes
+from training import measures, portraits, recipes, ways
 from vidstyle.catalog import find_style
 from vidstyle.errors import VidstyleError
 from vidstyle.style import load_style, read_card
@@ -95,8 +95,8 @@ def test_without_a_generator_a_bundled_look_is_the_start_and_its_makers_are_name
     assert [name for name, _ in told.ended] == [
         *("crops/photos", "crops/exemplars", "expression", "ttn", "student", "style")
     ]
-    card, start = read_card(out), find_style(recipes.START)
-    for text in (f"Begun from the weights of the look {recipes.START} (Apache-2.0)", start.card.provenance):
+    card, start = read_card(out), find_style(ways.START)
+    for text in (f"Begun from the weights of the look {ways.START} (Apache-2.0)", start.card.provenance):
         assert text in card.provenance
     weights = load_style(tmp_path / "run" / "ttn" / "ttn.safetensors").weights
     moved = max(float(np.abs(weights[name].astype(np.float32) - start.weights[name]).max()) for name in weights)
@@ -108,11 +108,11 @@ def test_a_card_tells_of_its_own_way_of_training_alone(pictures: tuple[Path, Pat
     texture = tmp_path / "run" / "ttn"
     texture.mkdir(parents=True)
     (tmp_path / "run" / "lock").touch()
-    (texture / "options.json").write_text(json.dumps({"start": recipes.START}))
+    (texture / "options.json").write_text(json.dumps({"start": ways.START}))
     (texture / "done.json").write_text(json.dumps({"key": "of the other way", "seconds": 5}))
     assert run(command(pictures, "--run", str(tmp_path / "run"))) == 0
     card = read_card(home / "styles" / "mine.safetensors")
-    assert recipes.START not in card.provenance
+    assert ways.START not in card.provenance
     assert list(card.training["seconds"]) == ["crops/exemplars", "crops/photos", "pairs", "student"]
 
 

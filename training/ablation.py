@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--exemplars", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
-    parser.add_argument("--mode", choices=MODES[1:], default="full")
+    parser.add_argument("--mode", choices=[mode for mode in MODES if ablations(mode)], default="full")
     parser.add_argument("--without", nargs="*", choices=ABLATIONS, help="parts to leave out (default: all there are)")
     parser.add_argument("--set", nargs="*", default=[], metavar="K=V", help="as ttn.steps=2000")
     for name in ("detector", "mesh", "generator", "features", "identity", "inception"):

@@ -91,15 +91,25 @@ def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(image, warp, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def empty_canvas(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
-    """Cut a random window of the picture that no face box (x, y, w, h) touches, if one is found."""
-    height, width = image.shape[:2]
+def empty_window(
+    shape: tuple[int, ...], faces: list[np.ndarray], rng: np.random.Generator
+) -> tuple[int, int, int] | None:
+    """x, y, side of a random square of a picture that no face box (x, y, w, h) touches, if one is found."""
+    height, width = shape[:2]
     for _ in range(40):
         side = int(rng.uniform(0.22, 0.8) * min(height, width))
         x, y = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
         if all(x > f[0] + f[2] or x + side < f[0] or y > f[1] + f[3] or y + side < f[1] for f in faces):
-            return cv2.resize(image[y : y + side, x : x + side], (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
+            return x, y, side
     return None
+
+
+def empty_canvas(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Generator) -> np.ndarray | None:
+    """Cut a random window of the picture that no face box (x, y, w, h) touches, if one is found."""
+    if (window := empty_window(image.shape, faces, rng)) is None:
+        return None
+    x, y, side = window
+    return cv2.resize(image[y : y + side, x : x + side], (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_CUBIC)
 
 
 def listed(folder: Path) -> list[tuple[str, list[list[float]]]]:

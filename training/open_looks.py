@@ -1,7 +1,9 @@
 """Open looks: exemplar pictures drawn by code from portraits: `python -m training.open_looks --help`.
 
-Anyone can repeat a whole training from them, with no picture of an artist. Each look is a function of a portrait, its
-five points and a seed: larger eyes and a smaller chin by warping, then filters of non-photorealistic rendering:
+Anyone can repeat a whole training from them, with no picture of an artist. With ``--whole`` each picture is drawn as it
+is framed, under its own name: pairs for `vidstyle train --paired`. A look is a function of a picture, its five points
+(None without a face) and a seed (None: without grain and dots, of whose place no photo tells): larger eyes and a
+smaller chin by warping, then filters of non-photorealistic rendering:
 flattening (mean shift; Kuwahara, 1976), soft quantisation of luminance (Winnemoeller et al., 2006), lines by XDoG along
 the edge flow (Kang et al., 2007; Winnemoeller et al., 2012), watercolour pigment (Bousseau et al., 2006).
 """
@@ -11,14 +13,16 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
 from training.alignment import aligned, resampled
+from training.data import evenly, eye_distance
 from training.detector import Detector, detector_file
 from training.options import at_least, run_command
+from training.pictures import count as count_pictures
 from training.pictures import read_all
 from training.portraits import Options, fault, sheet
 from training.sheets import write_picture
@@ -29,7 +33,8 @@ log = logging.getLogger("open_looks")
 SIDE = 512  # pixels of an exemplar
 TINT, DARK = 26.0, 35.0  # chroma at most, lightness at least, of a backdrop that was white or grey (CIE Lab)
 GAMMA = 2.2  # of pictures, near enough for a lamp
-Draw = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+EYES, LONGEST = 128, 1600  # pixels between the eyes that are drawn, and at most of a whole picture's longer side
+Draw = Callable[[np.ndarray, np.ndarray | None, np.random.Generator | None], np.ndarray]
 
 
 def features_warped(image: np.ndarray, points: np.ndarray, eyes: float, chin: float) -> np.ndarray:
@@ -122,40 +127,48 @@ def kuwahara(image: np.ndarray, radius: int, sharpness: float = 6.0) -> np.ndarr
     return total / weights
 
 
-def cloud(rng: np.random.Generator, side: int, sizes: tuple[int, ...]) -> np.ndarray:
-    """Smooth noise float32 [side, side] of standard deviation 1: a sum of octaves, ``sizes`` in pixels."""
+def cloud(rng: np.random.Generator | None, shape: tuple[int, ...], sizes: tuple[int, ...]) -> np.ndarray:
+    """Smooth noise float32 [H, W] of standard deviation 1: a sum of octaves, ``sizes`` in pixels; 0 without ``rng``."""
+    height, width = shape[:2]
+    side = max(height, width)
     total = np.zeros((side, side), np.float32)
+    if rng is None:
+        return total[:height, :width]
     for size in sizes:
         cells = max(2, side // size + 2)
         noise = rng.standard_normal((cells, cells)).astype(np.float32)
         total += cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
-    return (total - total.mean()) / max(float(total.std()), 1e-6)
+    return ((total - total.mean()) / max(float(total.std()), 1e-6))[:height, :width]
 
 
-def comic(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def comic(image: np.ndarray, points: np.ndarray | None, rng: np.random.Generator | None) -> np.ndarray:
     """A printed comic: flat saturated colours in few tones, dots in the half shadows, thick black lines."""
-    image = features_warped(image, points, eyes=1.38, chin=0.84)
+    if points is not None:
+        image = features_warped(image, points, eyes=1.38, chin=0.84)
     lab = cv2.cvtColor(flattened(image, 12, 26).astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     light = lab[..., 0] + 0.3 * (lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 40)) + 4
     tones = np.array([16.0, 36.0, 54.0, 72.0, 92.0], np.float32)
     borders = (tones[1:] + tones[:-1]) / 2
     steps = 0.5 * (1 + np.tanh((cv2.GaussianBlur(light, (0, 0), 2.0)[..., None] - borders) * 0.8))
     tone = tones[0] + (steps * np.diff(tones)).sum(-1)
-    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
-    screen = np.cos((x + y) * np.pi / 5) * np.cos((x - y) * np.pi / 5)
-    half = np.exp(-(((light - 45) / 7) ** 2)) * np.clip((screen - 0.15) * 4, 0, 1)
-    colour = np.dstack([tone - 14 * half, lab[..., 1:] * 1.5 + np.array([0.0, 3.0], np.float32)]).astype(np.float32)
+    if rng is not None:
+        x, y = np.meshgrid(np.arange(image.shape[1]), np.arange(image.shape[0]))
+        screen = np.cos((x + y) * np.pi / 5) * np.cos((x - y) * np.pi / 5)
+        tone = tone - 14 * np.exp(-(((light - 45) / 7) ** 2)) * np.clip((screen - 0.15) * 4, 0, 1)
+    colour = np.dstack([tone, lab[..., 1:] * 1.5 + np.array([0.0, 3.0], np.float32)]).astype(np.float32)
     flat = np.clip(cv2.cvtColor(colour, cv2.COLOR_Lab2RGB), 0, 1)
-    lines = ink_lines(image, 1.9 + 0.1 * rng.standard_normal(), 0.013, 170.0)
+    lines = ink_lines(image, 1.9 + (0.1 * rng.standard_normal() if rng else 0.0), 0.013, 170.0)
     ink = np.array([0.07, 0.06, 0.10], np.float32)
     return _levels(flat * lines[..., None] + ink * (1 - lines[..., None]))
 
 
-def watercolour(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def watercolour(image: np.ndarray, points: np.ndarray | None, rng: np.random.Generator | None) -> np.ndarray:
     """Watercolour with a fine brown pen: pale pools of pigment with darker rims, on grained paper."""
-    image = features_warped(image, points, eyes=1.2, chin=0.93)
-    grid = np.dstack(np.meshgrid(np.arange(SIDE), np.arange(SIDE))).astype(np.float32)
-    wobble = np.dstack([cloud(rng, SIDE, (90, 40)), cloud(rng, SIDE, (90, 40))]) * 1.6
+    if points is not None:
+        image = features_warped(image, points, eyes=1.2, chin=0.93)
+    side = image.shape
+    grid = np.dstack(np.meshgrid(np.arange(side[1]), np.arange(side[0]))).astype(np.float32)
+    wobble = np.dstack([cloud(rng, side, (90, 40)), cloud(rng, side, (90, 40))]) * 1.6
     soft = kuwahara(cv2.pyrMeanShiftFiltering(image, 9, 16), 9)
     soft = resampled(kuwahara(soft, 5), grid + wobble)
     lab = cv2.cvtColor(np.clip(soft / 255, 0, 1), cv2.COLOR_RGB2Lab)
@@ -164,9 +177,9 @@ def watercolour(image: np.ndarray, points: np.ndarray, rng: np.random.Generator)
     wash = np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), 0, 1)
     grey = cv2.GaussianBlur(cv2.cvtColor(wash, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
     rim = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    density = 1 + 0.15 * cloud(rng, SIDE, (160, 80, 40)) + 0.06 * cloud(rng, SIDE, (6, 3)) + 1.4 * np.minimum(rim, 0.5)
+    density = 1 + 0.15 * cloud(rng, side, (160, 80, 40)) + 0.06 * cloud(rng, side, (6, 3)) + 1.4 * np.minimum(rim, 0.5)
     wash = np.clip(wash - (wash - wash * wash) * (density - 1)[..., None], 0, 1)
-    paper = np.array([0.99, 0.975, 0.945], np.float32) + 0.012 * cloud(rng, SIDE, (4, 2))[..., None]
+    paper = np.array([0.99, 0.975, 0.945], np.float32) + 0.012 * cloud(rng, side, (4, 2))[..., None]
     lines = 1 - 0.85 * (1 - ink_lines(image, 1.3, 0.009, 170.0))
     pen = np.array([0.28, 0.19, 0.17], np.float32)
     return _levels(wash * paper * lines[..., None] + pen * (1 - lines[..., None]))
@@ -207,6 +220,37 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
     return len(drawn)
 
 
+def whole(image: np.ndarray, points: np.ndarray | None, look: str) -> np.ndarray:
+    """``image`` drawn as it is framed, uint8: larger or smaller, so that the eyes, if any, are `EYES` pixels apart."""
+    scale = EYES / max(eye_distance(points), 1.0) if points is not None else SIDE / min(image.shape[:2])
+    scale = min(scale, LONGEST / max(image.shape[:2]))
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return LOOKS[look](scaled, None if points is None else points * scale, None)
+
+
+def make_whole(source: Path, folder: Path, look: str, detector: Path | None, count: int) -> int:
+    """Draw at most ``count`` of the pictures of ``source``, spread evenly, under their own names; give their number.
+
+    Raises:
+        SourceError: none of them can be read.
+    """
+    net, total = Detector(detector_file(detector), Options().score), count_pictures(source)
+    wanted, done = set(evenly(total, count).tolist()), 0
+    for number, read in enumerate(read_all(source)):
+        if number not in wanted or read.image is None:
+            continue
+        faces = net(read.image)
+        points = faces[0, 4:14].reshape(5, 2) if len(faces) else None
+        path = folder / PurePosixPath(read.name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, whole(read.image, points, look))
+        done += 1
+    if not done:
+        raise SourceError(f"{source}: none of its {total} pictures can be read")
+    return done
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.open_looks", description=__doc__)
     parser.add_argument("source", type=Path, help="folder or zip of portraits whose licence allows it")
@@ -215,7 +259,12 @@ def main() -> None:
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
     parser.add_argument("--count", type=at_least(1), default=120)
     parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--whole", action="store_true", help="draw every picture as it is framed: for train --paired")
     args = parser.parse_args()
+    if args.whole:
+        done = make_whole(args.source, args.folder, args.look, args.detector, args.count)
+        log.info("%d pictures drawn as %s in %s", done, args.look, args.folder)
+        return
     done = make(args.source, args.folder, args.look, args.detector, args.count, args.seed)
     log.info("%d exemplars of %s in %s", done, args.look, args.folder)
 

@@ -12,9 +12,9 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -46,13 +46,46 @@ def is_picture(name: str) -> bool:
 
 
 def read_all(source: Path, skip: int = 0) -> Iterator[Read]:
-    """Every picture under a folder, or in a zip, in the order of names, after the first ``skip``.
+    """Every picture under a folder, or in a zip, in the order of `names`, after the first ``skip``.
 
     Raises:
         SourceError: as `check`; or the zip is damaged as a whole.
     """
     check(source)
-    yield from _folder(source, skip) if source.is_dir() else _zip(source, skip)
+    with reader(source) as read:
+        for name in names(source)[skip:]:
+            yield read(name)
+
+
+def names(source: Path) -> list[str]:
+    """Of all pictures under a folder, or in a zip, sorted; none where it cannot be read."""
+    try:
+        if source.is_dir():
+            return _named(source)
+        with zipfile.ZipFile(source) as archive:
+            return sorted(_members(archive))
+    except (OSError, zipfile.BadZipFile):
+        return []
+
+
+@contextmanager
+def reader(source: Path) -> Iterator[Callable[[str], Read]]:
+    """What reads a picture of ``source`` by its name.
+
+    Raises:
+        SourceError: the zip is damaged as a whole, or has more than `MEMBERS` pictures.
+    """
+    if source.is_dir():
+        yield lambda name: _decode(source / name, name)
+        return
+    try:
+        with zipfile.ZipFile(source) as archive, tempfile.TemporaryDirectory() as scratch:
+            members = _members(archive)
+            if len(members) > MEMBERS:
+                raise SourceError(f"{source} has {len(members)} pictures, at most {MEMBERS} are taken: split it")
+            yield lambda name: _member(archive, members[name], Path(scratch) / "picture")
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{source} is a damaged zip ({error}): make it again") from error
 
 
 def check(source: Path) -> None:
@@ -70,13 +103,7 @@ def check(source: Path) -> None:
 
 def count(source: Path) -> int:
     """How many pictures `read_all` would give; 0 where it would fail."""
-    try:
-        if source.is_dir():
-            return sum(is_picture(path.relative_to(source).as_posix()) for path in source.rglob("*"))
-        with zipfile.ZipFile(source) as archive:
-            return len(_members(archive))
-    except (OSError, zipfile.BadZipFile):
-        return 0
+    return len(names(source))
 
 
 def fingerprint(source: Path) -> str:
@@ -84,44 +111,27 @@ def fingerprint(source: Path) -> str:
 
     What else lies in the folder, as .DS_Store, changes while one looks into it, and nothing of a training.
     """
-    paths = [source]
-    if source.is_dir():
-        found = (path for path in source.rglob("*") if is_picture(path.relative_to(source).as_posix()))
-        paths = sorted(found)
     digest = hashlib.sha256()
-    for path in paths:
-        try:
-            if path != source and not path.is_file():
-                continue
+    path = source
+    try:
+        for path in [source / name for name in _named(source)] if source.is_dir() else [source]:
             stat = path.stat()
-        except OSError as error:
-            raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
-        digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
+            digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
+    except OSError as error:
+        raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
     return digest.hexdigest()
 
 
-def _folder(folder: Path, skip: int) -> Iterator[Read]:
-    named = ((path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")))
-    found = ((path, name) for path, name in named if is_picture(name) and path.is_file())
-    for path, name in islice(found, skip, None):
-        yield _decode(path, name)
+def _named(folder: Path) -> list[str]:
+    paths = sorted(folder.rglob("*"))
+    named = ((path, path.relative_to(folder).as_posix()) for path in paths)
+    return [name for path, name in named if is_picture(name) and path.is_file()]
 
 
-def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir() and is_picture(member.filename)]
-    return sorted(members, key=lambda member: member.filename)
-
-
-def _zip(path: Path, skip: int) -> Iterator[Read]:
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as scratch:
-            members = _members(archive)
-            if len(members) > MEMBERS:
-                raise SourceError(f"{path} has {len(members)} pictures, at most {MEMBERS} are taken: split it")
-            for number, member in enumerate(members[skip:]):
-                yield _member(archive, member, Path(scratch) / f"{number}.picture")
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{path} is a damaged zip ({error}): make it again") from error
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """By name; of two of one name the last, as when it is unpacked."""
+    members = (member for member in archive.infolist() if not member.is_dir())
+    return {member.filename: member for member in members if is_picture(member.filename)}
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, scratch: Path) -> Read:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training import ccn, expression, generator, landmarks, packed, pairs, portraits, student, ttn
+from training import ccn, expression, generator, landmarks, packed, paired, pairs, portraits, student, ttn
 from training.analogies import Maker
 from training.chain import Chain
 from training.detector import Detector, detector_file
@@ -92,6 +92,7 @@ class Bench:
         if kind == "pairs" and self.wishes.mode == "full":
             return self._reckoned(SAMPLE * self.options["pairs"].samples), 0, False
         measures: dict[str, Callable[[], tuple[float, int, bool]]] = {
+            "paired": self._pairing,
             "pairs": self._analogies,
             "generator": lambda: self._gan(self.options["generator"]),
             "ccn": lambda: self._gan(self.options["ccn"]),
@@ -111,8 +112,15 @@ class Bench:
             if self.wishes.detector:
                 raise
             return 0.05 * total  # not fetched yet, and no network: what it usually takes
-        seen = len(list(portraits.sift(islice(read_all(source), 6), detector, self.options["photos"])))
+        seen = len(list(portraits.sift(islice(read_all(source), 6), detector, portraits.Options())))
         return (time.monotonic() - begun) / max(1, seen) * total
+
+    def _pairing(self) -> tuple[float, int, bool]:
+        """As `_detection` of the photos, and half as much again for what is cut and read of the drawings."""
+        options = self.options["paired"]
+        some = len(paired.check(self.wishes.photos, self.wishes.exemplars, options))
+        share = min(options.pictures, some) / max(1, portraits.count(self.wishes.photos))
+        return 1.5 * share * self._detection(self.wishes.photos), 0, True
 
     def _analogies(self) -> tuple[float, int, bool]:
         options = self.options["pairs"]
@@ -148,8 +156,9 @@ class Bench:
         options = self.options["student"]
         small = replace(options, steps=TRIED + 1, shift_from=-2.0)  # with the shifts' loss from the first step
         folder, device = self.folder / "s", self.wishes.device
+        made = student.canvases(self.photos, self.pairs, None, options, torch.device(device))
         return self._paced(
-            lambda step: student.train(folder, self.photos, self.pairs, None, small, step, device), options.steps, 1.0
+            lambda step: student.learn(folder, made, None, small, step, torch.device(device)), options.steps, 1.0
         )
 
     def _paced(

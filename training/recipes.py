@@ -1,9 +1,4 @@
-"""What a wish means: its mode's options, what ablations change in them, and the chain of `training.stages`.
-
-``quick``      pairs by analogies (`training.pairs`), and a student from them.
-``standard``   the texture network, begun from a bundled look, on unpaired pictures; then a student steadied from it.
-``full``       the paper's way: a generator, its calibration, 10,000 pairs, the texture network, then a student.
-"""
+"""What a wish means: its way's options, what ablations change in them, and the chain of `training.stages`."""
 
 from __future__ import annotations
 
@@ -14,23 +9,29 @@ from typing import Any
 
 import torch
 
-from training import ccn, expression, generator, packed, pairs, pictures, portraits, student, stylegan2_weights, ttn
+from training import (
+    ccn,
+    generator,
+    packed,
+    pictures,
+    student,
+    stylegan2_weights,
+    ttn,
+)
 from training.chain import Chain
-from training.crops import CropOptions
 from training.features import load_features
 from training.gem import Geometry
 from training.identity import load_identity
 from training.landmarks import FaceMesh
 from training.options import SEEDS, set_options
 from training.stylegan2 import Shape
+from training.ways import WAYS
 from training.world import TrainingError
 from vidstyle.errors import SourceError, StyleError, UsageError
 from vidstyle.style import check_name
 
-MODES = ("quick", "standard", "full")
+MODES = tuple(WAYS)
 ABLATIONS = ("ccn", "gem", "ttn", "per")  # Table 1's, and the facial perception loss
-START = "artstyle"  # the bundled look that changes a photo least
-PERCEPTION = 0.1  # in place of the paper's 1, by which photos come back: see training/README.md
 #: how the user's networks are read, and which a mode uses
 READERS: dict[str, Callable[[Path], object]] = {
     "mesh": FaceMesh,
@@ -38,7 +39,12 @@ READERS: dict[str, Callable[[Path], object]] = {
     "features": load_features,
     "identity": lambda path: load_identity(str(path), torch.device("cpu")),
 }
-USED = {"quick": (), "standard": ("mesh", "features"), "full": ("mesh", "generator", "features", "identity")}
+USED = {
+    "quick": (),
+    "paired": (),
+    "standard": ("mesh", "features"),
+    "full": ("mesh", "generator", "features", "identity"),
+}
 #: settings that a training settles itself, or has an option for that is checked before the work
 SETTLED = {
     "ttn.features": "give it with --features",
@@ -77,55 +83,9 @@ class Wishes:
         return f"-without-{self.without}" if self.without else ""
 
 
-def _data() -> dict[str, Any]:
-    return {"photos": portraits.Options(), "exemplars": portraits.DRAWN}
-
-
-def quick() -> dict[str, Any]:
-    """Options by stage: something to look at in about ten minutes of two cores."""
-    near = (46.0, 84.0)
-    crops = CropOptions(side=128, pairs=4, empty=0.0, eyes=(34.0, 110.0), near=near, exact=0.5, turn=30.0, gain=0.1)
-    learning = student.Options(steps=800, shift=0.3, crops=crops, most=400)
-    return {**_data(), "pairs": pairs.Options(count=192), "student": learning}
-
-
-def standard() -> dict[str, Any]:
-    """Options by stage for a machine without a generator: a night on a CPU, minutes on a GPU."""
-    return {
-        **_data(),
-        "pairs": pairs.Options(count=800),  # for what goes without the texture network
-        "expression": expression.Options(steps=2000),
-        "ttn": ttn.Options(
-            steps=6000,
-            batch=4,
-            network="student",
-            start=START,
-            lr=4e-4,
-            critic_lr=8e-4,
-            tones=2.0,
-            perception=PERCEPTION,
-            warm=0,
-        ),
-        "student": student.Options(steps=1500, lr=1e-3, adversarial=0.05, adversarial_from=0.0),
-    }
-
-
-def full() -> dict[str, Any]:
-    """Options by stage as in the paper's section 4.1, but for `PERCEPTION`."""
-    return {
-        **_data(),
-        "generator": generator.Options(size=256, full=True),
-        "ccn": ccn.Options(),
-        "pairs": ccn.Options(),
-        "expression": expression.Options(),
-        "ttn": ttn.Options(perception=PERCEPTION),
-        "student": student.Options(steps=8000),
-    }
-
-
 def ablations(mode: str) -> tuple[str, ...]:
     """What can be left out in a mode: only the paper's own way has a calibration."""
-    return {"quick": (), "standard": ABLATIONS[1:]}.get(mode, ABLATIONS)
+    return {"quick": (), "paired": (), "standard": ABLATIONS[1:]}.get(mode, ABLATIONS)
 
 
 def check(wishes: Wishes) -> None:
@@ -150,6 +110,10 @@ def check(wishes: Wishes) -> None:
         if not packed.is_packed(source):
             pictures.check(source)
             _check_outside(wishes.run, source)
+        elif wishes.mode == "paired":
+            raise UsageError(
+                f"{source} holds portraits of which each is cut by its own face: give the pictures themselves"
+            )
     for network in networks:
         if network is not None and not network.is_file():
             raise SourceError(f"no file {network}: give a network's weights, or leave the option out")
@@ -204,7 +168,7 @@ def options_of(wishes: Wishes) -> dict[str, Any]:
     Raises:
         UsageError: a setting names no stage or no option of it, or is of another kind.
     """
-    options = {"quick": quick, "standard": standard, "full": full}[wishes.mode]()
+    options = WAYS[wishes.mode]()
     options = {name: _changed(value, seed=wishes.seed) for name, value in options.items()}
     texts: dict[str, list[str]] = {}
     for text in wishes.settings:
@@ -282,6 +246,12 @@ def chain(wishes: Wishes) -> Chain:
         ttn.begun_from(options["ttn"])  # hours may pass before it is needed
     if wishes.mode == "full":
         ccn.check_layers(options["pairs"].layers, _shape(wishes, options["generator"]))
+    if options["student"].start:
+        student.begun_from(options["student"])
+    if wishes.mode == "paired":
+        pairs_of_own = stages.drawings(wishes, options["paired"])
+        learning = stages.student_of_pairs(wishes, options["student"])
+        return Chain(wishes.run, (pairs_of_own, learning, stages.style(wishes, [pairs_of_own, learning])))
     made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
     if wishes.mode == "full":
         if wishes.generator is None:

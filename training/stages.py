@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from training import ccn, landmarks, packed, pairs, portraits, ttn
+from training import ccn, landmarks, packed, paired, pairs, portraits, ttn
 from training import expression as expressions
 from training import generator as generators
 from training import student as students
@@ -19,7 +19,7 @@ from training.recipes import Wishes
 from training.world import join
 from vidstyle.whole import write_whole
 
-PHOTOS, EXEMPLARS = "crops/photos", "crops/exemplars"
+PHOTOS, EXEMPLARS, PAIRED = "crops/photos", "crops/exemplars", "paired"
 
 
 def photos(wishes: Wishes, options: portraits.Options) -> Stage:
@@ -45,6 +45,27 @@ def _portraits(wishes: Wishes, name: str, title: str, source: Path, options: por
     number = packed.count(source) if packed.is_packed(source) else portraits.count(source)
     seen = {"source": fingerprint(source), **asdict(options)}
     return Stage(name, title, (), seen, work, number, "pictures")
+
+
+def drawings(wishes: Wishes, options: paired.Options) -> Stage:
+    """
+    Raises:
+        SourceError: too few drawings have the name of a photo.
+    """
+
+    def work(folder: Path, on_step: OnStep) -> None:
+        paired.prepare(wishes.photos, wishes.exemplars, folder, wishes.detector, options, on_step)
+
+    number = min(options.pictures, len(paired.check(wishes.photos, wishes.exemplars, options)))
+    seen = {"photos": fingerprint(wishes.photos), "drawings": fingerprint(wishes.exemplars), **asdict(options)}
+    return Stage(PAIRED, "cut photos and their drawings around faces", (), seen, work, number, "pairs")
+
+
+def student_of_pairs(wishes: Wishes, options: students.Options) -> Stage:
+    def work(folder: Path, on_step: OnStep) -> None:
+        students.train_paired(folder, wishes.run / PAIRED, options, on_step, wishes.device)
+
+    return Stage("student", "train the small network", (PAIRED,), options, work, options.steps)
 
 
 def analogies(wishes: Wishes, options: pairs.Options) -> Stage:
@@ -141,8 +162,7 @@ def style(wishes: Wishes, before: Sequence[Stage]) -> Stage:
 
     def work(folder: Path, on_step: OnStep) -> None:
         trained = {"by": "vidstyle train", "mode": wishes.mode, "seed": wishes.seed, **_counts(wishes.run, names)}
-        texture = f"ttn{wishes.tag}"
-        begun = _begun_from(wishes.run / texture) if texture in names else ""
+        begun = next(filter(None, (_begun_from(wishes.run / name) for name in names)), "")
         provenance = f"{card['provenance'].rstrip('.')}. {begun}" if begun else card["provenance"]
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / OWN, json.dumps({"style": wishes.out.name}).encode())
@@ -157,10 +177,10 @@ def style(wishes: Wishes, before: Sequence[Stage]) -> Stage:
     return Stage(f"style{wishes.tag}", "write the style", needs, seen, work, 1, "file", wishes.out)
 
 
-def _begun_from(texture: Path) -> str:
-    """Whose weights the texture network was begun with, for the card; empty where it was begun from nothing."""
-    options = texture / "options.json"
-    start = json.loads(options.read_text())["start"] if options.exists() else ""
+def _begun_from(stage: Path) -> str:
+    """Whose weights a stage's network was begun with, for the card; empty where it was begun from nothing."""
+    options = stage / "options.json"
+    start = json.loads(options.read_text()).get("start", "") if options.exists() else ""
     if not start:
         return ""
     card = ttn.start_style(start).card
@@ -170,6 +190,9 @@ def _begun_from(texture: Path) -> str:
 def _counts(run: Path, names: Sequence[str]) -> dict[str, Any]:
     """How many pictures went in, and the seconds of each stage: for the card."""
     notes = {name: read_note(run / name / "done.json") for name in names}
-    kept = {name: json.loads((run / name / "report.json").read_text())["kept"] for name in (PHOTOS, EXEMPLARS)}
     seconds = {name: round(note["seconds"], 1) for name, note in sorted(notes.items()) if "seconds" in note}
-    return {"photos": kept[PHOTOS], "exemplars": kept[EXEMPLARS], "seconds": seconds}
+    reports = {name: read_note(run / name / "report.json") for name in names}
+    if PAIRED in names:
+        near = read_note(run / "student" / students.NEARNESS)
+        return {"pairs": reports[PAIRED]["pairs"], **near, "seconds": seconds}
+    return {"photos": reports[PHOTOS]["kept"], "exemplars": reports[EXEMPLARS]["kept"], "seconds": seconds}

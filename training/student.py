@@ -1,8 +1,8 @@
 """The chain's last training: a small network from pairs, or from a trained texture network, and its style file.
 
 It is `training.distill`'s loop. With a texture network (section 3.4's M) that is the teacher. Without one the pairs are
-what is learned from, and the feature loss takes the encoder of a texture network of random weights: it knows no look,
-but it holds edges and textures apart, as random convolutions do.
+what is learned from, made by analogies or a person's own (`training.paired`), and the feature loss takes the encoder of
+a texture network of random weights: it knows no look, but it holds edges and textures apart, as random convolutions do.
 """
 
 from __future__ import annotations
@@ -19,20 +19,24 @@ import numpy as np
 import torch
 
 from engines.torch import Network, is_full
-from training import distill, pairs, portraits
+from training import distill, paired, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
-from training.data import Canvases
+from training.data import SIDE, Canvases
 from training.options import rate
 from training.ranges import of_canvases
+from training.sweeps import psnr
+from training.ttn import start_style
 from training.world import DivergedError, TrainingError
 from vidstyle.errors import Interrupted
 from vidstyle.network import Architecture, layers
-from vidstyle.style import Card, load_style, save_style
+from vidstyle.style import Card, Style, load_style, save_style
+from vidstyle.whole import write_whole
 
 log = logging.getLogger("student")
 
 RESULT = "student.safetensors"
+NEARNESS = "nearness.json"
 OnStep = Callable[[int, int, dict[str, float]], None]
 
 
@@ -68,12 +72,24 @@ class Options(runs.Options):
     )
     widths: tuple[int, ...] = (32, 64, 96)
     most: int = 2000  # pictures that are learned from
+    start: str = ""  # a style of that shape, by name or path, to go on from; without one, see `train`
 
 
 def architecture(options: Options) -> Architecture:
     """The student's shape; widths other than the default's come before those of a named one."""
     named = options.widths == Options.widths
     return replace(runs.DEFAULT, widths=runs.SHAPES[options.shape].widths if named else tuple(options.widths))
+
+
+def begun_from(options: Options) -> Style:
+    """
+    Raises:
+        StyleError, TrainingError: there is no such style; it is of another shape than the student.
+    """
+    style = start_style(options.start)
+    if layers(style.card.architecture) != layers(architecture(options)):
+        raise TrainingError(f"student.start={options.start} is of another shape than the student: see student.shape")
+    return style
 
 
 def canvases(photos: Path, made: Path | None, teacher: Path | None, options: Options, device: torch.device) -> Canvases:
@@ -119,10 +135,38 @@ def train(
     Raises:
         TrainingError: a loss is not finite, or a single crop is more than memory holds.
     """
+    where = torch.device(device)
+    return learn(run, canvases(photos, made, teacher, options, where), teacher, options, on_step, where)
+
+
+def train_paired(run: Path, made: Path, options: Options, on_step: OnStep | None = None, device: str = "cpu") -> Path:
+    """As `train`, from the canvases of `training.paired`; how near it comes on those held out is noted in ``run``."""
+    where = torch.device(device)
+    result = learn(run, paired.load(made), None, options, on_step, where)
+    write_whole(run / NEARNESS, json.dumps(nearness(result, made, where)).encode())
+    return result
+
+
+def nearness(student: Path, made: Path, device: torch.device) -> dict[str, float]:
+    """PSNR in dB of results to the held-out drawings, and of the photos themselves; empty where none is held out."""
+    if not (some := paired.load(made, "held")).kind.size:
+        return {}
+    photos = np.stack([cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for source in some.source])
+    both = {"psnr": drawn(student, photos, device), "psnr_of_photos": photos}
+    return {name: round(float(np.mean(list(map(psnr, made, some.target)))), 2) for name, made in both.items()}
+
+
+def learn(
+    run: Path,
+    data: Canvases,
+    teacher: Path | None,
+    options: Options,
+    on_step: OnStep | None,
+    where: torch.device,
+) -> Path:
+    """See `train`."""
     run.mkdir(parents=True, exist_ok=True)
     (run / "options.json").write_text(json.dumps(asdict(options), indent=1))
-    where = torch.device(device)
-    data = canvases(photos, made, teacher, options, where)
     while True:
         try:
             state = _train(run, data, teacher, options, on_step, where)
@@ -147,6 +191,8 @@ def _train(
     known = load_style(teacher) if teacher else None
     if checkpoint.exists():
         state.load(checkpoint)
+    elif options.start:
+        state.start_from(begun_from(options))
     elif known and layers(known.card.architecture) == layers(state.student.arch):  # a student already, to be steadied
         state.start_from(known)
     if known and known.card.architecture.name == "ttn":

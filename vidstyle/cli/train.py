@@ -21,6 +21,9 @@ def train(
     photos: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="Photos of people, some hundreds of them.")],
     exemplars: Annotated[Path, typer.Option(metavar="DIR|ZIP", help="About 100 portraits in the look.")],
     quick: Annotated[bool, typer.Option("--quick", help="Something to look at in about ten minutes.")] = False,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="The exemplars are drawings of the photos, each by its photo's name.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Through a generator as in the paper: needs a GPU.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done and how long it takes here.")] = False,
     run: Annotated[
@@ -57,8 +60,9 @@ def train(
     """
     if attended:
         end_with_input()
-    if quick and full:
-        raise UsageError("--quick and --full are two ways: give one of them")
+    ways = {"quick": quick, "paired": paired, "full": full}
+    if sum(ways.values()) > 1:
+        raise UsageError(f"{' and '.join(f'--{way}' for way in ways if ways[way])} are several ways: give one of them")
     recipes, folder = _training("recipes"), run or _folder(name)
     wishes = recipes.Wishes(
         name=name,
@@ -66,7 +70,7 @@ def train(
         exemplars=exemplars,
         run=folder,
         out=_target(name, overwrite or plan, folder),
-        mode="quick" if quick else "full" if full else "standard",
+        mode=next((way for way in ways if ways[way]), "standard"),
         detector=detector,
         mesh=mesh,
         generator=generator,

@@ -92,12 +92,18 @@ def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def empty_window(
-    shape: tuple[int, ...], faces: list[np.ndarray], rng: np.random.Generator
+    shape: tuple[int, ...],
+    faces: list[np.ndarray],
+    rng: np.random.Generator,
+    sides: tuple[float, float] = (0.22, 0.8),
 ) -> tuple[int, int, int] | None:
-    """x, y, side of a random square of a picture that no face box (x, y, w, h) touches, if one is found."""
+    """x, y, side of a random square of a picture that no face box (x, y, w, h) touches, if one is found.
+
+    ``sides``: the least and the greatest, as shares of the picture's short one.
+    """
     height, width = shape[:2]
     for _ in range(40):
-        side = int(rng.uniform(0.22, 0.8) * min(height, width))
+        side = int(rng.uniform(*sides) * min(height, width))
         x, y = int(rng.integers(0, width - side + 1)), int(rng.integers(0, height - side + 1))
         if all(x > f[0] + f[2] or x + side < f[0] or y > f[1] + f[3] or y + side < f[1] for f in faces):
             return x, y, side

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from training.data import EMPTY, FACE, SIDE, Canvases, empty_window, evenly, face_canvas, held_out
+from training.data import EMPTY, EYES, FACE, SIDE, Canvases, empty_window, evenly, eye_distance, face_canvas, held_out
 from training.detector import Detector, detector_file
 from training.options import SEEDS, share
 from training.pictures import Read, names, reader
@@ -31,6 +31,7 @@ log = logging.getLogger("paired")
 
 REPORT, REFUSED = "report.json", "refused.txt"
 PARTS = ("train", "held")  # each with its sources and targets, as bytes that are read where they lie
+WIDER = 1.6  # times that lines may be what they are around faces
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
 
@@ -154,9 +155,21 @@ def _cut(
     for face in faces:
         points = face[4:14].reshape(5, 2)
         yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, points * grown))
-    window = empty_window(photo.shape, [face[:4] for face in faces], rng)
+    sides = _sides(photo.shape, faces)
+    window = empty_window(photo.shape, [face[:4] for face in faces], rng, sides) if sides[0] < sides[1] else None
     if window is not None:
         yield EMPTY, _window(photo, window, np.ones(2)), _half(_window(drawing, window, grown))
+
+
+def _sides(shape: tuple[int, ...], faces: np.ndarray) -> tuple[float, float]:
+    """Of a window without a face, see `training.data.empty_window`: lines are about as wide in it as around the faces.
+
+    In one that is enlarged much they would be as much wider than the network can tell they should be.
+    """
+    if not len(faces):
+        return 0.5, 1.0
+    usual = SIDE / EYES * eye_distance(faces[0, 4:14].reshape(5, 2)) / min(shape[:2])
+    return usual / WIDER, min(0.95, usual)
 
 
 def _window(image: np.ndarray, window: tuple[int, int, int], grown: np.ndarray) -> np.ndarray:

@@ -154,7 +154,7 @@ def _cut(
     faces = net(photo)[: options.faces]
     for face in faces:
         points = face[4:14].reshape(5, 2)
-        yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, points * grown))
+        yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, (points + 0.5) * grown - 0.5))
     sides = _sides(photo.shape, faces)
     window = empty_window(photo.shape, [face[:4] for face in faces], rng, sides) if sides[0] < sides[1] else None
     if window is not None:

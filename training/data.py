@@ -86,7 +86,7 @@ def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     scale = 2 * EYES / max(eye_distance(points), 4.0)
     if scale < 0.7:  # warpAffine does not filter when it shrinks
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        points, scale = points * scale, 1.0
+        points, scale = (points + 0.5) * scale - 0.5, 1.0  # of a pixel its middle stays
     warp = _similarity(scale, tuple(points[2]), 2 * SIDE)
     return cv2.warpAffine(image, warp, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 

@@ -124,6 +124,8 @@ def test_words_that_it_knows(option: tuple[str, str]) -> None:
         (".mp4", {"codec": "aac"}, "'aac' is an audio encoder"),
         (".webm", {"codec": "h264"}, ".webm cannot hold h264 video: use .mkv"),
         (".mov", {"codec": "av1"}, ".mov cannot hold av1 video: use .mkv"),
+        (".mp4", {"codec": "prores_ks"}, ".mp4 cannot hold prores_ks video: use .mov, or another --codec"),
+        (".mp4", {"codec": "rawvideo"}, ".mp4 cannot hold rawvideo video: use another --codec"),
         (".mp4", {"extra": (("no-such", "1"),)}, "no option 'no-such'"),
         (".mkv", {"codec": "ffv1", "crf": 18}, "the encoder ffv1 has no option 'crf'"),
         (".mp4", {"crf": -5}, "--crf is -5: libx264 takes 0 to 51"),

@@ -55,6 +55,8 @@ def test_ffmpegs_name_of_numbered_pictures_is_answered(tmp_path: Path, monkeypat
         (open_input, "img_%04d.png", made.format("img_%04d.png", "img_*.png")),
         (open_input, "my %d.jpg", made.format("'my %d.jpg'", "my *.jpg")),
         (open_input, "%d.jpg", made.format("%d.jpg", "*.jpg")),
+        (open_input, "a.####.jpg", made.format("'a.####.jpg'", "a.*.jpg")),
+        (open_input, "a#1.jpg", none),
         (check_source, "in/a%d.png", "; numbered pictures are given by their own names, as in/a*.png"),
         (open_input, "100%.mp4", none),
         (open_input, "a%s.png", none),

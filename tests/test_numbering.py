@@ -69,6 +69,15 @@ def test_numbers_that_are_missing_are_named(tmp_path: Path) -> None:
         find_series(str(tmp_path))
 
 
+def test_numbers_beyond_what_ffmpeg_counts_are_named(tmp_path: Path) -> None:
+    """The pictures behind 2147483647 were told as damaged, and a series of such alone as a result out of range."""
+    put(tmp_path, *(f"f{number}.png" for number in range(2**31 - 3, 2**31 + 1)))
+    with pytest.raises(SourceError, match=r"f2147483648.png: numbers up to 2147483647 are read: give"):
+        find_series(str(tmp_path))
+    (tmp_path / "f2147483648.png").unlink()
+    assert (series := find_series(str(tmp_path))) is not None and series.count == 3
+
+
 def test_what_is_no_series(tmp_path: Path) -> None:
     put(tmp_path, "a.0001.png", "a.0002.png", "in.mp4")
     put(tmp_path / "films", "a1.mp4", "a2.mp4", "cover.png")

@@ -296,6 +296,8 @@ def test_linear_light_is_refused(tmp_path: Path) -> None:
         (("in.mp4", "--fps", "24"), 2, "in.mp4 is a video with times of its own: leave it out"),
         (("-", "--fps", "24"), 2, "standard input is a video with times of its own: leave it out"),
         (("empty", "--fps", "24"), 4, "empty is a folder without numbered pictures"),
+        (("shto", "--fps", "24"), 4, "cannot read shto: no such file or folder; numbered pictures are named as"),
+        (("shot/*.png", "--fps", "24"), 4, "no such file or folder; numbered pictures are named as shot.%04d.png"),
         (("shot", "--fps", "24", "-o", "drawn/%05d.png"), 2, "vidstyle image PICTURES -o FOLDER/ --size 720"),
     ],
 )
@@ -304,9 +306,10 @@ def test_mistakes_are_one_line_and_a_code(
     pattern: Path, tmp_path: Path, args: tuple[str, ...], code: int, says: str
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "in.mp4").touch()
     done = vidstyle("file", *args, cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1) and says in done.stderr
-    assert left_behind(tmp_path) == [] and len(list(pattern.parent.iterdir())) == COUNT
+    assert left_behind(tmp_path, "in.mp4") == [] and len(list(pattern.parent.iterdir())) == COUNT
 
 
 @pytest.mark.usefixtures("pattern")

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import CONTAINERS, can_hold
+from vidstyle.containers import CONTAINERS, can_hold, holding
 from vidstyle.encoder_words import LISTS, PRESETS, check_words
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
@@ -21,6 +21,7 @@ from vidstyle.pixel_formats import (
     choose_format,
     formats_of,
     holds_alpha,
+    keeps_alpha,
     reductions,
     unusual,
 )
@@ -109,8 +110,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     name = wanted.codec or _usual(muxer, usual, info)
     codec = _codec(name)
     if not can_hold(muxer, codec.canonical_name):
-        other = "" if muxer == "matroska" else ".mkv, or "
-        raise UsageError(f"{path.suffix} cannot hold {name} video: use {other}another --codec")
+        other = holding(codec.canonical_name, muxer)
+        raise UsageError(f"{path.suffix} cannot hold {name} video: use {f'{other}, or ' * bool(other)}another --codec")
     _check_size(codec.name, info)
     pix_fmt = choose_format(codec, muxer, info, wanted.pix_fmt)
     alpha = info.alpha and holds_alpha(codec.name, muxer, pix_fmt)
@@ -130,6 +131,20 @@ def named_codec(wanted: EncoderOptions) -> str | None:
         UsageError: there is no such encoder.
     """
     return None if wanted.codec is None else str(_codec(wanted.codec).canonical_name)
+
+
+def glass_extension(wanted: EncoderOptions) -> str | None:
+    """Of a container that keeps transparency with what was asked for; None where that has none.
+
+    Raises:
+        UsageError: there is no such encoder.
+    """
+    if wanted.codec is None:
+        return ".mov"
+    codec = _codec(wanted.codec)
+    holders = {each: CONTAINERS[each][0] for each in (".mov", ".mkv")}
+    able = [each for each, muxer in holders.items() if can_hold(muxer, codec.canonical_name)]
+    return next((each for each in able if keeps_alpha(codec, holders[each], wanted.pix_fmt)), None)
 
 
 def check_named(wanted: EncoderOptions) -> None:

@@ -140,12 +140,8 @@ def fitting_container(
     if preferred.lower() not in CONTAINERS:
         return ROOMIEST, f"{preferred} cannot be written" if preferred else None
     muxer, roomiest, reason = CONTAINERS[preferred.lower()][0], CONTAINERS[ROOMIEST][0], None
-    if video is not None and not can_hold(muxer, video):
-        nearest = (
-            (".mov", ROOMIEST) if muxer == "mp4" else (ROOMIEST, ".mov")
-        )  # editors, whose codecs these are, read .mov
-        if other := next((each for each in nearest if can_hold(CONTAINERS[each][0], video)), None):
-            preferred, muxer, reason = other, CONTAINERS[other][0], f"{preferred} cannot hold {video} video"
+    if video is not None and not can_hold(muxer, video) and (other := holding(video, muxer)):
+        preferred, muxer, reason = other, CONTAINERS[other][0], f"{preferred} cannot hold {video} video"
     worse, total = [], 0
     for kind, codec in streams:
         gain = fate(muxer, kind, codec).cost - fate(roomiest, kind, codec).cost
@@ -156,6 +152,15 @@ def fitting_container(
         return preferred, reason
     less = f"{preferred} cannot hold {', '.join(dict.fromkeys(worse))}"
     return ROOMIEST, less if reason is None else f"{reason}, and {less}"
+
+
+def holding(video: str, muxer: str) -> str | None:
+    """The extension of the container nearest to ``muxer`` that holds the codec (canonical name); None where none does.
+
+    From .mp4 that is .mov: editors, whose codecs those are that it cannot hold, read it.
+    """
+    nearest = (".mov", ROOMIEST) if muxer == "mp4" else (ROOMIEST, ".mov")
+    return next((each for each in nearest if can_hold(CONTAINERS[each][0], video)), None)
 
 
 def default_output(source: Input, style: str, streams: Iterable[tuple[str, str]] = ()) -> Path:

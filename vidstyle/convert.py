@@ -81,6 +81,7 @@ class Converter:
         self._ways: dict[tuple[Any, ...], _Way] = {}
         self._tone_maps: dict[tuple[int, ...], ToneMap] = {}
         self._sizes = {self._own}
+        self._told_of_glass = info.alpha
 
     def _stored(self, working: tuple[int, int]) -> Size:
         """(width, height) before the rotation, of an upright (height, width)."""
@@ -142,6 +143,10 @@ class Converter:
         """(uint8 [H, W, 3] over black, uint8 [H, W] alpha) at the stream's own size; alpha is straight."""
         image = self._fitted(frame, way, *self._own)
         alpha = self._fit(frame, *self._own, 1, lambda width, height: alpha_of(frame, width, height)[..., None])[..., 0]
+        if not self._told_of_glass and alpha.min() < 255:
+            self._told_of_glass = True
+            seconds = float(frame.pts * self._info.time_base)
+            self._note(f"transparent pictures from {seconds:.2f} s on were put on black, since the first one is opaque")
         over = (image * alpha[..., None].astype(np.uint16) + 127) // 255
         return over.astype(np.uint8), alpha
 

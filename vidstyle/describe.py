@@ -68,7 +68,7 @@ def describe(
         orientation=turn,
         codec=codec,
         pix_fmt=frame.format.name,
-        alpha=_has_alpha(frame, stream),
+        alpha=_has_alpha(frame, stream) or (reading.series is not None and reading.series.alpha),
         bits=bits_of(frame.format),
         mastering=read_mastering(data) if colour.is_hdr and options.hdr == "keep" else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shlex
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import av
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.numbering import find_series, parse_rate, pattern_of
 from vidstyle.picture_tags import is_animated_webp
-from vidstyle.series import Series, check_series
+from vidstyle.series import Series, checked
 
 FILE, URL, PIPE, SERIES = "file", "url", "pipe", "series"
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps")
@@ -106,22 +107,31 @@ def video_input(text: str, fps: str | None, asked: bool = True) -> Input:
 
     Raises:
         UsageError: as `parse_input`; a series has no ``fps``, or another input has.
-        SourceError: a series has holes, or its pictures do not go together.
+        SourceError: a series has holes, or its pictures do not go together; with ``fps``, there is nothing so called.
     """
-    series = None if text in ("", "-") or is_url(text) else find_series(text)
+    given = parse_input(text)
+    series = None if given.file is None else find_series(given.text)
     if series is None:
         if fps is not None and asked:
-            if (path := Path(text)).is_dir():
-                raise SourceError(f"{path} is a folder without numbered pictures: name a video file, or a pattern")
-            pattern = pattern_of(path)
-            what = f"one picture: give all as {pattern}" if pattern else "a video with times of its own: leave it out"
-            raise UsageError(f"--fps is for numbered pictures, and {parse_input(text).name} is {what}")
-        return parse_input(text)
+            raise _no_series(given)
+        return given
     if fps is None:
         raise UsageError(f"numbered pictures ({series}) have no times of their own: add --fps 24, or their own rate")
-    series = replace(series, rate=parse_rate(fps))
-    check_series(series)
+    series = checked(replace(series, rate=parse_rate(fps)))
     return Input(SERIES, str(series.pattern), series)
+
+
+def _no_series(given: Input) -> UsageError | SourceError:
+    """Why there is nothing to show at the rate that was given."""
+    path = given.file
+    if path is not None and path.is_dir():
+        return SourceError(f"{path} is a folder without numbered pictures: name a video file, or a pattern")
+    if path is not None and not os.path.lexists(path):
+        named = "numbered pictures are named as shot.%04d.png, or by their folder"
+        return SourceError(f"cannot read {path}: no such file or folder; {named}")
+    pattern = None if path is None else pattern_of(path)
+    what = f"one picture: give all as {pattern}" if pattern else "a video with times of its own: leave it out"
+    return UsageError(f"--fps is for numbered pictures, and {given.name} is {what}")
 
 
 def is_url(text: str) -> bool:
@@ -214,8 +224,8 @@ def _open_series(pictures: Series) -> Any:
 
 
 def series(path: Path) -> Path | None:
-    """What a shell takes for FFmpeg's name of numbered pictures: img_*.png for img_%04d.png; None for other names."""
-    name, count = re.subn(r"%\d*d", "*", path.name)
+    """What a shell takes for the pattern of numbered pictures: img_*.png for img_%04d.png; None for other names."""
+    name, count = re.subn(r"%\d*d|##+", "*", path.name)
     return path.with_name(name) if count else None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidstyle.account import describe_run
-from vidstyle.codecs import named_codec
+from vidstyle.codecs import glass_extension, named_codec
 from vidstyle.containers import default_output, fitting_container, usual_extension
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
@@ -96,8 +96,8 @@ class FileJob:
         if self.output is not None and self.output.suffix:
             return self.output, None
         contents = source.contents()
-        glass = self.input.series is not None and source.info.alpha
-        preferred = ".mov" if glass else usual_extension(self.input)
+        glass = self.input.series is not None and source.info.alpha and glass_extension(self.writing.encoder)
+        preferred = glass or usual_extension(self.input)
         extension, reason = fitting_container(preferred, contents, named_codec(self.writing.encoder))
         if glass and reason is None:
             reason = ".mp4 keeps no alpha"

@@ -18,6 +18,7 @@ from vidstyle.series import KINDS, LINEAR, Series
 NTSC = (24, 30, 48, 60, 120)  # rates whose 1000/1001 is written in decimals
 Key = tuple[str, str, int]  # before, after, digits: see `Series`
 _SHOWN = 4  # names in a message
+_MOST = 2**31 - 1  # FFmpeg counts the pictures of a series in 32 bits
 _PATTERN = re.compile(r"%%|%0?(\d*)d")
 _NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)  # the last number in a name
 
@@ -26,7 +27,7 @@ def find_series(text: str) -> Series | None:
     """The numbered pictures that a pattern (shot.%04d.png, shot.####.png) or a folder names; None for other inputs.
 
     Raises:
-        SourceError: there are none, several series in a folder, or numbers are missing.
+        SourceError: there are none, several series in a folder, or numbers are missing or too large.
         UsageError: the pattern has several numbers, or is of files that are no pictures.
     """
     path = Path(text)
@@ -153,7 +154,7 @@ def _listed(folder: Path, groups: dict[Key, list[int]]) -> str:
 def _whole(folder: Path, key: Key, numbers: Sequence[int], named: Path) -> Series:
     """
     Raises:
-        SourceError: numbers between the first and the last are missing.
+        SourceError: numbers between the first and the last are missing, or one is too large.
     """
     series = Series(folder, *key, min(numbers), max(numbers), named)
     holes = [(before + 1, after - 1) for before, after in pairwise(sorted(numbers)) if after > before + 1]
@@ -163,4 +164,6 @@ def _whole(folder: Path, key: Key, numbers: Sequence[int], named: Path) -> Serie
         told = ", ".join([*names[:_SHOWN], *([f"{more} more"] if more else [])])
         verb = "is" if len(holes) == 1 and holes[0][0] == holes[0][1] else "are"
         raise SourceError(f"{told} {verb} missing in {folder} ({series}): make what is missing first")
+    if series.last > _MOST:
+        raise SourceError(f"{series.path(series.last)}: numbers up to {_MOST} are read: give the pictures smaller ones")
     return series

@@ -23,6 +23,7 @@ _NO_FRAME = (b"\xc4", b"\xc8", b"\xcc")  # JPEG's tables and extensions among th
 _EXIF = {1: 0, 2: 1, 3: 4, 4: 5, 5: 3, 6: 6, 7: 7, 8: 2}
 MAX_PROFILE = 1 << 20  # bytes; the usual ones have 0.5 to 4 kB
 MAX_EXIF = 65_527  # bytes, of a JPEG's segment
+_WEBP_ALPHA = {b"VP8X": 0, b"VP8L": 4}  # chunk -> which byte says it, by the bit 0x10
 _ICC_MARK, _EXIF_MARK = b"ICC_PROFILE\0", b"Exif\0\0"
 
 
@@ -117,6 +118,18 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
                 height, width = struct.unpack_from(">HH", payload, 1)
                 return width, height
     return None
+
+
+def claims_alpha(data: bytes) -> bool:
+    """Whether the first bytes of a PNG or WebP file say that it has alpha; False for other kinds."""
+    for kind, payload in _parts(data):
+        if kind == b"IDAT":
+            break
+        if kind == b"tRNS" or (kind == b"IHDR" and payload[9:10] in (b"\4", b"\6")):
+            return True
+        if kind in _WEBP_ALPHA:
+            return len(payload) > 4 and bool(payload[_WEBP_ALPHA[kind]] & 0x10)
+    return False
 
 
 def read_profile(data: bytes) -> bytes | None:

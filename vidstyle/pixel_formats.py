@@ -56,6 +56,12 @@ def holds_alpha(encoder: str, muxer: str, pix_fmt: str) -> bool:
     return has and muxer in _ALPHA_IN.get(encoder, (muxer,))
 
 
+def keeps_alpha(codec: Any, muxer: str, wanted: str | None) -> bool:
+    """Whether `choose_format` comes to a pixel format that keeps transparency."""
+    name = wanted or _ALPHA.get(codec.name, "")
+    return name in formats_of(codec) and holds_alpha(codec.name, muxer, name)
+
+
 def _fits(codec: Any, pix_fmt: str, info: VideoInfo) -> bool:
     across, down = _chroma(pix_fmt)
     return codec.name in _ANY_SIZE or (across, down) == _GREY or (info.width % across == 0 and info.height % down == 0)

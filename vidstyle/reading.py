@@ -125,8 +125,8 @@ class Reading:
         self._lost(f"cannot be decoded after {where} ({reason}); pictures are missing there")
 
     def _lost(self, text: str) -> None:
-        if text not in self.faults and len(self.faults) < MOST_FAULTS:
-            self.faults.append(text)
+        if text not in self.faults and len(self.faults) <= MOST_FAULTS:
+            self.faults.append(text if len(self.faults) < MOST_FAULTS else "more of the same kind, which is not told")
 
     def _demux(self) -> Generator[Any, None, None]:
         if self.tee is not None:

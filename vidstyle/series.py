@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,15 @@ from typing import Any
 import av
 
 from vidstyle.errors import SourceError
-from vidstyle.picture_tags import claimed_size, is_animated_webp, read_profile, still_format, unread_compression
+from vidstyle.picture_tags import (
+    claimed_size,
+    claims_alpha,
+    is_animated_webp,
+    read_orientation,
+    read_profile,
+    still_format,
+    unread_compression,
+)
 
 #: extension -> FFmpeg's demuxer of the still where its first bytes tell
 KINDS: dict[str, str | None] = {
@@ -37,6 +45,7 @@ class Series:
         first, last: numbers; every one between has its picture.
         named: what a result is named after, and lies beside: the folder where that was given, else shot.png.
         rate: pictures a second.
+        alpha: one of them says that it has some, which the first need not.
     """
 
     folder: Path
@@ -47,6 +56,7 @@ class Series:
     last: int
     named: Path
     rate: Fraction = Fraction(25)
+    alpha: bool = False
 
     @property
     def count(self) -> int:
@@ -98,7 +108,7 @@ class Series:
     def accounted(
         self, frames: Iterator[Any], expected: int, again: Callable[[int], Iterator[Any]], lost: Callable[[str], None]
     ) -> Iterator[Any]:
-        """The decoded ``frames``; ``lost`` is told the name of each picture that is not among them.
+        """The decoded ``frames``; ``lost`` is told the names of the pictures that are not among them.
 
         Args:
             expected: pts of the first.
@@ -107,8 +117,11 @@ class Series:
         """
 
         def passed(until: int) -> None:
-            for pts in range(expected, until):
-                lost(f"{self.name(self.first + pts)} cannot be decoded (damaged?): a picture is missing there")
+            if (count := until - expected) > 0:
+                first, last = (self.name(self.first + pts) for pts in (expected, until - 1))
+                what = f"{first} cannot be decoded (damaged?): a picture is missing there"
+                several = f"{first} to {last} cannot be decoded (damaged?): {count} pictures are missing there"
+                lost(what if count == 1 else several)
 
         for anew in (False, True):
             if anew and expected < self.count:
@@ -122,8 +135,20 @@ class Series:
         passed(self.count)
 
 
-def check_series(series: Series) -> None:
+@dataclass(frozen=True)
+class _Look:
+    """What a picture's head says: (width, height) as it is stored, `vidstyle.orientation`'s turn, and of its alpha."""
+
+    size: tuple[int, int]
+    turn: int
+    alpha: bool
+
+
+def checked(series: Series) -> Series:
     """Look at every picture's head: all can be read, and are of one size. TGA, WebP and BMP are decoded for that.
+
+    Returns:
+        the series, with what was seen of its alpha.
 
     Raises:
         SourceError: one is not as the others; the message names it.
@@ -131,18 +156,26 @@ def check_series(series: Series) -> None:
     if series.pattern.suffix.lower() in LINEAR:
         what = "hold linear light, and how that is to look is not in them"
         raise SourceError(f"{series.pattern}: such pictures {what}: make 16-bit .png or .tif of them first")
-    first = _size(series.path(series.first))
+    first = _look(series.path(series.first))
+    alpha = first.alpha
     for number in range(series.first + 1, series.last + 1):
-        if (size := _size(series.path(number))) != first:
-            was, is_ = ("{}x{}".format(*each) for each in (first, size))
+        look = _look(series.path(number))
+        if look.size != first.size:
+            was, is_ = ("{}x{}".format(*each.size) for each in (first, look))
             raise SourceError(
                 f"{series.path(number)} is {is_}, and {series.name(series.first)} is {was}: "
                 "the pictures of a series have one size"
             )
+        if look.turn != first.turn:
+            raise SourceError(
+                f"{series.path(number)} is turned by another angle than {series.name(series.first)} (EXIF): "
+                "turn the pictures themselves, all the same way up"
+            )
+        alpha |= look.alpha
+    return replace(series, alpha=alpha)
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """(width, height) of a picture."""
+def _look(path: Path) -> _Look:
     try:
         with open(path, "rb") as file:
             data = file.read(_HEAD)
@@ -160,7 +193,7 @@ def _size(path: Path) -> tuple[int, int]:
             raise SourceError(
                 f"{path} is a TIFF compressed in a way that cannot be read (number {compression}): use LZW"
             )
-        return size or _opened_size(path)
+        return _Look(size or _opened_size(path), read_orientation(data), claims_alpha(data))
     except (OSError, av.error.FFmpegError) as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
 

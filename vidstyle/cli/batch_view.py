@@ -66,6 +66,8 @@ def preface(found: Found, every: float | None) -> Iterator[str]:
         yield f"passed over {found.passed_over} other file{'s'[: found.passed_over != 1]} (no videos by their names)"
     if found.pictures:
         yield f"pictures among those, for vidstyle image: {found.pictures}"
+    if found.pictures > 1 and not found.items and every is None:
+        yield "numbered pictures become a video one at a time: vidstyle file FOLDER --fps 24"
     yield from (f"not there yet: {plain(text)}" for text in found.missing)
     yield from map(plain, found.unreadable)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from vidstyle.errors import SourceError
 from vidstyle.inputs import video_input
 from vidstyle.job import FileJob, stylize_file
 from vidstyle.picture import Picture
+from vidstyle.reading import Reading
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
 
@@ -110,6 +114,24 @@ def test_many_damaged_pictures_are_all_accounted_for(tmp_path: Path) -> None:
         assert len(source.faults) == 21
         assert source.faults[0] == "001.png to 002.png cannot be decoded (damaged?): 2 pictures are missing there"
         assert source.faults[-1] == "more of the same kind, which is not told"
+
+
+def test_pictures_that_vanish_meanwhile_are_lost_by_name(tmp_path: Path) -> None:
+    """Looking for faces, or going on where a run had stopped, ended in an "unexpected" error."""
+    folder = put_glass(tmp_path / "shot", ".png", (), 40)
+    source = video_input(str(folder), "24")
+    with (
+        closing(Reading(source, SourceOptions(), Event())) as first,
+        closing(Reading(source, SourceOptions(), Event())) as second,
+    ):
+        for index in range(20, 31):
+            (folder / f"{index}.png").unlink()
+        found = [frame and frame.pts for frame in first.glances([Fraction(5, 24), Fraction(25, 24)])]
+        assert found[0] == 5 and found[1] in (None, *range(20))
+        assert not second.jump_before(35)
+        assert [frame.pts for frame in second] == list(range(20))
+        told = "20.png to 39.png cannot be decoded (damaged?): 20 pictures are missing there"
+        assert second.faults == [told]
 
 
 def test_a_url_of_a_file_may_be_of_numbered_pictures(tmp_path: Path) -> None:

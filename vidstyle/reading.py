@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from fractions import Fraction
 from itertools import chain
 from threading import Event
@@ -217,15 +217,16 @@ class Reading:
         return None
 
     def _land(self) -> int | None:
-        """Drop packets up to the next key picture; its time."""
+        """Drop packets up to the next key picture; its time, or None where none can be reached."""
         if self.tee is not None:
             self.tee.restart()
         self._packets = self._demux()
-        for packet in self._packets:
-            time = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and packet.is_keyframe and time is not None:
-                self._packets = again(packet, self._packets)
-                return time
+        with suppress(av.error.FFmpegError, OSError):  # as where a numbered picture is gone since
+            for packet in self._packets:
+                time = packet.pts if packet.pts is not None else packet.dts
+                if packet.size and packet.is_keyframe and time is not None:
+                    self._packets = again(packet, self._packets)
+                    return time
         return None
 
     def _decoded(self) -> Iterator[Any]:

@@ -64,3 +64,16 @@ def test_tags_are_in_the_pictures_themselves(home: Path, tmp_path: Path, encoder
     with av.open(str(output)) as container:
         frame = next(container.decode(video=0))
     assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("matrix", [5, 6])
+def test_so_is_the_matrix_of_standard_definition(home: Path, tmp_path: Path, matrix: int) -> None:
+    """ProRes said "unknown" of BT.601: players take BT.709 for large pictures then."""
+    tags = {"colorspace": matrix, "color_primaries": matrix, "color_trc": 6, "color_range": 1}
+    source = make_clip(tmp_path / "in.mp4", frames=2, audio=0, **tags).path
+    options = SinkOptions(EncoderOptions(codec="prores_ks"))
+    output = tmp_path / "out.mov"
+    stylize_file(FileJob(source, parse_recipe(str(save_tiny(home, "tiny"))), output, writing=options))
+    with av.open(str(output)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (6, matrix, 6)

@@ -28,6 +28,7 @@ from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
 
 SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+_BT601 = (6, 5)  # its two numbers as a matrix, 525 and 625 lines
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ class Encoder:
         picture.pts, picture.time_base = pts, frame.time_base
         colour = self._encoding.info.colour  # ProRes takes what its pictures say
         picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
+        if self.stream.codec_context.colorspace in _BT601:
+            picture.colorspace = _BT601[0]  # ProRes has one number for the two
         if self._counted is not None:
             picture.pts, picture.time_base = next(self._counted), self.stream.codec_context.time_base
             if self._times is not None:

@@ -65,6 +65,6 @@ def test_a_rate_that_is_none_of_them_is_refused(job: FileJob, tmp_path: Path) ->
 
 
 def test_the_roomiest_container_is_not_advised_in_its_own_place(job: FileJob, tmp_path: Path) -> None:
-    for name, advice in (("out.mkv", "use another --codec"), ("out.mp4", r"use \.mkv, or another --codec")):
-        with pytest.raises(UsageError, match=rf"cannot hold dvvideo video: {advice}$"):
+    for name in ("out.mkv", "out.mp4"):
+        with pytest.raises(UsageError, match=r"cannot hold dvvideo video: use \.mov, or another --codec$"):
             stylize_file(replace(job, output=tmp_path / name, writing=SinkOptions(EncoderOptions("dvvideo"))))

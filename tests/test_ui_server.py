@@ -99,6 +99,28 @@ def test_a_photo_that_does_not_come_leaves_nothing(house: House, visitor: Visito
     assert house.rooms.school.state()["photos"] == 0
 
 
+def test_photos_keep_their_folders_and_stay_below_their_own(house: House, visitor: Visitor) -> None:
+    """And one of macOS, with an accent of its own, has the name of what was drawn of it elsewhere."""
+    sent = {
+        "photos": ["day 1/a.jpg", "../../b.jpg", "/c//d.jpg", "e\u0301.jpg"],
+        "exemplars": ["day 1/a.png", "\u00e9.png"],
+    }
+    try:
+        for kind, names in sent.items():
+            for name in names:
+                answer = visitor.http.put(f"/api/school/{kind}", params={"name": name}, content=b"x")
+                assert answer.status_code == 200, answer.text
+        assert answer.json()["pairs"] == 2
+        photos = house.rooms.school.folder / "photos"
+        found = {path.relative_to(photos).as_posix() for path in photos.rglob("*") if path.is_file()}
+        assert found == {"day 1/a.jpg", "video/video/b.jpg", "c/d.jpg", "\u00e9.jpg"}
+        answer = visitor.http.put("/api/school/photos", params={"name": "day 1/a.jpg"}, content=b"x")
+        assert answer.json()["photos"] == 4
+    finally:
+        for kind in sent:
+            house.rooms.school.clear(kind)
+
+
 def test_a_picture(visitor: Visitor, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)).save(tmp_path / "one.png")
     assert visitor.drop(tmp_path / "one.png")["kind"] == "picture"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -10,17 +11,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import Any
 
 from vidstyle.errors import UsageError
 from vidstyle.locking import LOCK, passed_on
 from vidstyle.style import check_name
+from vidstyle.ui.sessions import plain_text
 
 TAIL = 6000  # bytes of the log that the page shows
 ENDINGS: tuple[str, ...] = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ENDINGS += (".gif", ".avif", ".heic", ".heif", ".jxl")  # one that cannot be read is refused by name
 KINDS = ("photos", "exemplars")
+WAYS: dict[str, tuple[str, ...]] = {"quick": ("--quick",), "paired": ("--paired",), "standard": ()}
+SAYS = "vidstyle: "  # begins the line in which a command says why it ended
 
 
 def is_there() -> bool:
@@ -50,21 +55,36 @@ class School:
     def place(self, kind: str, name: str) -> Path:
         """Where a picture goes: an empty file, under a number where another has that name.
 
+        Args:
+            kind: one of `KINDS`.
+            name: of the picture, with the folders that it lay in.
+
         Raises:
             UsageError: it is none by its name, or a training needs the pictures now.
         """
+        if name.lower().endswith(".zip"):
+            raise UsageError(f"{name} is a zip: unpack it, and drop the folder that comes of it")
         if kind not in KINDS or not name.lower().endswith(ENDINGS):
             raise UsageError(f"{name} is not taken: pictures end in {' '.join(ENDINGS)}")
+        first = self.folder / kind / name
         with self._still():
-            (self.folder / kind).mkdir(parents=True, exist_ok=True)
-        path = first = self.folder / kind / name
-        number = 1
-        while True:
-            with suppress(FileExistsError):
-                path.touch(exist_ok=False)  # at once: pictures come at the same time
-                return path
-            number += 1
-            path = first.with_stem(f"{first.stem}-{number}")
+            first.parent.mkdir(parents=True, exist_ok=True)
+        return next(path for path in _numbered(first) if _made(path))
+
+    def settle(self, kind: str, name: str, path: Path) -> None:
+        """What has come to its `place`: the same picture again is not kept, another one of its name is noted."""
+        first = self.folder / kind / name
+        for other in takewhile(lambda one: one != path, _numbered(first)):
+            if other.is_file() and filecmp.cmp(other, path, shallow=False):
+                return path.unlink()
+        if path != first:
+            with open(self._seconds(kind), "a", encoding="utf-8") as file:
+                file.write(f"{name}\n")
+        return None
+
+    def _seconds(self, kind: str) -> Path:
+        """A list of names that more than one picture came with: which of them a drawing is of, nobody can tell."""
+        return self.folder / f"{kind}-seconds.txt"
 
     def clear(self, kind: str) -> None:
         """
@@ -74,6 +94,7 @@ class School:
         if kind in KINDS:
             with self._still():
                 shutil.rmtree(self.folder / kind, ignore_errors=True)
+                self._seconds(kind).unlink(missing_ok=True)
 
     @contextmanager
     def _still(self) -> Iterator[None]:
@@ -84,17 +105,25 @@ class School:
         with passed_on(self.folder / LOCK, busy, shared=True):
             yield
 
-    def start(self, name: str, quick: bool) -> None:
+    def start(self, name: str, way: str) -> None:
         """
+        Args:
+            name: of the look.
+            way: one of `WAYS`.
+
         Raises:
-            UsageError: one is under way, or there are no pictures.
+            UsageError: one is under way, there are no pictures, or no such way; of pairs, two pictures have one name.
             StyleError: the name cannot be a look's.
         """
         check_name(name)
+        if way not in WAYS:
+            raise UsageError(f"no way of training {way!r}: there are {', '.join(WAYS)}")
         if self.is_running:
             raise UsageError("a training is under way already: stop it first")
-        if any(not self._count(kind) for kind in KINDS):
+        if not all(map(self._names, KINDS)):
             raise UsageError("a training needs photos and drawn pictures: drop some of both")
+        if way == "paired":
+            self._check_names()
         self._let_go()
         self._was_stopped = False
         command = [sys.executable, "-m", "vidstyle", "train", name]
@@ -102,9 +131,9 @@ class School:
             command += [f"--{kind}", str(self.folder / kind)]
         busy = "a training is under way in another vidstyle ui: wait for its end, or stop it there"
         with passed_on(self.folder / LOCK, busy) as kept, open(self.folder / "log.txt", "wb") as log:
-            (self.folder / "settings.json").write_text(json.dumps({"name": name, "quick": quick}))
+            (self.folder / "settings.json").write_text(json.dumps({"name": name, "way": way}))
             self._process = subprocess.Popen(
-                [*command, "--attended", *(["--quick"] if quick else [])],
+                [*command, "--attended", *WAYS[way]],
                 stdin=subprocess.PIPE,  # nothing is written: its end tells that the page is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -113,6 +142,19 @@ class School:
                 pass_fds=kept,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
+
+    def _check_names(self) -> None:
+        """
+        Raises:
+            UsageError: several pictures came with one name.
+        """
+        for kind in KINDS:
+            if self._seconds(kind).exists():
+                name = self._seconds(kind).read_text("utf-8").partition("\n")[0]
+                raise UsageError(
+                    f"{name} came more than once, each time another picture, and only one of them can be a pair: "
+                    "remove all, and drop every picture once"
+                )
 
     def stop(self) -> None:
         """In order if it can, else at once."""
@@ -132,21 +174,35 @@ class School:
             self._process.stdin.close()
 
     def state(self) -> dict[str, Any]:
-        """JSON-ready; ``code``: how the last training ended, None while it runs; ``stopped``: by `stop`."""
-        code = self._process.poll() if self._process else None
+        """JSON-ready.
+
+        ``code``: how the last training ended, None while it runs; ``why``: in its words, where it failed; ``stopped``:
+        by `stop`; ``pairs``: how many photos and exemplars have the same name, but for their endings.
+        """
+        code, log = self._process.poll() if self._process else None, self._log()
         known = {"available": is_there(), "running": self.is_running, "code": code, "stopped": self._was_stopped}
-        return known | self._settings() | {kind: self._count(kind) for kind in KINDS} | {"log": self._log()}
+        found = {kind: self._names(kind) for kind in KINDS}
+        counts = {kind: len(names) for kind, names in found.items()}
+        pairs = set.intersection(*({name.rpartition(".")[0] for name in names} for names in found.values()))
+        why = self._why(log) if code else ""
+        return known | self._settings() | counts | {"pairs": len(pairs), "why": why, "log": log}
+
+    def _why(self, log: str) -> str:
+        """The last line, where it is the command's own; it does not name the folder, which nobody chose."""
+        last = log.rstrip().rpartition("\n")[2]
+        return plain_text(last.removeprefix(SAYS).replace(f"{self.folder}/", "")) if last.startswith(SAYS) else ""
 
     def _settings(self) -> dict[str, Any]:
         try:
             found = json.loads((self.folder / "settings.json").read_text())
-            return {"name": str(found["name"]), "quick": bool(found["quick"])}
+            return {"name": str(found["name"]), "way": str(found["way"])}
         except (OSError, ValueError, KeyError, TypeError):
-            return {"name": "", "quick": True}
+            return {"name": "", "way": ""}
 
-    def _count(self, kind: str) -> int:
-        folder = self.folder / kind
-        return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+    def _names(self, kind: str) -> list[str]:
+        """Of the pictures there, with their folders."""
+        top = self.folder / kind
+        return [os.path.relpath(Path(inner, name), top) for inner, _, names in os.walk(top) for name in names]
 
     def _log(self) -> str:
         try:
@@ -159,3 +215,17 @@ class School:
 
     def close(self) -> None:
         self.stop()
+
+
+def _numbered(first: Path) -> Iterator[Path]:
+    """``first``, then the same with -2, -3 and so on behind its name."""
+    return chain([first], (first.with_stem(f"{first.stem}-{number}") for number in count(2)))
+
+
+def _made(path: Path) -> bool:
+    """Whether it is a new, empty file now: at once, as pictures come at the same time."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -286,6 +287,11 @@ def safe_name(name: str) -> str:
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(". ") or "video"
     stem, dot, ending = name.rpartition(".")
     return f"{_cut(stem, 180)}.{_cut(ending, 16)}" if dot and stem else _cut(name, 180)
+
+
+def safe_path(name: str) -> str:
+    """As `safe_name`, of the folders in it too, which stay; macOS writes an é as two characters, others as one."""
+    return "/".join(map(safe_name, filter(None, normalize("NFC", name).split("/")))) or safe_name("")
 
 
 def _cut(text: str, most: int) -> str:

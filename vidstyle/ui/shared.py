@@ -14,7 +14,7 @@ from vidstyle.ui import gallery
 from vidstyle.ui.answers import GoneError, Rooms, finished, json_of, number, save
 from vidstyle.ui.neighbour import live_page
 from vidstyle.ui.places import suggestions
-from vidstyle.ui.sessions import safe_name
+from vidstyle.ui.sessions import safe_name, safe_path
 
 PHOTO = 64 << 20  # bytes of a picture to train with
 
@@ -83,7 +83,7 @@ class Shared:
     async def change_school(self, request: Request) -> Response:
         data, school = await json_of(request), self._rooms.school
         actions: dict[str, Callable[[], Any]] = {
-            "start": lambda: school.start(str(data.get("name", "")), bool(data.get("quick"))),
+            "start": lambda: school.start(str(data.get("name", "")), str(data.get("way", ""))),
             "stop": school.stop,
             "clear": lambda: school.clear(str(data.get("kind"))),
         }
@@ -94,9 +94,12 @@ class Shared:
         return JSONResponse(await run_in_threadpool(school.state))
 
     async def take_photo(self, request: Request) -> Response:
-        name = safe_name(request.query_params.get("name", ""))
-        await save(request, self._rooms.school.place(request.path_params["kind"], name), PHOTO)
-        return JSONResponse(await run_in_threadpool(self._rooms.school.state))
+        school, kind = self._rooms.school, request.path_params["kind"]
+        name = safe_path(request.query_params.get("name", ""))
+        path = school.place(kind, name)
+        await save(request, path, PHOTO)
+        await run_in_threadpool(school.settle, kind, name, path)
+        return JSONResponse(await run_in_threadpool(school.state))
 
 
 def _texts(data: dict[str, Any], key: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import { ask, by, element, problem, say, send, toast } from "./common.js";
 import { load } from "./look.js";
+import { dropped } from "./pictures.js";
 
 let here = false;
 let known = null; // of the school
@@ -77,6 +78,7 @@ async function school(json) {
   try {
     const before = known;
     known = await ask("school", json ? { json } : {});
+    if (!before && known.way) by("school-form").way.value = known.way;
     if (json) problem("school-problem", "");
     if (before?.running && !known.running && known.code === 0) cards();
     show();
@@ -93,9 +95,9 @@ function show() {
   by("school-start").hidden = known.running;
   by("school-clear").hidden = known.running || !(known.photos || known.exemplars);
   by("school-stop").hidden = !known.running;
-  const { name, code } = known;
-  const ended = code === null ? "" : say(code === 0 ? "train_done" : known.stopped ? "train_stopped" : "train_ended", { name, code });
-  by("school-status").textContent = known.running ? say("train_running", { name }) : ended;
+  by("school-status").textContent = status(known);
+  by("school-status").classList.toggle("problem", failed(known));
+  pairs();
   const log = by("school-log");
   const atEnd = log.scrollTop + log.clientHeight > log.scrollHeight - 8;
   if (log.textContent !== known.log) log.textContent = known.log;
@@ -103,14 +105,31 @@ function show() {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
+const failed = ({ running, code, stopped }) => !running && Boolean(code) && !stopped;
+
+function status(now) {
+  if (now.running) return say("train_running", now);
+  if (failed(now)) return say(now.why ? "train_failed" : "train_ended", now);
+  return now.code === null ? "" : say(now.code === 0 ? "train_done" : "train_stopped", now);
+}
+
+/** How many pairs there are; where most pictures are called as a photo, they may be drawings of those. */
+function pairs() {
+  const chosen = by("school-form").way.value === "paired";
+  const likely = known.pairs > 0 && known.pairs * 2 >= known.exemplars;
+  by("school-pairs").textContent = chosen || likely ? say(chosen ? "train_pairs" : "train_pairs_ask", known) : "";
+}
+
+by("school-ways").onchange = () => known && pairs();
+
 for (const pool of document.querySelectorAll(".pool")) {
   const input = pool.querySelector("input");
   const take = async (files) => {
     const refused = [];
     problem("school-problem", "");
-    for (const file of files) {
+    for (const { file, name } of files) {
       try {
-        known = await send(`school/${pool.dataset.kind}?name=${encodeURIComponent(file.name)}`, file).done;
+        known = await send(`school/${pool.dataset.kind}?name=${encodeURIComponent(name)}`, file).done;
         show();
       } catch (error) {
         refused.push(error.message);
@@ -120,19 +139,19 @@ for (const pool of document.querySelectorAll(".pool")) {
     }
     input.value = "";
   };
-  input.onchange = () => take([...input.files]);
+  input.onchange = () => take([...input.files].map((file) => ({ file, name: file.name })));
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     pool.addEventListener(kind, (event) => {
       event.preventDefault();
       pool.classList.toggle("over-it", kind === "dragenter" || kind === "dragover");
-      if (kind === "drop") take([...event.dataTransfer.files]);
+      if (kind === "drop") dropped(event.dataTransfer).then(take, (error) => problem("school-problem", error.message));
     });
   }
 }
 
 by("school-form").onsubmit = (event) => {
   event.preventDefault();
-  school({ action: "start", name: by("school-name").value, quick: by("school-quick").checked });
+  school({ action: "start", name: by("school-name").value, way: by("school-form").way.value });
 };
 by("school-clear").onclick = async () => {
   for (const kind of ["photos", "exemplars"]) await school({ action: "clear", kind });

@@ -15,10 +15,10 @@ from faces import POINTS, draw_face
 from test_portraits import FixedDetector, row
 from train_command import drawn_faces_are_found, run
 
-from training import open_looks, paired, student, ways
+from training import open_looks, open_pairs, paired, student, ways
 from training.data import EMPTY, EYES, FACE, SIDE
 from vidstyle.catalog import find_style
-from vidstyle.errors import SourceError
+from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.style import read_card
 
 TINY = [
@@ -76,22 +76,45 @@ def command(folders: Folders, *more: str) -> list[str]:
     return ["train", "mine", *paths, "--paired", *settings, *more]
 
 
-def test_drawings_are_found_by_name_whatever_their_ending_and_folder(tmp_path: Path) -> None:
-    for name in ("in/day 1/a.b.jpg", "in/day 1/a.JPG", "in/c.png", "out/day 1/a.tif", "out/day 1/a.b.png", "out/d.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = paired.matched(tmp_path / "in", tmp_path / "out")
-    assert found == [("day 1/a.JPG", "day 1/a.tif"), ("day 1/a.b.jpg", "day 1/a.b.png")]
-    with zipfile.ZipFile(tmp_path / "out.zip", "w") as archive:
-        for name in ("drawn/day 1/a.png", "drawn/c.webp"):
+def touched(folder: Path, *files: str) -> Path:
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def zipped(path: Path, *files: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in files:
             archive.writestr(name, b"")
-    assert paired.matched(tmp_path / "in", tmp_path / "out.zip") == [
-        ("c.png", "drawn/c.webp"),
-        ("day 1/a.JPG", "drawn/day 1/a.png"),
+    return path
+
+
+def test_drawings_are_found_by_name_whatever_their_ending_and_folder(tmp_path: Path) -> None:
+    ours = touched(tmp_path / "in", "day 1/a.b.jpg", "day 1/a.JPG", "c.png", "caf\u00e9.jpg")
+    theirs = touched(tmp_path / "out", "day 1/A.tif", "day 1/a.b.jpg.png", "d.png", "cafe\u0301.png")
+    found = paired.matched(ours, theirs)
+    assert found == [
+        ("caf\u00e9.jpg", "cafe\u0301.png"),
+        ("day 1/a.JPG", "day 1/A.tif"),
+        ("day 1/a.b.jpg", "day 1/a.b.jpg.png"),
     ]
-    (tmp_path / "out" / "day 1" / "a.png").touch()
-    with pytest.raises(SourceError, match=r"day 1/a\.png and day 1/a\.tif have one name"):
-        paired.matched(tmp_path / "in", tmp_path / "out")
+    archive = zipped(tmp_path / "out.zip", "drawn/day 1/a.png", "drawn/c.webp", "drawn\\day 1\\a.b.png")
+    assert [other for _, other in paired.matched(ours, archive)] == [
+        *("drawn/c.webp", "drawn/day 1/a.png", "drawn\\day 1\\a.b.png")
+    ]
+    assert paired.matched(ours, zipped(tmp_path / "root.zip", "/day 1/a.png", "c.png")) == [
+        *(("c.png", "c.png"), ("day 1/a.JPG", "/day 1/a.png"))
+    ]
+    touched(theirs, "day 1/a.png")
+    with pytest.raises(SourceError, match=r"day 1/A\.tif and day 1/a\.png have one name"):
+        paired.matched(ours, theirs)
+
+
+def test_a_drawing_is_not_taken_for_that_of_a_photo_in_another_folder(tmp_path: Path) -> None:
+    """Each side was told by names below the folder that all of it lies in: mary's drawing was paired with another's."""
+    ours = touched(tmp_path / "in", "1.jpg", "mary/1.jpg", "john/2.jpg")
+    assert paired.matched(ours, touched(tmp_path / "out", "mary/1.png")) == [("mary/1.jpg", "mary/1.png")]
 
 
 def test_photo_and_drawing_show_the_same_place(folders: Folders, tmp_path: Path) -> None:
@@ -139,6 +162,9 @@ def test_pairs_that_cannot_be_used_are_named_and_the_rest_is(folders: Folders, t
     assert json.loads((tmp_path / "made" / "report.json").read_text())["pairs"] == 20
     with pytest.raises(SourceError, match="20 of 22 pairs can be used, at least 21 are needed"):
         paired.prepare(photos, drawings, tmp_path / "more", Path(__file__), paired.Options(least=21))
+    cv2.imwrite(str(drawings / "3.bmp"), np.zeros((640, 256, 3), np.uint8))
+    with pytest.raises(SourceError, match=r"3\.png: is 640x256, its drawing 256x640: .*, and not turned; see "):
+        paired.prepare(photos, drawings, tmp_path / "turned", Path(__file__), paired.Options(least=21))
 
 
 def test_one_command_makes_a_style_of_pairs_and_a_second_one_does_nothing(
@@ -174,7 +200,11 @@ def test_a_plan_of_pairs_counts_them(folders: Folders, home: Path, capsys: pytes
     ("change", "code", "says"),
     [
         (["--quick"], 2, "--quick and --paired are several ways: give one of them"),
-        (["--set", "paired.least=30"], 4, "and 22 of the same name; at least 30 are needed: call each drawing as its"),
+        (
+            ["--set", "paired.least=30"],
+            4,
+            "and 22 have the same name; at least 30 are needed: call each drawing as its",
+        ),
         (["--set", "student.start=anime"], 1, "student.start=anime is of another shape than the student"),
         (["--set", "pairs.count=3"], 2, "stages are paired, student"),
         (["--mesh", __file__], 2, "--mesh is for standard or full training, this one is paired"),
@@ -193,21 +223,65 @@ def test_a_wrong_wish_is_refused_in_one_line(
 def test_an_open_look_draws_whole_pictures_under_their_names(
     tmp_path: Path, look: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_looks, "Detector", FixedDetector)
+    monkeypatch.setattr(open_pairs, "Detector", FixedDetector)
     folder = tmp_path / "in" / "a"
     folder.mkdir(parents=True)
     for seed in range(3):
         cv2.imwrite(str(folder / f"{seed}.jpg"), draw_face(seed)[:, :200, ::-1])
-    assert open_looks.make_whole(tmp_path / "in", tmp_path / "out", look, Path(__file__), 2) == 2
+    assert open_pairs.make(tmp_path / "in", tmp_path / "out", look, Path(__file__), 2) == 2
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
-    assert made == ["a/0.png", "a/2.png"]
-    first = cv2.imread(str(tmp_path / "out" / "a" / "0.png"))
+    assert made == ["a/0.jpg.png", "a/2.jpg.png"]
+    assert paired.matched(tmp_path / "in", tmp_path / "out") == [("a/0.jpg", made[0]), ("a/2.jpg", made[1])]
+    first = cv2.imread(str(tmp_path / "out" / made[0]))
     eyes = float(np.hypot(*(POINTS[1] - POINTS[0]))) * first.shape[0] / 256
-    assert eyes == pytest.approx(open_looks.EYES, rel=0.15)
+    assert eyes == pytest.approx(open_pairs.EYES, rel=0.15)
     assert first.shape[1] / first.shape[0] == pytest.approx(200 / 256, rel=0.01)
     photo = draw_face(0)[:, :200]
-    np.testing.assert_array_equal(open_looks.whole(photo, POINTS, look), open_looks.whole(photo, POINTS, look))
-    assert open_looks.whole(photo, None, look).shape[1] == open_looks.SIDE
+    np.testing.assert_array_equal(*(open_pairs.draw(photo, [POINTS], look) for _ in range(2)))
+    assert open_pairs.draw(photo, [], look).shape[1] == open_looks.SIDE
+
+
+def test_drawings_are_not_put_among_the_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The .png photos among them were replaced by their drawings."""
+    monkeypatch.setattr(open_pairs, "Detector", FixedDetector)
+    cv2.imwrite(str(tmp_path / "1.png"), draw_face(1))
+    before = (tmp_path / "1.png").read_bytes()
+    for folder in (tmp_path, tmp_path / "drawn"):
+        with pytest.raises(SinkError, match="drawings would be taken for photos"):
+            open_pairs.make(tmp_path, folder, "comic", Path(__file__), 2)
+    assert (tmp_path / "1.png").read_bytes() == before and not (tmp_path / "drawn").exists()
+
+
+def test_a_zips_names_lead_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_pairs, "Detector", FixedDetector)
+    picture = cv2.imencode(".png", draw_face(1))[1].tobytes()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in (f"{tmp_path}/outside.png", "c:\\a.png"):
+            archive.writestr(name, picture)
+    assert open_pairs.make(tmp_path / "photos.zip", tmp_path / "out", "comic", Path(__file__), 5) == 2
+    made = list(tmp_path.rglob("*.png.png"))
+    assert len(made) == 2 and all(path.is_relative_to(tmp_path / "out") for path in made)
+
+
+def test_every_face_of_a_picture_is_drawn_as_the_look_bends_it() -> None:
+    """Only the largest was, and a second one was learned as if the look left faces as they are."""
+    two = np.concatenate([draw_face(1), draw_face(2)], 1)
+    other = POINTS + np.float32([256, 0])
+    alone, both = (open_looks.comic(two, faces, None) for faces in ([POINTS], [POINTS, other]))
+    gap = np.abs(alone.astype(int) - both).mean(-1)
+    assert gap[:, 300:480].mean() > 3 and gap[:, :160].mean() < 0.5
+
+
+def test_of_few_pairs_three_are_held_out_and_without_faces_there_is_nothing_to_learn(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paired.prepare(*folders, tmp_path / "made", Path(__file__), paired.Options(held=0.01))
+    assert (paired.load(tmp_path / "made", "held").kind == FACE).sum() == paired.HELD
+    with pytest.raises(UsageError, match="is given as photos and as drawings"):
+        paired.check(folders[0], folders[0], paired.Options())
+    monkeypatch.setattr(SceneDetector, "__call__", lambda *_: np.zeros((0, 15), np.float32))
+    with pytest.raises(SourceError, match="no face was found in 22 photos"):
+        paired.prepare(*folders, tmp_path / "none", Path(__file__), paired.Options())
 
 
 def test_how_near_a_student_comes_is_measured_on_those_held_out(
@@ -222,7 +296,7 @@ def test_how_near_a_student_comes_is_measured_on_those_held_out(
 
     monkeypatch.setattr(student, "drawn", perfect)
     near = student.nearness(tmp_path / "none", tmp_path / "made", torch.device("cpu"))
-    assert asked == [len(paired.load(tmp_path / "made", "held").kind)]
+    assert asked == [near["held_out"]] == [len(paired.load(tmp_path / "made", "held").kind)]
     assert near["psnr"] > 30 > near["psnr_of_photos"] + 10
     paired.prepare(*folders, tmp_path / "all", Path(__file__), paired.Options(held=0.0))
     assert student.nearness(tmp_path / "none", tmp_path / "all", torch.device("cpu")) == {}
@@ -232,8 +306,7 @@ def test_how_near_a_student_comes_is_measured_on_those_held_out(
 def test_a_look_is_learned_from_pairs_of_real_photos(shared: Callable[[str], Path], home: Path, tmp_path: Path) -> None:
     """Drawn by code, learned in a few hundred steps: nearer to the drawings of strangers by far than their photos."""
     detector, people = shared("weights/yunet_n_dynamic.onnx"), shared("photos/london_canada_ccby4")
-    made = open_looks.make_whole(people, tmp_path / "comic", "comic", detector, 80)
-    assert made == 80
+    assert open_pairs.make(people, tmp_path / "comic", "comic", detector, 80) == 80
     words = ["train", "comic", "--photos", str(people), "--exemplars", str(tmp_path / "comic"), "--paired"]
     words += ["--detector", str(detector), "--device", "cpu", "--set", "student.steps=300", "--set", "student.ema=0.98"]
     assert run([*words, "--set", "student.crops.pairs=2"]) == 0

@@ -149,10 +149,10 @@ def test_photos_are_varied_with_their_points(crops: tuple[Path, Path]) -> None:
 def test_open_looks_are_the_same_by_seed_and_bend_the_eyes(look: str) -> None:
     face, points = draw_face(0, open_looks.SIDE), POINTS * 2
     draw = open_looks.LOOKS[look]
-    one, two = (draw(face, points, np.random.default_rng([7, 1])) for _ in range(2))
+    one, two = (draw(face, [points], np.random.default_rng([7, 1])) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == face.shape and one.dtype == np.uint8
-    assert not np.array_equal(one, draw(face, points, np.random.default_rng([7, 2])))
+    assert not np.array_equal(one, draw(face, [points], np.random.default_rng([7, 2])))
     assert np.abs(one.astype(float) - face).mean() > 8  # it is a look
 
 

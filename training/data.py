@@ -70,25 +70,36 @@ def held_out(name: str, share: float = 0.06) -> bool:
     return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:8], 16) < share * 2**32
 
 
-def _similarity(scale: float, centre: tuple[float, float], side: int) -> np.ndarray:
-    x, y = centre
-    return np.array([[scale, 0, side / 2 - scale * x], [0, scale, side / 2 - scale * y]], np.float64)
-
-
 def eye_distance(points: np.ndarray) -> float:
     """Pixels between the eyes of ``points`` [5, 2], as if the head faced us: the eyes of a turned one look closer."""
     height = np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)) * 0.95
     return max(float(np.linalg.norm(points[0] - points[1])), float(height))
 
 
-def face_canvas(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cut uint8 [2*SIDE, 2*SIDE, 3] around a face; ``points`` [5, 2]: eyes, nose, mouth corners."""
-    scale = 2 * EYES / max(eye_distance(points), 4.0)
-    if scale < 0.7:  # warpAffine does not filter when it shrinks
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        points, scale = (points + 0.5) * scale - 0.5, 1.0  # of a pixel its middle stays
-    warp = _similarity(scale, tuple(points[2]), 2 * SIDE)
+def canvas(
+    image: np.ndarray, at: tuple[float, float], scale: float, grown: tuple[float, float] = (1.0, 1.0)
+) -> np.ndarray:
+    """Cut uint8 [2*SIDE, 2*SIDE, 3] around x, y, ``scale`` of its pixels to one of the picture.
+
+    ``grown``: the picture is so many times as wide and as high as the one in whose pixels the others are.
+    """
+    own, times = scale / np.array(grown), np.array(grown, np.float64)
+    if own.min() < 0.7:  # warpAffine does not filter when it shrinks
+        before = np.array(image.shape[1::-1])
+        image = cv2.resize(
+            image, tuple(np.maximum(1, np.round(before * own)).astype(int)), interpolation=cv2.INTER_AREA
+        )
+        times = times * image.shape[1::-1] / before
+        own = scale / times
+    x, y = (np.array(at) + 0.5) * times - 0.5  # of a pixel its middle stays
+    warp = np.array([[own[0], 0, SIDE - own[0] * x], [0, own[1], SIDE - own[1] * y]])
     return cv2.warpAffine(image, warp, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def face_canvas(image: np.ndarray, points: np.ndarray, grown: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
+    """Cut uint8 [2*SIDE, 2*SIDE, 3] around a face; ``points`` [5, 2]: eyes, nose, mouth corners. See `canvas`."""
+    x, y = points[2]
+    return canvas(image, (x, y), 2 * EYES / max(eye_distance(points), 4.0), grown)
 
 
 def empty_window(

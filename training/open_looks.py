@@ -1,8 +1,7 @@
 """Open looks: exemplar pictures drawn by code from portraits: `python -m training.open_looks --help`.
 
-Anyone can repeat a whole training from them, with no picture of an artist. With ``--whole`` each picture is drawn as it
-is framed, under its own name: pairs for `vidstyle train --paired`. A look is a function of a picture, its five points
-(None without a face) and a seed (None: without grain and dots, of whose place no photo tells): larger eyes and a
+Anyone can repeat a whole training from them, with no picture of an artist. A look is a function of a picture, the five
+points of each of its faces, and a seed (None: without grain and dots, of whose place no photo tells): larger eyes and a
 smaller chin by warping, then filters of non-photorealistic rendering:
 flattening (mean shift; Kuwahara, 1976), soft quantisation of luminance (Winnemoeller et al., 2006), lines by XDoG along
 the edge flow (Kang et al., 2007; Winnemoeller et al., 2012), watercolour pigment (Bousseau et al., 2006).
@@ -13,16 +12,14 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from training.alignment import aligned, resampled
-from training.data import evenly, eye_distance
 from training.detector import Detector, detector_file
 from training.options import at_least, run_command
-from training.pictures import count as count_pictures
 from training.pictures import read_all
 from training.portraits import Options, fault, sheet
 from training.sheets import write_picture
@@ -33,8 +30,7 @@ log = logging.getLogger("open_looks")
 SIDE = 512  # pixels of an exemplar
 TINT, DARK = 26.0, 35.0  # chroma at most, lightness at least, of a backdrop that was white or grey (CIE Lab)
 GAMMA = 2.2  # of pictures, near enough for a lamp
-EYES, LONGEST = 128, 1600  # pixels between the eyes that are drawn, and at most of a whole picture's longer side
-Draw = Callable[[np.ndarray, np.ndarray | None, np.random.Generator | None], np.ndarray]
+Draw = Callable[[np.ndarray, list[np.ndarray], np.random.Generator | None], np.ndarray]
 
 
 def features_warped(image: np.ndarray, points: np.ndarray, eyes: float, chin: float) -> np.ndarray:
@@ -141,9 +137,9 @@ def cloud(rng: np.random.Generator | None, shape: tuple[int, ...], sizes: tuple[
     return ((total - total.mean()) / max(float(total.std()), 1e-6))[:height, :width]
 
 
-def comic(image: np.ndarray, points: np.ndarray | None, rng: np.random.Generator | None) -> np.ndarray:
+def comic(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
     """A printed comic: flat saturated colours in few tones, dots in the half shadows, thick black lines."""
-    if points is not None:
+    for points in faces:
         image = features_warped(image, points, eyes=1.38, chin=0.84)
     lab = cv2.cvtColor(flattened(image, 12, 26).astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     light = lab[..., 0] + 0.3 * (lab[..., 0] - cv2.GaussianBlur(lab[..., 0], (0, 0), 40)) + 4
@@ -162,9 +158,9 @@ def comic(image: np.ndarray, points: np.ndarray | None, rng: np.random.Generator
     return _levels(flat * lines[..., None] + ink * (1 - lines[..., None]))
 
 
-def watercolour(image: np.ndarray, points: np.ndarray | None, rng: np.random.Generator | None) -> np.ndarray:
+def watercolour(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
     """Watercolour with a fine brown pen: pale pools of pigment with darker rims, on grained paper."""
-    if points is not None:
+    for points in faces:
         image = features_warped(image, points, eyes=1.2, chin=0.93)
     side = image.shape
     grid = np.dstack(np.meshgrid(np.arange(side[1]), np.arange(side[0]))).astype(np.float32)
@@ -211,44 +207,13 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
         if read.image is None or fault(read.image, faces, options):
             continue
         crop, points = aligned(read.image, faces[0, 4:14].reshape(5, 2), SIDE)
-        picture = LOOKS[look](neutral(crop), points, np.random.default_rng([seed, number]))
+        picture = LOOKS[look](neutral(crop), [points], np.random.default_rng([seed, number]))
         write_picture(folder / f"{look}-{len(drawn):04d}.png", picture)
         drawn.append(picture)
     if not drawn:
         raise SourceError(f"{source}: no portrait is good enough to be drawn (single faces from the front)")
     sheet(drawn, folder.with_name(f"{folder.name}-sheet.png"))
     return len(drawn)
-
-
-def whole(image: np.ndarray, points: np.ndarray | None, look: str) -> np.ndarray:
-    """``image`` drawn as it is framed, uint8: larger or smaller, so that the eyes, if any, are `EYES` pixels apart."""
-    scale = EYES / max(eye_distance(points), 1.0) if points is not None else SIDE / min(image.shape[:2])
-    scale = min(scale, LONGEST / max(image.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
-    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return LOOKS[look](scaled, None if points is None else points * scale, None)
-
-
-def make_whole(source: Path, folder: Path, look: str, detector: Path | None, count: int) -> int:
-    """Draw at most ``count`` of the pictures of ``source``, spread evenly, under their own names; give their number.
-
-    Raises:
-        SourceError: none of them can be read.
-    """
-    net, total = Detector(detector_file(detector), Options().score), count_pictures(source)
-    wanted, done = set(evenly(total, count).tolist()), 0
-    for number, read in enumerate(read_all(source)):
-        if number not in wanted or read.image is None:
-            continue
-        faces = net(read.image)
-        points = faces[0, 4:14].reshape(5, 2) if len(faces) else None
-        path = folder / PurePosixPath(read.name).with_suffix(".png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, whole(read.image, points, look))
-        done += 1
-    if not done:
-        raise SourceError(f"{source}: none of its {total} pictures can be read")
-    return done
 
 
 def main() -> None:
@@ -259,12 +224,7 @@ def main() -> None:
     parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
     parser.add_argument("--count", type=at_least(1), default=120)
     parser.add_argument("--seed", type=at_least(0), default=0)
-    parser.add_argument("--whole", action="store_true", help="draw every picture as it is framed: for train --paired")
     args = parser.parse_args()
-    if args.whole:
-        done = make_whole(args.source, args.folder, args.look, args.detector, args.count)
-        log.info("%d pictures drawn as %s in %s", done, args.look, args.folder)
-        return
     done = make(args.source, args.folder, args.look, args.detector, args.count, args.seed)
     log.info("%d exemplars of %s in %s", done, args.look, args.folder)
 

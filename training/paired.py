@@ -11,26 +11,41 @@ import json
 import logging
 import os
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
-from training.data import EMPTY, EYES, FACE, SIDE, Canvases, empty_window, evenly, eye_distance, face_canvas, held_out
+from training.data import (
+    EMPTY,
+    EYES,
+    FACE,
+    SIDE,
+    Canvases,
+    canvas,
+    empty_window,
+    evenly,
+    eye_distance,
+    face_canvas,
+    held_out,
+)
 from training.detector import Detector, detector_file
 from training.options import SEEDS, share
-from training.pictures import Read, names, reader
+from training.pictures import EXTENSIONS, Read, names, place, reader
 from training.portraits import sheet
-from vidstyle.errors import SourceError
+from vidstyle.errors import SourceError, UsageError
 from vidstyle.whole import write_whole
 
 log = logging.getLogger("paired")
 
 REPORT, REFUSED = "report.json", "refused.txt"
 PARTS = ("train", "held")  # each with its sources and targets, as bytes that are read where they lie
+HELD = 3  # photos that are kept for measuring, where any are
 WIDER = 1.6  # times that lines may be what they are around faces
 OnPicture = Callable[[int, int, dict[str, float]], None]  # done, of, figures
 
@@ -40,8 +55,9 @@ class Options:
     pictures: int = field(default=600, metadata={"least": 1})  # that are used at most, spread evenly
     score: float = share(0.7)  # the detector's certainty of a face
     faces: int = field(default=2, metadata={"least": 1})  # of a picture, the largest
+    other: float = share(0.5)  # of the largest's width that another face must have: enlarged, its lines would be wider
     shape: float = share(0.02)  # by which a drawing's sides may be in another proportion than its photo's
-    held: float = field(default=0.06, metadata={"below": 1})  # share kept for measuring
+    held: float = field(default=0.06, metadata={"below": 1})  # share kept for measuring, of `HELD` photos at least
     least: int = 20  # pairs; fewer are refused
     seed: int = field(default=0, metadata={"below": SEEDS})
 
@@ -49,27 +65,35 @@ class Options:
 def matched(photos: Path, drawings: Path) -> list[tuple[str, str]]:
     """Names of photos and of their drawings, in the order of names.
 
+    Told by their places below the two folders, without endings; where that finds fewer, below the folders that all lie
+    in, as a zip of a folder has one more. Capitals, and how é is written, make no difference.
+
     Raises:
-        SourceError: two pictures of one place have the same name.
+        SourceError: of two pictures each could be the one that is meant.
     """
-    ours, theirs = _by_key(photos), _by_key(drawings)
-    return [(ours[key], theirs[key]) for key in sorted(ours.keys() & theirs.keys())]
+    ways = []
+    for shared in (False, True):
+        ours, theirs = _by_key(photos, shared), _by_key(drawings, shared)
+        ways.append((ours, theirs, sorted(ours.keys() & theirs.keys())))
+    ours, theirs, both = max(ways, key=lambda way: len(way[2]))  # the first, where both find as many
+    for source, found in ((photos, ours), (drawings, theirs)):
+        if (several := next((found[key] for key in both if len(found[key]) > 1), None)) is not None:
+            raise SourceError(f"{source}: {' and '.join(several)} have one name, and one can be a pair: move one away")
+    return [(ours[key][0], theirs[key][0]) for key in both]
 
 
-def _by_key(source: Path) -> dict[str, str]:
-    """Pictures by what names them: below the folder that all lie in, without their endings."""
-    keys: dict[str, str] = {}
-    found = names(source)
-    parents = [PurePosixPath(name).parent for name in found]
-    shared = PurePosixPath(os.path.commonpath(parents)) if parents else PurePosixPath()
-    for name in found:
-        key = PurePosixPath(name).relative_to(shared).with_suffix("").as_posix()
-        if key in keys:
-            raise SourceError(
-                f"{source}: {keys[key]} and {name} have one name, and only one can be a pair: move one away"
-            )
-        keys[key] = name
-    return keys
+def _by_key(source: Path, shared: bool) -> dict[str, list[str]]:
+    """Pictures by what names them, below the folder that all lie in where it is ``shared``."""
+    found: dict[str, list[str]] = {}
+    places = {name: place(name) for name in names(source)}
+    parents = [at.parent.as_posix() for at in places.values()]
+    inside = PurePosixPath(os.path.commonpath(parents)) if parents and shared else PurePosixPath()
+    for name, at in places.items():
+        own = at.relative_to(inside)
+        while own.suffix.lower() in EXTENSIONS:  # a.jpg.png is what tools call what they made of a.jpg
+            own = own.with_suffix("")
+        found.setdefault(unicodedata.normalize("NFC", own.as_posix()).casefold(), []).append(name)
+    return found
 
 
 def check(photos: Path, drawings: Path, options: Options) -> list[tuple[str, str]]:
@@ -77,15 +101,21 @@ def check(photos: Path, drawings: Path, options: Options) -> list[tuple[str, str
 
     Raises:
         SourceError: as `matched`; there are too few pairs.
+        UsageError: photos and drawings are the same.
     """
+    if photos.resolve() == drawings.resolve():
+        raise UsageError(f"{photos} is given as photos and as drawings: give the folder of the drawings in --exemplars")
     pairs = matched(photos, drawings)
-    if len(pairs) < options.least:
-        seen = (
-            f"{len(names(photos))} photos in {photos}, {len(names(drawings))} drawings in {drawings}, and {len(pairs)}"
-        )
-        wanted = f"at least {options.least} are needed: call each drawing as its photo, as a.jpg and a.png"
-        raise SourceError(f"{seen} of the same name; {wanted}")
-    return pairs
+    if len(pairs) >= options.least:
+        return pairs
+    ours, theirs = {name for name, _ in pairs}, {name for _, name in pairs}
+    alone = [
+        name for found, used in ((photos, ours), (drawings, theirs)) for name in sorted({*names(found)} - used)[:1]
+    ]
+    seen = f"{len(names(photos))} photos in {photos}, {len(names(drawings))} drawings in {drawings}"
+    examples = f" (without a partner {' and '.join(alone)})" if alone else ""
+    wanted = f"at least {options.least} are needed: call each drawing as its photo, as a.jpg and a.png"
+    raise SourceError(f"{seen}, and {len(pairs)} have the same name{examples}; {wanted}")
 
 
 def prepare(
@@ -103,6 +133,7 @@ def prepare(
     """
     net, pairs = Detector(detector_file(detector), options.score), check(photos, drawings, options)
     pairs = [pairs[index] for index in evenly(len(pairs), options.pictures)]
+    held = _held([name for name, _ in pairs], options)
     shutil.rmtree(folder, ignore_errors=True)  # what a stop left
     folder.mkdir(parents=True)
     refused: dict[str, str] = {}
@@ -112,22 +143,36 @@ def prepare(
         files = {part: [stack.enter_context(open(path, "wb")) for path in _files(folder, part)] for part in PARTS}
         for number, (name, drawn) in enumerate(pairs):
             one, other = photo(name), drawing(drawn)
-            part = PARTS[held_out(name, options.held)]
+            part = PARTS[name in held]
             why = _fault(one, other, options)
             if why or one.image is None or other.image is None:
                 refused[name] = why
             else:
                 rng = np.random.default_rng([options.seed, number])
-                for kind, *canvases in _cut(one.image, other.image, net, options, rng):
+                for kind, *both in _cut(one.image, other.image, net, options, rng):
                     kinds[part].append(kind)
-                    for file, canvas in zip(files[part], canvases, strict=True):
-                        file.write(np.ascontiguousarray(canvas).data)
+                    for file, cut in zip(files[part], both, strict=True):
+                        file.write(np.ascontiguousarray(cut).data)
             if on_step:
                 on_step(number + 1, len(pairs), {"canvases": float(sum(map(len, kinds.values())))})
     _check_enough(folder, len(pairs), refused, options)
+    if FACE not in kinds["train"]:
+        raise SourceError(
+            f"{photos}: no face was found in {len(pairs)} photos, and people are what is learned: add some"
+        )
     report = {"pairs": len(pairs) - len(refused), "kinds": kinds, "refused": refused, "options": asdict(options)}
     write_whole(folder / REPORT, json.dumps(report).encode())
     _sheet(load(folder), folder / "sheet.png")
+
+
+def _held(photos: list[str], options: Options) -> set[str]:
+    """Those kept for measuring, by their names, the same in every run."""
+    if not options.held:
+        return set()
+    held = {name for name in photos if held_out(name, options.held)}
+    return (
+        held if len(held) >= HELD else set(sorted(photos, key=lambda name: sha256(os.fsencode(name)).digest())[:HELD])
+    )
 
 
 def _files(folder: Path, part: str) -> tuple[Path, Path]:
@@ -143,22 +188,25 @@ def _fault(photo: Read, drawing: Read, options: Options) -> str:
     (h, w), (height, width) = photo.image.shape[:2], drawing.image.shape[:2]
     if abs((width / height) / (w / h) - 1) <= options.shape:
         return ""
-    return f"is {w}x{h}, its drawing {width}x{height}: expected the same proportions"
+    turned = ", and not turned" if (width - height) * (w - h) < 0 else ""
+    return f"is {w}x{h}, its drawing {width}x{height}: expected the same proportions{turned}"
 
 
 def _cut(
     photo: np.ndarray, drawing: np.ndarray, net: Detector, options: Options, rng: np.random.Generator
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Kind, source and target of each canvas of a pair, as `training.data.Canvases` has them."""
-    grown = np.array([drawing.shape[1] / photo.shape[1], drawing.shape[0] / photo.shape[0]], np.float32)
+    grown = drawing.shape[1] / photo.shape[1], drawing.shape[0] / photo.shape[0]
     faces = net(photo)[: options.faces]
-    for face in faces:
+    for face in faces[faces[:, 2] >= options.other * faces[:1, 2]]:
         points = face[4:14].reshape(5, 2)
-        yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, (points + 0.5) * grown - 0.5))
+        yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, points, grown))
     sides = _sides(photo.shape, faces)
     window = empty_window(photo.shape, [face[:4] for face in faces], rng, sides) if sides[0] < sides[1] else None
     if window is not None:
-        yield EMPTY, _window(photo, window, np.ones(2)), _half(_window(drawing, window, grown))
+        x, y, side = window
+        at = x + (side - 1) / 2, y + (side - 1) / 2
+        yield EMPTY, canvas(photo, at, 2 * SIDE / side), _half(canvas(drawing, at, 2 * SIDE / side, grown))
 
 
 def _sides(shape: tuple[int, ...], faces: np.ndarray) -> tuple[float, float]:
@@ -172,16 +220,8 @@ def _sides(shape: tuple[int, ...], faces: np.ndarray) -> tuple[float, float]:
     return usual / WIDER, min(0.95, usual)
 
 
-def _window(image: np.ndarray, window: tuple[int, int, int], grown: np.ndarray) -> np.ndarray:
-    """x, y, side of a square of a photo, cut from what is ``grown`` times as large: uint8 [2*SIDE, 2*SIDE, 3]."""
-    (x, y), side = np.round(np.array(window[:2]) * grown).astype(int), np.ceil(window[2] * grown).astype(int)
-    part = image[y : y + side[1], x : x + side[0]]
-    way = cv2.INTER_AREA if part.shape[0] > 2 * SIDE else cv2.INTER_CUBIC
-    return cv2.resize(part, (2 * SIDE, 2 * SIDE), interpolation=way)
-
-
-def _half(canvas: np.ndarray) -> np.ndarray:
-    return cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+def _half(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _check_enough(folder: Path, pairs: int, refused: dict[str, str], options: Options) -> None:

@@ -45,6 +45,12 @@ def is_picture(name: str) -> bool:
     return path.suffix.lower() in EXTENSIONS and not hidden
 
 
+def place(name: str) -> PurePosixPath:
+    """Where below a folder a picture of this name stands: a zip's may be absolute, lead upwards, or be of Windows."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return PurePosixPath(*(part for part in parts if part not in ("/", "..") and not part.endswith(":")))
+
+
 def read_all(source: Path, skip: int = 0) -> Iterator[Read]:
     """Every picture under a folder, or in a zip, in the order of `names`, after the first ``skip``.
 

@@ -153,7 +153,8 @@ def nearness(student: Path, made: Path, device: torch.device) -> dict[str, float
         return {}
     photos = np.stack([cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for source in some.source])
     both = {"psnr": drawn(student, photos, device), "psnr_of_photos": photos}
-    return {name: round(float(np.mean(list(map(psnr, made, some.target)))), 2) for name, made in both.items()}
+    near = {name: round(float(np.mean(list(map(psnr, part, some.target)))), 2) for name, part in both.items()}
+    return {"held_out": len(photos), **near}
 
 
 def learn(

@@ -32,7 +32,7 @@ def quick() -> dict[str, Any]:
 
 def together() -> dict[str, Any]:
     """Options by stage for drawings of the photos themselves: half an hour of two cores."""
-    crops = CropOptions(pairs=4, coloured=0.0, gain=0.12)
+    crops = CropOptions(pairs=4, coloured=0.0)
     learning = student.Options(
         steps=4000,
         start=START,

@@ -102,7 +102,7 @@ def test_each_way_is_an_option_of_the_command(teacher: School, way: str, option:
 
 
 def test_pairs_are_counted_by_names_and_folders(teacher: School) -> None:
-    for kind, name in (("photos", "day 1/b.jpg"), ("exemplars", "day 1/b.png"), ("exemplars", "b.png")):
+    for kind, name in (("photos", "day 1/b.jpg"), ("exemplars", "day 1/B.jpg.png"), ("exemplars", "b.png")):
         teacher.place(kind, name).write_bytes(b"y")
     state = teacher.state()
     assert (state["photos"], state["exemplars"], state["pairs"]) == (2, 3, 2)
@@ -134,7 +134,7 @@ def test_why_a_training_was_refused_is_told(teacher: School, monkeypatch: pytest
     until(lambda: not teacher.is_running)
     assert teacher.state()["code"] == 4
     assert teacher.state()["why"].startswith(
-        "1 photos in photos, 1 drawings in exemplars, and 1 of the same name; at least 20 are needed"
+        "1 photos in photos, 1 drawings in exemplars, and 1 have the same name; at least 20 are needed"
     )
     teacher.place("photos", "a.png").write_bytes(b"y")
     teacher.start("mine", way="paired")

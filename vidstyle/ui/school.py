@@ -183,7 +183,7 @@ class School:
         known = {"available": is_there(), "running": self.is_running, "code": code, "stopped": self._was_stopped}
         found = {kind: self._names(kind) for kind in KINDS}
         counts = {kind: len(names) for kind, names in found.items()}
-        pairs = set.intersection(*({name.rpartition(".")[0] for name in names} for names in found.values()))
+        pairs = set.intersection(*(set(map(_told, names)) for names in found.values()))
         why = self._why(log) if code else ""
         return known | self._settings() | counts | {"pairs": len(pairs), "why": why, "log": log}
 
@@ -215,6 +215,13 @@ class School:
 
     def close(self) -> None:
         self.stop()
+
+
+def _told(name: str) -> str:
+    """What pairs are told by, as `training.paired` does: a.jpg.png is what tools make of A.jpg."""
+    while name.lower().endswith(ENDINGS):
+        name = name.rpartition(".")[0]
+    return name.casefold()
 
 
 def _numbered(first: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ import pytest
 import skimage
 
 import vidstyle
+from training import open_pairs
 from vidstyle.catalog import find_style
 from vidstyle.engine import EngineSpec, Recipe, load_engine
 from vidstyle.importer import import_published
@@ -17,6 +18,8 @@ from vidstyle.style import Style
 PUBLISHED = ["3d", "anime", "artstyle", "design", "handdrawn", "illustration", "sketch"]
 FAST = "-fast"
 LOOKS = [name for look in PUBLISHED for name in (look, look + FAST)]
+OPEN = ["comic", "comic" + FAST]  # learned from what `training.open_pairs` draws
+FACE = np.array([[155, 150], [218, 155], [183, 191], [153, 213], [210, 217]], np.float32)  # five points in `portrait`
 HEAD = (slice(24, 232), slice(72, 280))  # rows and columns of the head in `portrait`
 
 
@@ -35,7 +38,7 @@ def styled(style: Style, image: np.ndarray) -> np.ndarray:
 
 
 def test_these_are_the_looks() -> None:
-    assert sorted(path.stem for path in (Path(vidstyle.__file__).parent / "styles").iterdir()) == LOOKS
+    assert sorted(path.stem for path in (Path(vidstyle.__file__).parent / "styles").iterdir()) == sorted(LOOKS + OPEN)
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -48,7 +51,30 @@ def test_the_card_says_whose_work_it_is(look: str) -> None:
     assert style.card.training["by"] == "training/distill.py"
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", OPEN)
+def test_the_card_of_an_open_look_says_whose_portraits_and_weights_it_began_with(look: str) -> None:
+    card = find_style(look).card
+    assert card.licence == "Apache-2.0" and card.training["mode"] == "paired"
+    for name in ("training/open_looks.py", "DeBruine & Jones", "CC BY 4.0", "artstyle", "Alibaba DAMO Academy"):
+        assert name in card.provenance
+    assert card.training["psnr"] > card.training["psnr_of_photos"] + 3 and card.training["held_out"] > 20
+
+
+@pytest.mark.parametrize("look", OPEN)
+def test_an_open_look_is_as_the_code_draws_it(portrait: np.ndarray, look: str) -> None:
+    """Nearer to the drawing by far than the photo is, and with its lines: darker, where the photo has none."""
+    wanted = cv2.resize(open_pairs.draw(portrait, [FACE], look.removesuffix(FAST)), portrait.shape[1::-1])
+    found = styled(find_style(look), portrait)
+    near, far = (cv2.PSNR(image[HEAD].copy(), wanted[HEAD].copy()) for image in (found, portrait))
+    assert near > 17 and near > far + 1.5, (near, far)
+    ink, photo, drawn = (
+        cv2.cvtColor(image[HEAD], cv2.COLOR_RGB2GRAY).astype(int) for image in (wanted, portrait, found)
+    )
+    lines = (ink < 60) & (photo > 80)
+    assert (photo[lines] - drawn[lines]).mean() > 30, (photo[lines] - drawn[lines]).mean()
+
+
+@pytest.mark.parametrize("look", LOOKS + OPEN)
 def test_it_is_small(look: str) -> None:
     style = find_style(look)
     assert style.path is not None and style.path.stat().st_size <= 1_500_000

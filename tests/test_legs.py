@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from distilling import canvases
+from test_bundled import OPEN
 
 from training import distill, legs
 from training.options import set_options
@@ -16,8 +17,8 @@ from vidstyle.paths import bundled_dir
 from vidstyle.style import load_style
 
 
-def test_every_bundled_look_has_one() -> None:
-    assert {path.stem for path in bundled_dir().glob("*.safetensors")} == set(legs.OWN)
+def test_every_look_that_has_a_teacher_has_one() -> None:
+    assert {path.stem for path in bundled_dir().glob("*.safetensors")} == {*legs.OWN, *OPEN}
     assert {called(look, shape) for look in distill.LOOKS for shape in distill.SHAPES} == set(legs.OWN)
     for look in distill.LOOKS:
         for shape in distill.SHAPES:

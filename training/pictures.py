@@ -120,9 +120,10 @@ def fingerprint(source: Path) -> str:
     digest = hashlib.sha256()
     path = source
     try:
-        for path in [source / name for name in _named(source)] if source.is_dir() else [source]:
-            stat = path.stat()
-            digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
+        for path in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if path == source or (is_picture(path.relative_to(source).as_posix()) and path.is_file()):
+                stat = path.stat()
+                digest.update(os.fsencode(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns};"))
     except OSError as error:
         raise VidstyleError(f"cannot read {path}: {error.strerror or error}") from error
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from training import preference
-from training.data import SIDE, evenly
+from training.data import evenly, halved
 from training.measures import turned
 from training.sheets import write_picture
 from training.sweeps import Look, at_scale
@@ -23,7 +23,7 @@ def people(student: Look, teacher: Look, canvases: Sequence[np.ndarray], path: P
 
     Rows: source, teacher, student; the student at 34 and 136 pixels between the eyes, and turned by 60 degrees.
     """
-    halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
+    halves = [halved(canvas) for canvas in canvases]
     order = sorted(range(len(canvases)), key=lambda i: float(halves[i][120:264, 120:264].mean()))
     chosen = [order[index] for index in evenly(len(order), most)]
     columns = []
@@ -48,6 +48,6 @@ def scenes(student: Look, teacher: Look, clips: Sequence[Path], path: Path, at: 
 
 def blind(student: Look, teacher: Look, canvases: Sequence[np.ndarray], path: Path) -> None:
     """The page of `training.preference`: which of the two is better, and which is which it does not say."""
-    halves = np.stack([cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases])
+    halves = np.stack([halved(canvas) for canvas in canvases])
     looks = {"student": student, "teacher": teacher}
     preference.write(path, halves, {name: np.stack([look(x) for x in halves]) for name, look in looks.items()})

@@ -83,7 +83,8 @@ def canvas(
 
     ``grown``: the picture is so many times as wide and as high as the one in whose pixels the others are.
     """
-    own, times = scale / np.array(grown), np.array(grown, np.float64)
+    times = np.array(grown, np.float64)
+    own = scale / times
     if own.min() < 0.7:  # warpAffine does not filter when it shrinks
         before = np.array(image.shape[1::-1])
         image = cv2.resize(
@@ -94,6 +95,11 @@ def canvas(
     x, y = (np.array(at) + 0.5) * times - 0.5  # of a pixel its middle stays
     warp = np.array([[own[0], 0, SIDE - own[0] * x], [0, own[1], SIDE - own[1] * y]])
     return cv2.warpAffine(image, warp, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def halved(source: np.ndarray) -> np.ndarray:
+    """uint8 [SIDE, SIDE, 3]: a canvas as its teacher sees it, and as large as a target."""
+    return cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def face_canvas(image: np.ndarray, points: np.ndarray, grown: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
@@ -235,7 +241,7 @@ def teach(
 
 def _asked(sources: np.ndarray, matrices: np.ndarray | None) -> np.ndarray:
     """What a teacher is shown: uint8 [n, SIDE, SIDE, 3]."""
-    halves = [cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for source in sources]
+    halves = [halved(source) for source in sources]
     if matrices is not None:
         halves = [colours.apply(half, matrix) for half, matrix in zip(halves, matrices, strict=True)]
     return np.stack(halves)

@@ -17,7 +17,7 @@ import numpy as np
 
 from training import colours, contact, data, landmarks, measures, openness, people, sweeps
 from training.alignment import aligned
-from training.data import EYES, SIDE
+from training.data import EYES, SIDE, halved
 from training.options import at_least, run_command
 from training.sweeps import SWEEP, TURNS, Look, clarity, drawn, middle, psnr, sharpness, soft, to_scale
 from vidstyle.engine import EngineSpec, Recipe, load_engine
@@ -119,7 +119,7 @@ def milliseconds(style: Style) -> float:
 def measure(student: Style, teacher: Style, canvases: list[np.ndarray], identity: Path | None = None) -> Figures:
     """Every figure by name; lists go with `SHIFTS`, `SWEEP` and `TURNS`."""
     run, wanted = look(student), look(teacher)
-    halves = [cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for c in canvases]
+    halves = [halved(canvas) for canvas in canvases]
     ours, theirs = [run(image) for image in halves], [wanted(image) for image in halves]
     some = halves[:8]
     matrices = colours.draw(np.zeros(len(halves), np.uint8), 1)

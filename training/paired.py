@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 
 from training.data import (
@@ -32,6 +31,7 @@ from training.data import (
     evenly,
     eye_distance,
     face_canvas,
+    halved,
     held_out,
 )
 from training.detector import Detector, detector_file
@@ -71,9 +71,9 @@ def matched(photos: Path, drawings: Path) -> list[tuple[str, str]]:
     Raises:
         SourceError: of two pictures each could be the one that is meant.
     """
-    ways = []
+    listed, ways = (names(photos), names(drawings)), []
     for shared in (False, True):
-        ours, theirs = _by_key(photos, shared), _by_key(drawings, shared)
+        ours, theirs = (_by_key(found, shared) for found in listed)
         ways.append((ours, theirs, sorted(ours.keys() & theirs.keys())))
     ours, theirs, both = max(ways, key=lambda way: len(way[2]))  # the first, where both find as many
     for source, found in ((photos, ours), (drawings, theirs)):
@@ -82,10 +82,10 @@ def matched(photos: Path, drawings: Path) -> list[tuple[str, str]]:
     return [(ours[key][0], theirs[key][0]) for key in both]
 
 
-def _by_key(source: Path, shared: bool) -> dict[str, list[str]]:
+def _by_key(listed: list[str], shared: bool) -> dict[str, list[str]]:
     """Pictures by what names them, below the folder that all lie in where it is ``shared``."""
     found: dict[str, list[str]] = {}
-    places = {name: place(name) for name in names(source)}
+    places = {name: place(name) for name in listed}
     parents = [at.parent.as_posix() for at in places.values()]
     inside = PurePosixPath(os.path.commonpath(parents)) if parents and shared else PurePosixPath()
     for name, at in places.items():
@@ -200,13 +200,13 @@ def _cut(
     faces = net(photo)[: options.faces]
     for face in faces[faces[:, 2] >= options.other * faces[:1, 2]]:
         points = face[4:14].reshape(5, 2)
-        yield FACE, face_canvas(photo, points), _half(face_canvas(drawing, points, grown))
+        yield FACE, face_canvas(photo, points), halved(face_canvas(drawing, points, grown))
     sides = _sides(photo.shape, faces)
     window = empty_window(photo.shape, [face[:4] for face in faces], rng, sides) if sides[0] < sides[1] else None
     if window is not None:
         x, y, side = window
         at = x + (side - 1) / 2, y + (side - 1) / 2
-        yield EMPTY, canvas(photo, at, 2 * SIDE / side), _half(canvas(drawing, at, 2 * SIDE / side, grown))
+        yield EMPTY, canvas(photo, at, 2 * SIDE / side), halved(canvas(drawing, at, 2 * SIDE / side, grown))
 
 
 def _sides(shape: tuple[int, ...], faces: np.ndarray) -> tuple[float, float]:
@@ -218,10 +218,6 @@ def _sides(shape: tuple[int, ...], faces: np.ndarray) -> tuple[float, float]:
         return 0.5, 1.0
     usual = SIDE / EYES * eye_distance(faces[0, 4:14].reshape(5, 2)) / min(shape[:2])
     return usual / WIDER, min(0.95, usual)
-
-
-def _half(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _check_enough(folder: Path, pairs: int, refused: dict[str, str], options: Options) -> None:

@@ -249,17 +249,16 @@ def chain(wishes: Wishes) -> Chain:
     if options["student"].start:
         student.begun_from(options["student"])
     if wishes.mode == "paired":
-        pairs_of_own = stages.drawings(wishes, options["paired"])
-        learning = stages.student_of_pairs(wishes, options["student"])
-        return Chain(wishes.run, (pairs_of_own, learning, stages.style(wishes, [pairs_of_own, learning])))
-    made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
+        made = [stages.drawings(wishes, options["paired"])]
+    else:
+        made = [stages.photos(wishes, options["photos"]), stages.exemplars(wishes, options["exemplars"])]
     if wishes.mode == "full":
         if wishes.generator is None:
             made.append(stages.generator(wishes, options["generator"]))
         made += [stages.calibration(wishes, options["ccn"]), stages.samples(wishes, options["pairs"])]
     elif wishes.mode == "quick" or wishes.without == "ttn":
         made.append(stages.analogies(wishes, options["pairs"]))
-    if wishes.mode != "quick" and wishes.without != "ttn":
+    if "ttn" in options and wishes.without != "ttn":
         made += [stages.expression(wishes, options["expression"]), stages.texture(wishes, options["ttn"])]
     made.append(stages.student(wishes, options["student"], made[-1]))
     return Chain(wishes.run, (*made, stages.style(wishes, made)))

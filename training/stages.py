@@ -61,13 +61,6 @@ def drawings(wishes: Wishes, options: paired.Options) -> Stage:
     return Stage(PAIRED, "cut photos and their drawings around faces", (), seen, work, number, "pairs")
 
 
-def student_of_pairs(wishes: Wishes, options: students.Options) -> Stage:
-    def work(folder: Path, on_step: OnStep) -> None:
-        students.train_paired(folder, wishes.run / PAIRED, options, on_step, wishes.device)
-
-    return Stage("student", "train the small network", (PAIRED,), options, work, options.steps)
-
-
 def analogies(wishes: Wishes, options: pairs.Options) -> Stage:
     def work(folder: Path, on_step: OnStep) -> None:
         pairs.train(folder, wishes.run / PHOTOS, wishes.run / EXEMPLARS, options, on_step)
@@ -138,16 +131,21 @@ def texture(wishes: Wishes, options: ttn.Options) -> Stage:
 
 
 def student(wishes: Wishes, options: students.Options, teacher: Stage) -> Stage:
-    """The small network, from the texture network if ``teacher`` is that, else from pairs."""
+    """The small network, from the texture network if ``teacher`` is that, else from pairs, or a person's own."""
     learned = teacher.name.startswith("ttn")
     network = wishes.run / teacher.name / ttn.RESULT if learned else None
     made = None if learned else wishes.run / teacher.name
 
-    def work(folder: Path, on_step: OnStep) -> None:
-        students.train(folder, wishes.run / PHOTOS, made, network, options, on_step, wishes.device)
+    own = teacher.name == PAIRED
 
-    name = f"student{wishes.tag}"
-    return Stage(name, "train the small network", (PHOTOS, teacher.name), options, work, options.steps)
+    def work(folder: Path, on_step: OnStep) -> None:
+        if own:
+            students.train_paired(folder, wishes.run / PAIRED, options, on_step, wishes.device)
+        else:
+            students.train(folder, wishes.run / PHOTOS, made, network, options, on_step, wishes.device)
+
+    name, needs = f"student{wishes.tag}", (PAIRED,) if own else (PHOTOS, teacher.name)
+    return Stage(name, "train the small network", needs, options, work, options.steps)
 
 
 def style(wishes: Wishes, before: Sequence[Stage]) -> Stage:

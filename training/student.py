@@ -22,7 +22,7 @@ from engines.torch import Network, is_full
 from training import distill, paired, pairs, portraits
 from training import run as runs
 from training.crops import CropOptions, Cropper
-from training.data import SIDE, Canvases
+from training.data import Canvases, halved
 from training.options import rate
 from training.ranges import of_canvases
 from training.sweeps import psnr
@@ -151,7 +151,7 @@ def nearness(student: Path, made: Path, device: torch.device) -> dict[str, float
     """PSNR in dB of results to the held-out drawings, and of the photos themselves; empty where none is held out."""
     if not (some := paired.load(made, "held")).kind.size:
         return {}
-    photos = np.stack([cv2.resize(source, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for source in some.source])
+    photos = np.stack([halved(source) for source in some.source])
     both = {"psnr": drawn(student, photos, device), "psnr_of_photos": photos}
     near = {name: round(float(np.mean(list(map(psnr, part, some.target)))), 2) for name, part in both.items()}
     return {"held_out": len(photos), **near}

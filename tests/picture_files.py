@@ -12,9 +12,11 @@ from pathlib import Path
 
 import av
 import numpy as np
+from media import picture
 
 from vidstyle.picture import Picture, encode_picture
 
+COUNT = 12  # pictures of a series
 PROFILE = bytes(16) + b"RGB " + bytes(range(256)) * 300  # longer than one JPEG segment takes
 
 
@@ -52,9 +54,17 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 def save(path: Path, image: np.ndarray | Picture) -> Path:
-    picture = image if isinstance(image, Picture) else Picture(image)
-    path.write_bytes(encode_picture(picture, path.suffix, 98))
+    still = image if isinstance(image, Picture) else Picture(image)
+    path.write_bytes(encode_picture(still, path.suffix, 98))
     return path
+
+
+def make_series(folder: Path, extension: str = ".png", count: int = COUNT, first: int = 1001) -> Path:
+    """Pictures of 64x48 that tell their index; the pattern."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        save(folder / f"shot.{first + index}{extension}", picture(index, 64, 48))
+    return folder / f"shot.%04d{extension}"
 
 
 def vidstyle(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -11,27 +11,17 @@ import av
 import numpy as np
 import pytest
 from media import left_behind, picture, save_tiny, video_times
-from picture_files import PROFILE, encoded, save, smooth, vidstyle, with_exif
+from picture_files import COUNT, PROFILE, encoded, make_series, save, smooth, vidstyle, with_exif
 
 from vidstyle.catalog import parse_recipe
 from vidstyle.codecs import EncoderOptions
-from vidstyle.errors import SinkError, SourceError, UsageError
+from vidstyle.errors import SinkError, SourceError
 from vidstyle.inputs import video_input
 from vidstyle.job import FileJob, Progress, stylize_file
 from vidstyle.picture import Picture, encode_picture, read_picture
 from vidstyle.picture_tags import with_profile
 from vidstyle.sink import SinkOptions
 from vidstyle.source import SourceOptions, VideoSource
-
-COUNT = 12
-
-
-def make_series(folder: Path, extension: str = ".png", count: int = COUNT, first: int = 1001) -> Path:
-    """Pictures of 64x48 that tell their index; the pattern."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-        save(folder / f"shot.{first + index}{extension}", picture(index, 64, 48))
-    return folder / f"shot.%04d{extension}"
 
 
 @pytest.fixture
@@ -298,7 +288,6 @@ def test_linear_light_is_refused(tmp_path: Path) -> None:
         (("empty", "--fps", "24"), 4, "empty is a folder without numbered pictures"),
         (("shto", "--fps", "24"), 4, "cannot read shto: no such file or folder; numbered pictures are named as"),
         (("shot/*.png", "--fps", "24"), 4, "no such file or folder; numbered pictures are named as shot.%04d.png"),
-        (("shot", "--fps", "24", "-o", "drawn/%05d.png"), 2, "vidstyle image PICTURES -o FOLDER/ --size 720"),
     ],
 )
 @pytest.mark.usefixtures("home")
@@ -334,10 +323,3 @@ def test_a_preview_is_of_a_picture_among_them(home: Path, pattern: Path, tmp_pat
         done = vidstyle("preview", name, "--size", "48", cwd=tmp_path)
         assert done.returncode == 0 and at.exists(), done.stderr
     assert vidstyle("file", "shot", cwd=tmp_path).returncode == 2  # the sheet in it is no part of it
-
-
-def test_an_output_that_is_a_pattern_is_answered() -> None:
-    from vidstyle.outputs import parse_output
-
-    with pytest.raises(UsageError, match=r"got numbered pictures \(a/%d.png\): name it as .mp4"):
-        parse_output("a/%d.png")

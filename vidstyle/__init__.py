@@ -131,7 +131,8 @@ def stylize_file(
 
     Args:
         source: a path, or as a text also a URL (http, https, rtsp, rtmp), or "-" for standard input.
-        output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one.
+        output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one; numbered
+            pictures by their pattern, as ``drawn/shot.%04d.png``.
         size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
             large that the looks need it; None for the video's own.
         on_progress: called after every written frame; and before the first while a film's shots are looked at.

@@ -27,7 +27,8 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
     segments = work.segments if work is not None else []
     report.losses += dict.fromkeys([*(f for s in segments for f in s.faults), *source.faults])
     if source.colour.is_hdr and not source.info.colour.is_hdr:
-        report.reductions.append(f"{TONE_MAPPED}; --hdr keep keeps it")
+        video = " in a video" if report.numbers else ""
+        report.reductions.append(f"{TONE_MAPPED}; --hdr keep keeps it{video}")
     notes = dict.fromkeys([*(n for s in segments for n in s.notes), *source.notes])
     _describe_captions(notes, source.stream.index, report)
     report.notes += [note for note in notes if note not in (CAPTIONS, ASTRAY)]
@@ -49,7 +50,8 @@ def describe_run(source: VideoSource, work: WorkFolder | None, sound_end: Fracti
 def _describe_captions(notes: Collection[str], index: int, report: Report) -> None:
     """Of the notes of the reading, those on closed captions."""
     if CAPTIONS in notes and not carrier(report.encoder_name):
-        report.reductions.append(f"{CAPTIONS}, and {report.encoder_name} does not keep them: use --codec h264 or hevc")
+        instead = "write a video" if report.numbers else "use --codec h264 or hevc"
+        report.reductions.append(f"{CAPTIONS}, and {report.encoder_name} does not keep them: {instead}")
     elif CAPTIONS in notes:
         report.streams.append(StreamNote(index, "closed captions", "", "kept", "inside the pictures"))
         report.reductions += [note for note in notes if note == ASTRAY]

@@ -20,6 +20,7 @@ from vidstyle.report import Report, StreamNote
 from vidstyle.segment import Segment
 from vidstyle.source import VideoSource
 from vidstyle.verify import verify
+from vidstyle.whole import led_to
 
 
 def zero_of(source: VideoSource) -> Fraction:
@@ -157,6 +158,11 @@ class Assembly:
             os.fsync(file.fileno())
         pts = array("q", sorted(self.pts))
         verify(path, pts, self.info.time_base, self._remuxer.digests, self.muxer, self._report)
+
+    def place(self, file: Path, path: Path) -> None:
+        """`verify` the finished file, and give it its name."""
+        self.verify(file)
+        file.replace(led_to(path))
 
     def discard(self) -> None:
         """Close everything; the file is the caller's to remove."""

@@ -14,7 +14,12 @@ from vidstyle.source_options import SourceOptions
 #: where a person gives a field of the options another name than its own
 _NAMES = {"extra": "--encoder-option", "pix_fmt": "--pixel-format", "originals": "--compare"}
 _STYLE = "the style"  # an entry: a digest, and shares
-_SHOWN = ("vidstyle's version", "the steadying", "--fps")  # entries that are values themselves; others are digests
+_SHOWN = (
+    "vidstyle's version",
+    "the steadying",
+    "--fps",
+    "the pictures' names",
+)  # entries that are values themselves; others are digests
 _UNSAID = "not given"
 
 

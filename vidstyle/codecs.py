@@ -11,10 +11,11 @@ from typing import Any
 
 import av
 
-from vidstyle.containers import CONTAINERS, can_hold, holding
+from vidstyle.containers import CONTAINERS, can_hold, container_format, holding
 from vidstyle.encoder_words import LISTS, PRESETS, check_words
 from vidstyle.errors import EngineError, UsageError
 from vidstyle.frame import TRC_PQ, VideoInfo
+from vidstyle.picture_codecs import ENDINGS, OPTIONS, PICTURES, check_codec
 from vidstyle.pixel_formats import (
     carries_hdr,
     check_format,
@@ -106,10 +107,12 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     suffix = path.suffix.lower()
     if suffix == ".y4m":
         return _raw(info, wanted)
-    muxer, usual = CONTAINERS[suffix]
-    name = wanted.codec or _usual(muxer, usual, info)
+    muxer = container_format(path)
+    name = wanted.codec or (ENDINGS[suffix] if muxer == PICTURES else _usual(muxer, CONTAINERS[suffix][1], info))
     codec = _codec(name)
-    if not can_hold(muxer, codec.canonical_name):
+    if muxer == PICTURES:
+        check_codec(path, name, codec.name)
+    elif not can_hold(muxer, codec.canonical_name):
         other = holding(codec.canonical_name, muxer)
         raise UsageError(f"{path.suffix} cannot hold {name} video: use {f'{other}, or ' * bool(other)}another --codec")
     _check_size(codec.name, info)
@@ -118,7 +121,8 @@ def choose_encoder(path: Path, info: VideoInfo, wanted: EncoderOptions) -> Encod
     tag = "hvc1" if codec.canonical_name == "hevc" and muxer in ("mp4", "mov") else ""  # what Apple's players show
     less = (*reductions(info, pix_fmt, alpha, muxer), *_hdr_left_out(codec.name, info))
     notes = () if wanted.pix_fmt else tuple(unusual(codec, info, pix_fmt))
-    options = _options(codec, wanted, _hdr_options(codec.name, info))
+    ours = OPTIONS.get(codec.name, {}).items() if muxer == PICTURES else _hdr_options(codec.name, info)
+    options = _options(codec, wanted, ours)
     choice = EncoderChoice(codec.name, pix_fmt, options, alpha, tag, less, notes)
     _check_device(codec, choice, info)
     return choice
@@ -203,7 +207,7 @@ def _usual(muxer: str, usual: str, info: VideoInfo) -> str:
     return usual
 
 
-def _options(codec: Any, wanted: EncoderOptions, hdr: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+def _options(codec: Any, wanted: EncoderOptions, ours: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
     device = _DEVICES.get(codec.name.rpartition("_")[2])
     quality = device[1] if device else "crf"
     own = codec.name in _OLD and any(name in _RATES for name, _ in wanted.extra)
@@ -214,7 +218,7 @@ def _options(codec: Any, wanted: EncoderOptions, hdr: Iterable[tuple[str, str]] 
         options[quality or "crf"] = _crf(codec, quality, wanted.crf)
     if wanted.preset is not None:
         options["preset"] = _preset(codec, wanted.preset)
-    for name, value in (*hdr, *wanted.extra):
+    for name, value in (*ours, *wanted.extra):
         options[name] = f"{options[name]}:{value}" if name in LISTS and options.get(name) else value
     _check_options(codec, options)
     check_words(codec.name, dict(wanted.extra))

@@ -13,6 +13,7 @@ import av
 
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.inputs import Input
+from vidstyle.picture_codecs import ENDINGS, PICTURES, numbered
 
 #: file extension -> (FFmpeg's muxer, its usual codec)
 CONTAINERS = {
@@ -77,11 +78,16 @@ class Fate:
 
 
 def container_format(path: Path) -> str:
-    """FFmpeg's muxer for an output name.
+    """FFmpeg's muxer for an output name; `vidstyle.picture_codecs.PICTURES` for the pattern of numbered pictures.
 
     Raises:
         UsageError: the extension is none we can write.
     """
+    if path.suffix.lower() in ENDINGS:
+        if numbered(path) is not None:
+            return PICTURES
+        each = path.with_name(f"{path.stem}.%04d{path.suffix}")
+        raise UsageError(f"{path} is the name of one picture: a video becomes numbered ones as {each}, or use .mp4")
     try:
         return CONTAINERS[path.suffix.lower()][0]
     except KeyError:
@@ -190,6 +196,8 @@ def fate(muxer: str, kind: str, codec: str) -> Fate:
     """What becomes of a stream of ``kind`` (see `kind_of`) and ``codec`` (see `codec_of`) in a container."""
     if muxer == PIPES["y4m"]:
         return Fate("drop", reason="y4m holds pictures alone (use mkv)")
+    if muxer == PICTURES:
+        return Fate("drop", reason=f"numbered pictures hold no {described(kind, codec).removeprefix('a ').strip()}")
     if kind in ("chapters", "timecode"):
         held = muxer != "mpegts" and (kind, muxer) != ("timecode", "webm")
         return Fate("keep") if held else _drop(muxer, kind, codec)

@@ -23,6 +23,7 @@ FIT = 2  # the slope is fitted on the small picture divided by this
 BITS = 7  # of a share: with them a detail's product fits into 16
 #: formats with a plane of luma that is numbers as this machine has them: p010's are shifted, big-endian ones swapped
 _LUMA = re.compile(r"yuvj?4\d\dp(\d+le)?|nv12")
+_FULL = np.round((np.arange(256) - 16).clip(0, 219) * (255 / 219)).astype(np.uint8)
 Size = tuple[int, int]  # height, width
 
 
@@ -57,9 +58,18 @@ def luma_of(frame: Any, curve: np.ndarray | None = None) -> np.ndarray | None:
     return values.copy() if values.dtype == np.uint8 else (values >> (bits_of(frame.format) - 8)).astype(np.uint8)
 
 
+def in_full_range(luma: np.ndarray) -> np.ndarray:
+    """uint8 luma of limited range as the greys that it means."""
+    return _FULL[luma]
+
+
 def in_detail(look: np.ndarray, source: np.ndarray, working: Size) -> np.ndarray:
-    """A look scaled up to its source, with what it lacks; both uint8 [H, W, 3] RGB, a new array."""
-    delta = lacking(_gray(source), _gray(look), working)
+    """A look scaled up to its source, with what it lacks; uint8 [H, W, 3] RGB, a new array.
+
+    Args:
+        source: RGB as well, or its luma in full range, uint8 [H, W].
+    """
+    delta = lacking(source if source.ndim == 2 else _gray(source), _gray(look), working)
     return np.add(look, delta[..., None], dtype=np.int16).clip(0, 255).astype(np.uint8)
 
 

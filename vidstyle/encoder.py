@@ -19,13 +19,14 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle.captions import carrier, prefix_of, with_captions
 from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
-from vidstyle.detail import give_back
+from vidstyle.detail import give_back, in_detail, in_full_range
 from vidstyle.encoder_words import log_of
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
 from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
+from vidstyle.widening import narrow, widened
 
 SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 _BT601 = (6, 5)  # its two numbers as a matrix, 525 and 625 lines
@@ -42,6 +43,7 @@ class Encoding:
         threads: of the encoder, 0 for as many as it likes.
         device: where frames' images are; None for the machine's memory.
         planes_there: the encoder's planes are made there too.
+        luma_range: of `Frame.luma`, where it may not be that of what is written; 0 where it is.
     """
 
     info: VideoInfo
@@ -50,6 +52,7 @@ class Encoding:
     threads: int = 0
     device: Device | None = None
     planes_there: bool = False
+    luma_range: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -197,19 +200,26 @@ class Encoder:
             picture = self._to_hdr(picture, width, height)
         elif encoding.choice.alpha and frame.alpha is not None and not encoding.compare:
             picture = _with_alpha(picture, frame.alpha)
+        luma = None if encoding.compare or colour.is_hdr else frame.luma  # that of HDR is not the same
+        if luma is not None and RANGE_LIMITED == encoding.luma_range < colour.range_used:
+            luma = in_full_range(luma)
+        is_rgb = av.VideoFormat(encoding.choice.pix_fmt).is_rgb
+        if luma is not None and is_rgb and luma.shape == (height, width):
+            scaled = picture.reformat(width=width, height=height, interpolation=SCALING, threads=1).to_ndarray()
+            picture = av.VideoFrame.from_ndarray(in_detail(scaled, luma, frame.image.shape[:2]), format="rgb24")
         result = picture.reformat(
             width=width,
             height=height,
-            format=encoding.choice.pix_fmt,
+            format=encoding.choice.pix_fmt if colour.is_hdr else narrow(encoding.choice.pix_fmt),
             interpolation=SCALING,
             dst_colorspace=colour.matrix_used,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG if colour.range_used == RANGE_LIMITED else ColorRange.JPEG,
             threads=1,
         )
-        if frame.luma is not None and not encoding.compare and not colour.is_hdr:  # of which luma is not the same
-            give_back(result, frame.luma, frame.image.shape[:2], colour.range_used == RANGE_LIMITED)
-        return result
+        if luma is not None and not is_rgb:
+            give_back(result, luma, frame.image.shape[:2], colour.range_used == RANGE_LIMITED)
+        return result if colour.is_hdr else widened(result, encoding.choice.pix_fmt)
 
     def _to_hdr(self, picture: Any, width: int, height: int) -> Any:
         if self._inverse is None:

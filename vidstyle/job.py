@@ -21,14 +21,16 @@ from vidstyle.faces import Suited
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.inputs import Input, parse_input
 from vidstyle.on_device import Device, Route, settled
-from vidstyle.outputs import PIPE, check_output
+from vidstyle.outputs import PIPE, check_output, check_pictures
+from vidstyle.picture_codecs import numbered
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_stream
 from vidstyle.sizing import at_its_faces, reading_of, say_size
 from vidstyle.source import SourceOptions, VideoSource
 from vidstyle.stylizer import Stylizer
 from vidstyle.unit import Unit, pump, unit_frames, warm_for
-from vidstyle.workfolder import WorkFolder
+from vidstyle.whole import made_folder
+from vidstyle.workfolder import PLACING, WorkFolder
 
 _STILL_BRANDS = ("avif", "heic", "heix", "mif1")  # of pictures in MP4's form
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
@@ -41,7 +43,8 @@ class FileJob:
 
     Attributes:
         source: a path, or an `vidstyle.inputs.Input` of another kind (URL, standard input).
-        output: None for the default name, `vidstyle.outputs.PIPE` for standard output.
+        output: None for the default name, `vidstyle.outputs.PIPE` for standard output; numbered pictures by their
+            pattern.
         folder: of the default name; None for the source's.
         resume: go on from an interrupted run's finished segments, where there are any.
         pipe: FFmpeg's muxer for standard output.
@@ -111,12 +114,14 @@ class FileJob:
         Raises:
             SourceError: the source cannot be read.
         """
+        names = None if self.output is None else numbered(self.output)
         engine = self.engine.settled()
         kind = engine.device.partition(":")[0]  # which of several GPUs it is changes nothing
         return {
             "vidstyle's version": version("vidstyle"),
             "the source": self._digest(),
             **({"--fps": str(self.input.series.rate)} if self.input.series is not None else {}),
+            **({"the pictures' names": names.pattern.name} if names is not None else {}),
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
             "an option of reading": _differing(replace(self.reading, **_IMMATERIAL)),
             "an option of writing": _differing(replace(self.writing, overwrite=False)),
@@ -195,7 +200,7 @@ def stylize_file(
         report = Report(job.input.name, "standard output")
         work = None
         if job.output != PIPE:
-            work = stack.enter_context(_work_folder(job, source, report))
+            work = _work_folder(job, source, report, stack)
         if stylizer is None:
             runtime = (options.engine, options.device, options.precision, options.threads)
             stylizer = stack.enter_context(Stylizer(job.recipe, *runtime, in_flight=0, batch=0))
@@ -230,13 +235,23 @@ def _is_still(stream: Any) -> bool:
     return of_one or (brand in _STILL_BRANDS and stream.frames == 1)
 
 
-def _work_folder(job: FileJob, source: VideoSource, report: Report) -> WorkFolder:
+def _work_folder(job: FileJob, source: VideoSource, report: Report, stack: ExitStack) -> WorkFolder:
     target, reason = job.target_for(source)
     if reason is not None:
         report.notes.append(f"written as {target.suffix}, since {reason}")
     report.output = str(target)
-    check_output(target, job.input.file, job.writing.overwrite)
-    return WorkFolder(target, job.fingerprint(), job.resume, job.writing.overwrite and not job.resume)
+    overwrite, pattern = job.writing.overwrite, numbered(target)
+    folder = WorkFolder(target, job.fingerprint(), job.resume, overwrite and not job.resume)
+    if pattern is None:
+        check_output(target, job.input.file, overwrite)
+        return stack.enter_context(folder)
+    begun = (folder.path / PLACING).exists()  # some of those that are there are of the run to go on from
+    check_pictures(pattern, job.input.series, overwrite or begun)
+    stack.enter_context(made_folder(pattern.folder))
+    stack.enter_context(folder)
+    if begun and not folder.segments:
+        check_pictures(pattern, job.input.series, overwrite)
+    return folder
 
 
 def _run(

@@ -8,6 +8,8 @@ from fractions import Fraction
 
 from av.stream import Disposition
 
+from vidstyle.picture_codecs import PICTURES
+
 #: every muxer writes its own
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 #: measured by mkvmerge of the source's packets
@@ -100,7 +102,7 @@ def unkept(muxer: str, metadata: dict[str, str], cover: bool) -> list[str]:
         return sorted(key for key in keys if key not in ("service_name", "service_provider"))
     if muxer == "mp4" and cover:
         return sorted(key for key in keys if key.lower() not in _ITUNES)
-    return sorted(keys) if muxer == "yuv4mpegpipe" else []
+    return sorted(keys) if muxer in ("yuv4mpegpipe", PICTURES) else []
 
 
 def unkept_of_stream(muxer: str, metadata: dict[str, str]) -> list[str]:

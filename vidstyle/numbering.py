@@ -13,13 +13,13 @@ from pathlib import Path
 
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.limits import MAX_RATE
+from vidstyle.pattern import Pattern, parse_pattern
 from vidstyle.series import KINDS, LINEAR, Series
 
 NTSC = (24, 30, 48, 60, 120)  # rates whose 1000/1001 is written in decimals
 Key = tuple[str, str, int]  # before, after, digits: see `Series`
 _SHOWN = 4  # names in a message
 _MOST = 2**31 - 1  # FFmpeg counts the pictures of a series in 32 bits
-_PATTERN = re.compile(r"%%|%0?(\d*)d")
 _NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)  # the last number in a name
 
 
@@ -38,18 +38,14 @@ def find_series(text: str) -> Series | None:
             return None
     except OSError:  # told when it is opened
         return None
-    parts = _parts(path.name)
-    if parts is None:
+    pattern = parse_pattern(path)
+    if pattern is None:
         return None
-    before, digits, after = parts
     if path.suffix.lower() not in {*KINDS, *LINEAR}:
         known = " ".join(KINDS)
         raise UsageError(f"{path} names no pictures that are read in series ({known}): name one video, or use batch")
-    exact = re.compile(f"{re.escape(before)}([0-9]+){re.escape(after)}")
-    texts = [found[1] for name in _names(path.parent) if (found := exact.fullmatch(name))]
-    if numbers := [int(text) for text in texts if f"{int(text):0{digits}d}" == text]:
-        stem = before.strip("._- ") or path.parent.resolve().name or "pictures"
-        return _whole(path.parent, (before, after, digits), numbers, path.with_name(stem + path.suffix))
+    if numbers := pattern.numbers(names_in(path.parent)):
+        return _whole(path.parent, (pattern.before, pattern.after, pattern.digits), numbers, pattern.beside())
     groups = _groups(path.parent)
     there = f" (there are {_listed(path.parent, groups)})" if groups else ""
     raise SourceError(f"no picture is called {path}{there}")
@@ -75,7 +71,7 @@ def parse_rate(text: str) -> Fraction:
 def is_pattern(text: str) -> bool:
     """Whether it is written as numbered pictures are, and is no file."""
     path = Path(text)
-    known = path.suffix.lower() in {*KINDS, *LINEAR} and _parts(path.name) is not None
+    known = path.suffix.lower() in {*KINDS, *LINEAR} and parse_pattern(path) is not None
     return known and not os.path.lexists(text)
 
 
@@ -88,22 +84,7 @@ def pattern_of(path: Path) -> Path | None:
     return Series(path.parent, before, after + path.suffix, len(number), 0, 0, path).pattern
 
 
-def _parts(name: str) -> tuple[str, int, str] | None:
-    """(before, digits, after) of a pattern's name."""
-    numbers = [found for found in _PATTERN.finditer(name) if found[0] != "%%"]
-    if len(numbers) > 1:
-        raise UsageError(f"{name} has several numbers: write one as %04d, and the others as they are")
-    if numbers:
-        begin, end = numbers[0].span()
-        return name[:begin].replace("%%", "%"), int(numbers[0][1] or 1), name[end:].replace("%%", "%")
-    marks = [found.span() for found in re.finditer("#+", name)]
-    if not marks:
-        return None
-    begin, end = marks[-1]
-    return name[:begin], end - begin, name[end:]
-
-
-def _names(folder: Path) -> list[str]:
+def names_in(folder: Path) -> list[str]:
     """Of what is in a folder; none where there is no such folder."""
     try:
         return [path.name for path in folder.iterdir()]
@@ -113,10 +94,19 @@ def _names(folder: Path) -> list[str]:
         raise SourceError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
+def listed(pattern: Pattern, numbers: Sequence[int]) -> str:
+    """For messages: shot.0061.png to shot.0100.png."""
+    first, last = pattern.name(min(numbers)), pattern.name(max(numbers))
+    if len(numbers) == 1:
+        return first
+    whole = len(numbers) == max(numbers) - min(numbers) + 1
+    return f"{first} to {last}" if whole else f"{len(numbers)} pictures from {first} to {last}"
+
+
 def _groups(folder: Path) -> dict[Key, list[int]]:
     """The numbers of each series of numbered pictures in a folder."""
     by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path in map(Path, _names(folder)):
+    for path in map(Path, names_in(folder)):
         found = _NUMBER.fullmatch(path.stem)
         if found and not path.name.startswith(".") and path.suffix.lower() in {*KINDS, *LINEAR}:
             by_name[found[1], found[3] + path.suffix].append(found[2])

@@ -1,18 +1,22 @@
-"""What a person named as the output: a file, a folder, or standard output."""
+"""What a person named as the output: a file, numbered pictures, a folder, or standard output."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vidstyle.containers import CONTAINERS, container_format
-from vidstyle.errors import SinkError, UsageError
+from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.inputs import is_url
-from vidstyle.numbering import is_pattern
+from vidstyle.numbering import is_pattern, listed, names_in
+from vidstyle.pattern import Pattern
+from vidstyle.picture_codecs import ENDINGS, numbered
 from vidstyle.refusal import as_sink_error
+from vidstyle.series import Series
 from vidstyle.whole import check_place, led_to
 
 PIPE = Path("-")
@@ -56,25 +60,29 @@ def check_folder(text: str, what: str) -> None:
         raise SinkError(f"{text} is a file, and {what} go to a folder: give its name with -o")
     from vidstyle.picture import ENCODERS
 
-    if Path(text).suffix.lower() in {*ENCODERS, *CONTAINERS}:
+    if Path(text).suffix.lower() in {*ENCODERS, *ENDINGS, *CONTAINERS}:
         raise UsageError(f"{what} go to a folder, got -o {text}: write {text}/ if a folder has that name")
 
 
 def parse_output(text: str | None) -> tuple[Path | None, Path | None]:
-    """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one: a file, a folder, or "-".
+    """``output`` and ``folder`` of a `vidstyle.job.FileJob` as a person names them in one.
+
+    That is a file, the pattern of numbered pictures, a folder, or "-".
 
     Raises:
-        UsageError: it is empty, a URL, a device or a pipe.
+        UsageError: it is empty, a URL, a device or a pipe, or a pattern of pictures that cannot be written.
     """
     if text is None:
         return None, None
     check_name(text)
     if Path(text) == PIPE:
         return PIPE, None
-    if is_pattern(text):
-        each = "vidstyle image PICTURES -o FOLDER/ --size 720"
-        raise UsageError(f"the output is one video, got numbered pictures ({text}): name it as .mp4, or use {each}")
     folder = output_folder(text, False)
+    if folder is None and (pattern := numbered(Path(text))) is not None:
+        return pattern.pattern, None
+    if folder is None and is_pattern(text):
+        known = " ".join(ENDINGS)
+        raise UsageError(f"cannot write numbered pictures as {Path(text).suffix}: use one of {known}, or .mp4")
     if folder is None and os.path.exists(text) and not os.path.isfile(text):  # noqa: PTH110, PTH113 - one too long is none
         raise UsageError(f"the output {text} is neither a file nor a folder: - is standard output")
     return (Path(text), None) if folder is None else (None, folder)
@@ -136,6 +144,42 @@ def check_output(path: Path, source: Path | None, overwrite: bool) -> None:
             raise SinkError(f"{path} exists: give another name with -o, or --overwrite")
     if not os.access(folder, os.W_OK):
         raise SinkError(f"not allowed to write to {folder}: choose another folder with -o")
+
+
+def check_pictures(pattern: Pattern, source: Series | None, overwrite: bool) -> None:
+    """Refuse numbered pictures as an output before any work is done; their folder may be missing yet.
+
+    Args:
+        source: where that is numbered pictures as well.
+
+    Raises:
+        UsageError: they are the source itself, also through links.
+        SinkError: some exist, or their folder cannot be made or written to.
+    """
+    check_place(pattern.pattern)
+    try:
+        there = pattern.numbers(names_in(pattern.folder))
+    except SourceError as error:
+        raise SinkError(str(error)) from error
+    if source is not None and not _files(source, range(source.first, source.last + 1)).isdisjoint(
+        _files(pattern, there)
+    ):
+        raise UsageError(f"the output {pattern.pattern} is the source itself: give another name with -o")
+    if folders := [number for number in there if pattern.path(number).is_dir()]:
+        raise SinkError(f"{pattern.path(folders[0])} is a folder: give another name with -o")
+    if there and not overwrite:
+        what = f"{listed(pattern, there)} {'exists' if len(there) == 1 else 'exist'} in {pattern.folder}"
+        raise SinkError(f"{what}: give another name with -o, or --overwrite")
+
+
+def _files(pattern: Pattern, numbers: Iterable[int]) -> set[tuple[int, int]]:
+    """What tells the files of these numbers from all others; of those that are there."""
+    found = set()
+    for number in numbers:
+        with suppress(OSError):
+            status = pattern.path(number).stat()
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def standard_output() -> Any:

@@ -10,6 +10,7 @@ import av
 
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_601, MATRIX_RGB, RANGE_FULL, RANGE_LIMITED, Colour, VideoInfo
+from vidstyle.picture_codecs import PICTURES, picture_format, shown_alike
 
 _PREFERRED = ("yuv420p", "yuvj420p", "nv12", "yuv422p", "yuv444p", "rgb24", "bgr0")
 _PREFERRED_DEEP = ("yuv420p10le", "p010le", "yuv422p10le", "yuv444p10le")
@@ -73,6 +74,8 @@ def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -
     Raises:
         UsageError: the encoder lacks it, or none suits these pictures.
     """
+    if muxer == PICTURES:
+        return _of_pictures(codec, info, wanted)
     check_format(codec, wanted)
     if wanted is not None:
         return _checked(codec, wanted, info)
@@ -88,12 +91,24 @@ def choose_format(codec: Any, muxer: str, info: VideoInfo, wanted: str | None) -
     return next((name for name in order if name in formats and _fits(codec, name, info)), formats[0])
 
 
-def check_format(codec: Any, wanted: str | None) -> None:
+def _of_pictures(codec: Any, info: VideoInfo, wanted: str | None) -> str:
+    check_format(codec, wanted, shown_alike(codec.name, formats_of(codec)))
+    if info.colour.is_hdr:
+        raise UsageError("numbered pictures carry no HDR: leave --hdr keep out, or write a video (.mkv)")
+    if wanted is not None:
+        return _checked(codec, wanted, info)
+    return picture_format(codec.name, info.bits, info.alpha)
+
+
+def check_format(codec: Any, wanted: str | None, formats: list[str] | None = None) -> None:
     """
+    Args:
+        formats: that are to be had of the encoder's; None for all.
+
     Raises:
-        UsageError: the encoder lacks it.
+        UsageError: it is none of them.
     """
-    formats = formats_of(codec)
+    formats = formats or formats_of(codec)
     if wanted is not None and wanted not in formats:
         raise UsageError(f"the encoder {codec.name} has no pixel format {wanted!r}: use one of {', '.join(formats)}")
 
@@ -108,9 +123,14 @@ def _checked(codec: Any, wanted: str, info: VideoInfo) -> str:
     return wanted
 
 
-def written_colour(encoder: str, pix_fmt: str, colour: Colour) -> Colour:
-    """How the numbers that are written mean colours: as the source's, unless the codec knows but one way."""
+def written_colour(encoder: str, pix_fmt: str, colour: Colour, muxer: str = "") -> Colour:
+    """How the numbers that are written mean colours: as the source's, unless the codec knows but one way.
+
+    Those of numbered pictures are what a screen shows, as every program takes them that is told nothing else.
+    """
     name, is_rgb = av.Codec(encoder, "w").canonical_name, av.VideoFormat(pix_fmt).is_rgb
+    if muxer == PICTURES:
+        return Colour(MATRIX_601 if name in _ONE_MATRIX else MATRIX_RGB, range=RANGE_FULL, height=colour.height)
     if is_rgb:
         return replace(colour, matrix=MATRIX_RGB, range=RANGE_FULL)
     if name in _ONE_MATRIX:
@@ -138,7 +158,9 @@ def reductions(info: VideoInfo, pix_fmt: str, alpha: bool, muxer: str) -> Iterat
     if source[0] < written[0] or source[1] < written[1]:
         full = "yuv444p10le" if bits(pix_fmt) > 8 else "yuv444p"
         words = f"{_NAMES.get(written, pix_fmt)} (the source is {_NAMES.get(source, info.pix_fmt)})"
-        yield f"written as {words}; --pixel-format {full} keeps full colour resolution"
+        keeps = f"--pixel-format {full}" if muxer != PICTURES else "leaving --pixel-format out"
+        yield f"written as {words}; {keeps} keeps full colour resolution"
     if info.alpha and not alpha:
         hint = "--codec vp9" if muxer in _ALPHA_IN["libvpx-vp9"] else "a .mov, .webm or .mkv output"
+        hint = ".png, .tif, .dpx or .webp" if muxer == PICTURES else hint
         yield f"the source is transparent; its pictures were put on black ({hint} keeps transparency)"

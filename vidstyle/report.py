@@ -43,6 +43,7 @@ class Report:
     output: str
     frames_in: int = 0
     frames_out: int = 0
+    numbers: str = ""  # of numbered pictures: "1 to 24"; empty for a video
     reused: int = 0  # pictures equal to the one before, not computed again
     pts_equal: bool | None = None  # every output time equals its source's, read back from the file
     audio_equal: bool | None = None  # every copied packet's bytes equal, read back; None where none was copied
@@ -91,10 +92,12 @@ class Report:
         for note in self.streams:
             by_action.setdefault(note.action, []).append(note)
         timing = {True: "every time exact", False: "TIMES DIFFER", None: "times not checked"}[self.pts_equal]
-        if self.time_shift:
+        if self.numbers:
+            timing = f"numbered {self.numbers}"
+        elif self.time_shift:
             timing += f", all streams moved by {self.time_shift:+.3f} s"
         lines = [
-            f"{self.output}",
+            self.output,
             f"  {self.frames_in} frames in, {self.frames_out} out, {timing}; {self._sound()}",
             f"  {self.fps:.1f} fps at {self.working}; {self.engine}; {self.encoder}",
         ]

@@ -15,7 +15,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import av
 from vidstyle.containers import can_hold
 from vidstyle.encoder import Encoder, Encoding
 from vidstyle.frame import Frame
+from vidstyle.picture_codecs import CARRIER, PICTURES
 from vidstyle.whole import write_whole
 
 SECONDS = 10
@@ -42,6 +43,7 @@ class Segment:
         last: pts of its last picture in the source's own time.
         check: `vidstyle.source.picture_check` of the source's picture at ``last``, None at the source's end.
         faults, notes: what the source had found to say of itself until then.
+        sizes: of every packet of numbered pictures, in bytes, which lie one after the other in the file.
         before: checksum of the picture at ``after`` where decoding began near it, and not with the segments before:
             equal to their ``check`` if that gave the same pictures.
     """
@@ -58,6 +60,7 @@ class Segment:
     faults: list[str]
     notes: list[str]
     before: int | None = None
+    sizes: list[int] = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -77,13 +80,13 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, number: int, encoding: Encoding, muxer: str, zero: int) -> None:
         """``muxer``: the output's, taken where Matroska cannot hold the codec. ``zero``: pts that becomes 0."""
-        codec = av.Codec(encoding.choice.encoder, "w").canonical_name
-        carrier = "matroska" if can_hold("matroska", codec) else muxer
+        carrier = _carrier(encoding.choice.encoder, muxer)
         self._folder, self._number, self._zero = folder, number, zero
         self._name = f"{number:05d}.{'mkv' if carrier == 'matroska' else carrier}"
         self.path = folder / f"{number:05d}-{secrets.token_hex(6)}.part"  # of this run alone
         self._pts: list[int] = []
         self._durations: list[int] = []
+        self._sizes: list[int] | None = [] if muxer == PICTURES else None
         self._last: Frame | None = None
         options = {"fflags": "+bitexact"}  # or every file would get a random number
         self._container = av.open(f"file:{self.path}", "w", format=carrier, options=options)
@@ -106,6 +109,8 @@ class SegmentWriter:
         for packet in packets:
             self._pts.append(packet.pts)
             self._durations.append(packet.duration or 0)
+            if self._sizes is not None:
+                self._sizes.append(packet.size)
             self._container.mux(packet)
 
     def finish(self, after: int | None, before: int | None, faults: list[str], notes: list[str]) -> Segment:
@@ -118,7 +123,7 @@ class SegmentWriter:
         size, digest = self.path.stat().st_size, sha256(self.path)
         last = self._last
         times = (self._pts, self._durations, after, last.pts, last.check, list(faults), list(notes), before)
-        segment = Segment(self._number, self._name, size, digest, *times)
+        segment = Segment(self._number, self._name, size, digest, *times, self._sizes or [])
         self.path = self.path.rename(self._folder / self._name)
         write_whole(self._folder / f"{self._number:05d}.json", json.dumps(asdict(segment)).encode())
         return segment
@@ -127,6 +132,12 @@ class SegmentWriter:
         with suppress(OSError, av.error.FFmpegError, ValueError):  # a full disk fails again at the trailer
             self._container.close()
         self.path.unlink(missing_ok=True)
+
+
+def _carrier(encoder: str, muxer: str) -> str:
+    if muxer == PICTURES:
+        return CARRIER
+    return "matroska" if can_hold("matroska", av.Codec(encoder, "w").canonical_name) else muxer
 
 
 def sha256(path: Path) -> str:

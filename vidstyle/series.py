@@ -12,6 +12,7 @@ from typing import Any
 import av
 
 from vidstyle.errors import SourceError
+from vidstyle.pattern import Pattern
 from vidstyle.picture_tags import (
     claimed_size,
     claims_alpha,
@@ -36,22 +37,16 @@ _HEAD = 1 << 16  # bytes of a picture that nearly always tell its size
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(Pattern):
     """All pictures of one name but for the number.
 
     Attributes:
-        before, after: the name around the number.
-        digits: the number has, at least.
         first, last: numbers; every one between has its picture.
-        named: what a result is named after, and lies beside: the folder where that was given, else shot.png.
+        named: what a result is named after, and lies beside: the folder where that was given, else `beside`.
         rate: pictures a second.
         alpha: one of them says that it has some, which the first need not.
     """
 
-    folder: Path
-    before: str
-    after: str
-    digits: int
     first: int
     last: int
     named: Path
@@ -61,18 +56,6 @@ class Series:
     @property
     def count(self) -> int:
         return self.last - self.first + 1
-
-    @property
-    def pattern(self) -> Path:
-        """As FFmpeg writes it: shot.%04d.png."""
-        number = f"%0{self.digits}d" if self.digits > 1 else "%d"
-        return self.folder / (self.before.replace("%", "%%") + number + self.after.replace("%", "%%"))
-
-    def path(self, number: int) -> Path:
-        return self.folder / f"{self.before}{number:0{self.digits}d}{self.after}"
-
-    def name(self, number: int) -> str:
-        return self.path(number).name
 
     def __str__(self) -> str:
         """For messages: shot.%04d.png, 1001 to 1024."""

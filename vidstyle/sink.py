@@ -16,13 +16,14 @@ from vidstyle.encoder import Encoding, doubled, squared
 from vidstyle.frame import Frame, VideoInfo
 from vidstyle.leaving import planes_on
 from vidstyle.outputs import standard_output
+from vidstyle.picture_assembly import PictureAssembly
+from vidstyle.picture_codecs import PICTURES, numbered
 from vidstyle.pixel_formats import written_colour
 from vidstyle.planning import Plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.report import Report
 from vidstyle.segment import Segment, SegmentWriter
 from vidstyle.source import VideoSource
-from vidstyle.whole import led_to
 from vidstyle.workfolder import WorkFolder
 
 
@@ -41,18 +42,21 @@ def _encoding(name: Path, source: VideoSource, options: SinkOptions, report: Rep
         info = squared(info)
         choice = _choice(name, info, options)
         what = f"pixels {source.info.aspect} times as wide as high were scaled"
-        report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones: use .mp4 or h264")
+        instead = "" if numbered(name) is not None else ": use .mp4 or h264"
+        report.reductions.append(f"{what} to {info.width}x{info.height}, shown as square ones{instead}")
     report.reductions += choice.reductions
     if options.compare and source.info.alpha:
         report.reductions.append("the source is transparent; --compare shows its pictures on black")
     report.notes += choice.notes
-    report.encoder = f"{choice.encoder} {' '.join(f'{k}={v}' for k, v in choice.options.items())}"
-    info = replace(info, colour=written_colour(choice.encoder, choice.pix_fmt, info.colour))
+    report.encoder = " ".join([choice.encoder, *(f"{k}={v}" for k, v in choice.options.items())])
+    muxer = PICTURES if numbered(name) is not None else ""
+    info = replace(info, colour=written_colour(choice.encoder, choice.pix_fmt, info.colour, muxer))
     if info.colour.range_used < source.info.colour.range_used:
         report.notes.append(f"written in limited range (the source's is full), since {choice.encoder} cannot say which")
     there = planes_on(source.device, choice, info) if source.device is not None else None
     settled = there or choice, options.compare, options.encoder.threads
-    return Encoding(info, *settled, source.device, planes_there=there is not None)
+    luma = source.info.colour.range_used
+    return Encoding(info, *settled, source.device, planes_there=there is not None, luma_range=luma)
 
 
 def _choice(name: Path, info: VideoInfo, options: SinkOptions) -> EncoderChoice:
@@ -62,7 +66,7 @@ def _choice(name: Path, info: VideoInfo, options: SinkOptions) -> EncoderChoice:
 def _loses_aspect(name: Path, encoder: str) -> bool:
     """Matroska gets the pixels' shape from PyAV for no codec; H.264 and HEVC carry it themselves."""
     carried = av.Codec(encoder, "w").canonical_name in ("h264", "hevc")
-    return name.suffix.lower() in (".mkv", ".webm") and not carried
+    return numbered(name) is not None or (name.suffix.lower() in (".mkv", ".webm") and not carried)
 
 
 class SegmentSink:
@@ -138,6 +142,16 @@ class SegmentSink:
             self._writer.discard()
 
 
+def _assembly(
+    file: Any, path: Path, muxer: str, source: VideoSource, encoding: Encoding, report: Report
+) -> Assembly | PictureAssembly:
+    """What ``path`` becomes of, while it is ``file``, or while it is pictures beside that."""
+    pattern = numbered(path)
+    if pattern is not None:
+        return PictureAssembly(file.parent, pattern, source, encoding, report)
+    return Assembly(file, muxer, source, encoding, report)
+
+
 class FileSink:
     """Encode frames in segments; at the end join them with the source's other streams, and put the file in place.
 
@@ -159,8 +173,8 @@ class FileSink:
         except BaseException as error:
             raise as_sink_error(error, path) from error
 
-    def _assembly(self, file: Path, report: Report) -> Assembly:
-        return Assembly(file, self._segments.muxer, self._source, self._segments.encoding, report)
+    def _assembly(self, file: Path, report: Report) -> Assembly | PictureAssembly:
+        return _assembly(file, self.path, self._segments.muxer, self._source, self._segments.encoding, report)
 
     def _rehearse(self) -> None:
         """Write a header with every stream and throw it away: a refusal must not come after hours of work."""
@@ -179,14 +193,13 @@ class FileSink:
     def close(self) -> None:
         """Join what was written, read the file back, and put it in place."""
         file = self._work.path / f"whole{self.path.suffix}"
-        assembly: Assembly | None = None
+        assembly: Assembly | PictureAssembly | None = None
         try:
             self._segments.finish()
             assembly = self._assembly(file, self.report)
             assembly.join(self._work.path, self._work.segments)
             self.reached = max(assembly.finish(), self._pictures_end())
-            assembly.verify(file)
-            file.replace(led_to(self.path))
+            assembly.place(file, self.path)
             self._work.done = True
         except BaseException as error:
             if assembly is not None:
@@ -244,10 +257,10 @@ class StreamSink:
         name = path or _piped(muxer)
         self._file: Any = work.path / f"whole{name.suffix}" if work is not None else standard_output()
         muxer = container_format(name) if path is not None else muxer
-        self._assembly: Assembly | None = None
+        self._assembly: Assembly | PictureAssembly | None = None
         try:
             encoding = _encoding(name, source, options, report)
-            self._assembly = Assembly(self._file, muxer, source, encoding, report)
+            self._assembly = _assembly(self._file, name, muxer, source, encoding, report)
             self._encoder = self._assembly.encoder()
             if muxer == "yuv4mpegpipe":
                 report.notes.append("y4m has one fixed rate and pictures alone: uneven times are not in it")
@@ -272,8 +285,7 @@ class StreamSink:
             self._assembly.write(self._encoder.flush())
             self.reached = self._assembly.finish()
             if self._work is not None:
-                self._assembly.verify(self._file)
-                self._file.replace(led_to(self.path))
+                self._assembly.place(self._file, self.path)
                 self._work.done = True
         except BaseException as error:
             self._discard()

@@ -55,6 +55,26 @@ def write_whole(path: Path, data: bytes, private: bool = False) -> None:
         file.write(data)
 
 
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing; what was made goes again at the end where nothing is in it.
+
+    Raises:
+        SinkError: it cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+
+
 def check_place(path: Path) -> None:
     """Refuse a file that `write_whole` could not write, before any work is done; nothing is made.
 

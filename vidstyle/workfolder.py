@@ -19,6 +19,7 @@ from vidstyle.changes import changes
 from vidstyle.errors import SinkError
 from vidstyle.faces import Suited
 from vidstyle.locking import hold, let_go
+from vidstyle.picture_codecs import numbered
 from vidstyle.planning import Plan, make_plan
 from vidstyle.refusal import as_sink_error
 from vidstyle.segment import Segment, complete_segments, unbroken
@@ -26,16 +27,19 @@ from vidstyle.source import VideoSource
 from vidstyle.whole import led_to, write_whole
 
 PLAN, MARK, SIZES, LOCK = "plan.json", "job.json", "sizes.json", "lock"
+PLACING = "placing"  # is there from when the first of numbered pictures gets its name
 #: names of what is written there: at the beginning, and ever
 _BEGINNING = re.compile(r"lock|vidstyle-\d+-\d+\.part")
 _OURS = re.compile(
     rf"{_BEGINNING.pattern}|rehearsal|whole\.\w+|(job|plan|sizes|\d{{5,}})\.json|\d{{5,}}\.\w+|\d{{5,}}-[0-9a-f]+\.part"
+    rf"|picture-\d+\.\w+|{PLACING}"
 )
 
 
 def work_path(target: Path) -> Path:
     """Beside the output, and short enough for every file system."""
-    target = led_to(target)
+    pattern = numbered(target)
+    target = pattern.beside() if pattern is not None else led_to(target)
     name = os.fsencode(target.name)
     if len(name) > 240:
         return target.with_name(f"vidstyle-{hashlib.sha256(name).hexdigest()[:16]}.part")
@@ -155,7 +159,7 @@ class WorkFolder:
         """Remove all of ours but the lock, what was made from what, and the finished segments."""
         keep = {LOCK, MARK, *(s.file for s in self.segments), *(f"{s.number:05d}.json" for s in self.segments)}
         if self.segments:
-            keep |= {PLAN, SIZES}
+            keep |= {PLAN, SIZES, PLACING}
         self._remove(keep)
 
     def _remove(self, keep: Collection[str]) -> None:

@@ -29,7 +29,11 @@ def file(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="A file, a folder, - for standard output; NAME.STYLE.EXT if left out."
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A file, numbered pictures (drawn/shot.%04d.png), a folder, - for standard output; "
+            "NAME.STYLE.EXT if left out.",
         ),
     ] = None,
     fps: Annotated[

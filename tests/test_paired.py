@@ -176,10 +176,14 @@ def test_one_command_makes_a_style_of_pairs_and_a_second_one_does_nothing(
     card = read_card(home / "styles" / "mine.safetensors")
     assert card.training["pairs"] == 22 and card.training["mode"] == "paired"
     assert card.training["psnr"] > card.training["psnr_of_photos"] > 0
+    assert events[-1]["psnr"] == card.training["psnr"] and events[-1]["held_out"] == card.training["held_out"]
     assert "Begun from" not in card.provenance
     assert run(command(folders, "--json")) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(event["before"] for event in events if event["event"] == "done")
+    assert run(command(folders)) == 0
+    said = capsys.readouterr().err
+    assert f"comes to {card.training['psnr']:.1f} dB to the drawings of {card.training['held_out']} photos that" in said
 
 
 def test_a_style_begun_from_a_look_names_its_makers(folders: Folders, home: Path) -> None:

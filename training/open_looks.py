@@ -168,8 +168,8 @@ def watercolour(image: np.ndarray, faces: list[np.ndarray], rng: np.random.Gener
     soft = kuwahara(cv2.pyrMeanShiftFiltering(image, 9, 16), 9)
     soft = resampled(kuwahara(soft, 5), grid + wobble)
     lab = cv2.cvtColor(np.clip(soft / 255, 0, 1), cv2.COLOR_RGB2Lab)
-    lab[..., 0] = 14 + 86 * (lab[..., 0] / 100) ** 0.7
-    lab[..., 1:] = lab[..., 1:] * 1.35
+    lab[..., 0] = 9 + 91 * (lab[..., 0] / 100) ** 0.85
+    lab[..., 1:] = lab[..., 1:] * 1.25
     wash = np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), 0, 1)
     grey = cv2.GaussianBlur(cv2.cvtColor(wash, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
     rim = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from training import alike
 from training.data import (
     EMPTY,
     EYES,
@@ -57,6 +58,7 @@ class Options:
     faces: int = field(default=2, metadata={"least": 1})  # of a picture, the largest
     other: float = share(0.5)  # of the largest's width that another face must have: enlarged, its lines would be wider
     shape: float = share(0.02)  # by which a drawing's sides may be in another proportion than its photo's
+    alike: float = share(0.25)  # correlation that the edges of photo and drawing need, see `training.alike`; 0: any
     held: float = field(default=0.06, metadata={"below": 1})  # share kept for measuring, of `HELD` photos at least
     least: int = 20  # pairs; fewer are refused
     seed: int = field(default=0, metadata={"below": SEEDS})
@@ -187,7 +189,8 @@ def _fault(photo: Read, drawing: Read, options: Options) -> str:
         return f"its drawing {drawing.name}: {drawing.reason}"
     (h, w), (height, width) = photo.image.shape[:2], drawing.image.shape[:2]
     if abs((width / height) / (w / h) - 1) <= options.shape:
-        return ""
+        amiss = alike.fault(photo.image, drawing.image, options.alike) if options.alike else ""
+        return f"its drawing {amiss}" if amiss else ""
     turned = ", and not turned" if (width - height) * (w - h) < 0 else ""
     return f"is {w}x{h}, its drawing {width}x{height}: expected the same proportions{turned}"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vidstyle.cli.console import drawing, event, human, is_terminal, result
 from vidstyle.errors import Interrupted
+from vidstyle.style import read_card
 
 if TYPE_CHECKING:
     from vidstyle.batch.stop import Stop
@@ -50,6 +51,9 @@ class View:
     def finish(self, name: str, path: Path, run: Path) -> None:
         """The training is done."""
         human(f"{name} is ready: {path}")
+        if near := nearness(path):
+            of = f"{near['psnr']:.1f} dB to the drawings of {near['held_out']} photos that were not learned from"
+            human(f"it comes to {of}, whose photos themselves have {near['psnr_of_photos']:.1f}")
         human(f"sheets, statistics and what was refused: {run}")
         result(f"vidstyle file in.mp4 --style {name}")
 
@@ -89,7 +93,7 @@ class _Events(View):
         event({"event": "done", "name": stage.name, "seconds": round(seconds, 2), "before": was_done})
 
     def finish(self, name: str, path: Path, run: Path) -> None:
-        event({"event": "finished", "style": name, "path": str(path), "run": str(run)})
+        event({"event": "finished", "style": name, "path": str(path), "run": str(run), **nearness(path)})
 
 
 class _Bars(View):
@@ -108,6 +112,12 @@ class _Bars(View):
     def say_end(self, stage: _Stage, seconds: float, was_done: bool) -> None:
         self._bars.remove_task(self._task)
         self._bars.console.print(f"  [green]✓[/] {stage.title}  [dim]{duration(seconds)}{', before' * was_done}[/]")
+
+
+def nearness(path: Path) -> dict[str, float]:
+    """From a style's card, where it was learned from drawings of the photos themselves: see `training.student`."""
+    training = read_card(path).training
+    return {name: training[name] for name in ("held_out", "psnr", "psnr_of_photos") if name in training}
 
 
 def shown(figures: dict[str, float]) -> str:

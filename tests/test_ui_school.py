@@ -15,6 +15,7 @@ from processes import gone
 from ui_client import until
 
 from vidstyle.errors import StyleError, UsageError
+from vidstyle.training_pictures import ENDINGS
 from vidstyle.ui import school
 from vidstyle.ui.school import School
 
@@ -71,9 +72,7 @@ def test_how_a_training_ended_is_told(teacher: School) -> None:
 
 
 def test_the_page_takes_every_picture_that_a_training_reads(teacher: School) -> None:
-    from training.pictures import EXTENSIONS
-
-    for ending in EXTENSIONS:
+    for ending in ENDINGS:
         assert teacher.place("exemplars", f"b{ending}").exists()
 
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -37,9 +36,10 @@ from training.data import (
 )
 from training.detector import Detector, detector_file
 from training.options import SEEDS, share
-from training.pictures import EXTENSIONS, Read, names, place, reader
+from training.pictures import Read, names, place, reader
 from training.portraits import sheet
 from vidstyle.errors import SourceError, UsageError
+from vidstyle.training_pictures import told_by
 from vidstyle.whole import write_whole
 
 log = logging.getLogger("paired")
@@ -91,10 +91,7 @@ def _by_key(listed: list[str], shared: bool) -> dict[str, list[str]]:
     parents = [at.parent.as_posix() for at in places.values()]
     inside = PurePosixPath(os.path.commonpath(parents)) if parents and shared else PurePosixPath()
     for name, at in places.items():
-        own = at.relative_to(inside)
-        while own.suffix.lower() in EXTENSIONS:  # a.jpg.png is what tools call what they made of a.jpg
-            own = own.with_suffix("")
-        found.setdefault(unicodedata.normalize("NFC", own.as_posix()).casefold(), []).append(name)
+        found.setdefault(told_by(at.relative_to(inside)), []).append(name)
     return found
 
 

@@ -20,11 +20,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vidstyle.errors import SourceError, VidstyleError
+from vidstyle.training_pictures import ENDINGS
 
-#: also of kinds that are read now and then, as an AVIF that does not move: one that is not read is refused by its name
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl"}
-)
 MEMBER_BYTES = 200 << 20  # of one picture in a zip
 MEMBERS = 200_000  # of one zip: more than any set of portraits
 
@@ -42,7 +39,7 @@ def is_picture(name: str) -> bool:
     """Whether the name is a picture's; hidden files and the copies that macOS puts into zips are none."""
     path = PurePosixPath(name.replace("\\", "/"))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in EXTENSIONS and not hidden
+    return path.suffix.lower() in ENDINGS and not hidden
 
 
 def place(name: str) -> PurePosixPath:
@@ -104,7 +101,7 @@ def check(source: Path) -> None:
         kind = "is neither a folder nor a zip" if source.exists() else "does not exist"
         raise SourceError(f"{source} {kind}: give a folder of pictures or a zip of them")
     if not count(source):
-        raise SourceError(f"no pictures in {source}: expected files that end in {' '.join(sorted(EXTENSIONS))}")
+        raise SourceError(f"no pictures in {source}: expected files that end in {' '.join(ENDINGS)}")
 
 
 def count(source: Path) -> int:

@@ -205,10 +205,13 @@ def _cpu() -> Finding:
 
 
 def _memory() -> Finding:
+    unknown = Finding(OK, "size not known on this system")
+    if sys.platform == "win32":
+        return unknown
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (AttributeError, ValueError, OSError):  # Windows
-        return Finding(OK, "size not known on this system")
+    except (ValueError, OSError):
+        return unknown
     try:
         match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
     except OSError:

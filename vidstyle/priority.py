@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ def kept_priority() -> Iterator[None]:
     SVT-AV1, where it is run by root as in most containers, gives its threads and the one that opens it the highest
     real-time priority. On a small machine nothing else is then run until the video is done, not even a shell.
     """
-    if not TASKS.is_dir():
+    if sys.platform != "linux" or not TASKS.is_dir():
         yield
         return
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -73,7 +74,7 @@ class Worker:
         self._process.join()
         code = self._process.exitcode or 0
         cause = f"exit code {code}"
-        if code < 0:
+        if sys.platform != "win32" and code < 0:
             name = signal.Signals(-code).name
             cause = f"{name}, perhaps for want of memory" if -code == signal.SIGKILL else name
         last = self._last_words()
@@ -106,7 +107,7 @@ def _fill_standard_streams() -> None:
 @contextmanager
 def _deaf() -> Iterator[None]:
     """Children born in here do not hear `SIGNALS`, from their first instruction on; this process hears them after."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if sys.platform == "win32":  # it has none that could be held back
         yield
         return
     resource_tracker.ensure_running()  # it would unblock them in the middle

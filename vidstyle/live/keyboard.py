@@ -50,6 +50,8 @@ def _listen() -> None:
 
 
 def _has_terminal() -> bool:
+    if sys.platform == "win32":
+        return False
     try:
         fd = sys.stdin.fileno()
         return os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp()

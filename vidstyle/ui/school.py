@@ -12,19 +12,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, count, takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidstyle.errors import UsageError
 from vidstyle.locking import LOCK, passed_on
 from vidstyle.style import check_name
+from vidstyle.training_pictures import ENDINGS, is_named_so, told_by
 from vidstyle.ui.sessions import plain_text
 
 TAIL = 6000  # bytes of the log that the page shows
-ENDINGS: tuple[str, ...] = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff")
-ENDINGS += (".gif", ".avif", ".heic", ".heif", ".jxl")  # one that cannot be read is refused by name
 KINDS = ("photos", "exemplars")
 WAYS: dict[str, tuple[str, ...]] = {"quick": ("--quick",), "paired": ("--paired",), "standard": ()}
+PATIENCE = 5.0  # seconds that a training gets to end in order, and then to be gone
 SAYS = "vidstyle: "  # begins the line in which a command says why it ended
 
 
@@ -64,7 +64,7 @@ class School:
         """
         if name.lower().endswith(".zip"):
             raise UsageError(f"{name} is a zip: unpack it, and drop the folder that comes of it")
-        if kind not in KINDS or not name.lower().endswith(ENDINGS):
+        if kind not in KINDS or not is_named_so(name):
             raise UsageError(f"{name} is not taken: pictures end in {' '.join(ENDINGS)}")
         first = self.folder / kind / name
         with self._still():
@@ -160,11 +160,10 @@ class School:
         """In order if it can, else at once."""
         if self._process is not None and self._process.poll() is None:
             self._was_stopped = True
-            for number, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, number)
+            for at_once in (False, True):
+                _end(self._process, at_once)
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(patience)
+                    self._process.wait(PATIENCE)
                     break
         self._let_go()
 
@@ -183,7 +182,7 @@ class School:
         known = {"available": is_there(), "running": self.is_running, "code": code, "stopped": self._was_stopped}
         found = {kind: self._names(kind) for kind in KINDS}
         counts = {kind: len(names) for kind, names in found.items()}
-        pairs = set.intersection(*(set(map(_told, names)) for names in found.values()))
+        pairs = set.intersection(*({told_by(PurePosixPath(name)) for name in names} for names in found.values()))
         why = self._why(log) if code else ""
         return known | self._settings() | counts | {"pairs": len(pairs), "why": why, "log": log}
 
@@ -202,7 +201,7 @@ class School:
     def _names(self, kind: str) -> list[str]:
         """Of the pictures there, with their folders."""
         top = self.folder / kind
-        return [os.path.relpath(Path(inner, name), top) for inner, _, names in os.walk(top) for name in names]
+        return [Path(inner, name).relative_to(top).as_posix() for inner, _, names in os.walk(top) for name in names]
 
     def _log(self) -> str:
         try:
@@ -217,11 +216,15 @@ class School:
         self.stop()
 
 
-def _told(name: str) -> str:
-    """What pairs are told by, as `training.paired` does: a.jpg.png is what tools make of A.jpg."""
-    while name.lower().endswith(ENDINGS):
-        name = name.rpartition(".")[0]
-    return name.casefold()
+def _end(process: subprocess.Popen[bytes], at_once: bool) -> None:
+    """A training with all that it has begun; on Windows, which has no groups, in order by the end of its input."""
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL if at_once else signal.SIGINT)
+    elif at_once:
+        process.kill()
+    elif process.stdin is not None:
+        process.stdin.close()
 
 
 def _numbered(first: Path) -> Iterator[Path]:

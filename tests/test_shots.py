@@ -27,7 +27,7 @@ from vidstyle.workfolder import SIZES, work_path
 
 SIZE = (480, 360)
 TICK = 512  # of 1/12800 s: 25 pictures a second
-EYES = {"wide": 0.12, "close": 0.45, "nobody": 0.0}  # eye distance ÷ the short side
+EYES = {"wide": 0.18, "close": 0.45, "nobody": 0.0}  # eye distance ÷ the short side
 BLUE = {"wide": 40, "close": 120, "nobody": 200}  # what tells the finder of these tests, see `finder`
 RED = {"wide": 30, "close": 150, "nobody": 90}
 

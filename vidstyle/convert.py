@@ -127,7 +127,8 @@ class Converter:
 
     def _luma(self, frame: Any, way: _Way) -> np.ndarray | None:
         """For `vidstyle.detail`, where the working picture lacks some; of HDR what the tone map makes of it."""
-        lacks = self._working != self._own == (frame.width, frame.height)
+        smaller = self._working[0] * self._working[1] < self._own[0] * self._own[1]
+        lacks = smaller and self._own == (frame.width, frame.height)
         if not lacks or way.ycgco or self._info.alpha:
             return None
         limited, wanted = way.colour.range_used == RANGE_LIMITED, self._info.colour
@@ -260,7 +261,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return rgb
 
 
-def at_short_side(image: np.ndarray, short_side: int | None) -> np.ndarray:
-    """uint8 [H, W, 3] RGB scaled to a short side of at most ``short_side`` pixels, never enlarged; None: as it is."""
+def at_short_side(image: np.ndarray, short_side: int | None, enlarge: bool = False) -> np.ndarray:
+    """uint8 [H, W, 3] RGB at the size that `vidstyle.frame.working_size` says; None: as it is."""
     height, width = image.shape[:2]
-    return resize(image, *working_size(width, height, Fraction(1), short_side))
+    return resize(image, *working_size(width, height, Fraction(1), short_side, enlarge))

@@ -45,7 +45,8 @@ def describe(
     if what := unreadable(colour, data):
         raise SourceError(f"{name}: its colours are stored as {what}, which cannot be read: convert it first")
     turn, aspect = _turn(reading, frame), aspect_of(stream, note)
-    width, height, working = frame.width, frame.height, working_size(frame.width, frame.height, aspect, options.size)
+    width, height = frame.width, frame.height
+    working = working_size(width, height, aspect, options.size, options.enlarge)
     if orientation.swaps_sides(turn):
         width, height, working, aspect = height, width, working[::-1], 1 / aspect
     duration, rate = _duration(reading, options), rate_of(stream)

@@ -28,6 +28,7 @@ from vidstyle.stylizer import Stylizer
 
 AT_MOST = 720  # pixels of the short side that is worked at
 LESS = (608, 512, 432, 368, 304, 256, 208)  # few, as every engine makes itself ready for each
+MORE = (1440, 1216, 1024, 864)  # for small faces of a single picture, where four times the time is nothing
 SIDE = 320  # pixels: the map is of a square that the picture is fitted into
 CELL = 8  # pixels of a cell of the map
 REACH = 0.8  # radius of a face's disc on the map, in eye distances
@@ -40,6 +41,7 @@ SHORT = 120  # seconds of video that are decoded to their middle where no key pi
 EYES = (12.0, 24.0, 34.0, 48.0, 64.0, 80.0, 96.0, 136.0, 200.0, 400.0)
 LOSS = (9.0, 4.9, 3.1, 1.0, 0.0, 0.0, 0.7, 2.2, 3.8, 7.0)
 FINE = 640  # pixels: in place of `SIDE` for faces so small that those of 22 pixels look like those of 30 there
+FAINT = 14.0  # pixels between the eyes on the map of `SIDE` below which that one tells better
 CLOSE_UP = 80.0  # pixels between the eyes there, from which on `SIDE` tells better
 CLOSER = 4  # pictures that are looked at so, at most
 SEEN = 0.5  # faces a picture there, on average, that a person is told of
@@ -47,6 +49,9 @@ SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
 SMALL, WELL, BEST = 36.0, 42.0, 60.0  # eye distance: drawn badly below; drawn well from there; drawn best
 LISTED = ("mov", "matroska")  # containers in whose middle a few reads are enough
 SOFTER = 0.4  # dB that half of the size costs besides: what is no face gets softer
+SLOWER = 0.5  # dB that twice the source's own size costs besides, which takes four times as long
+CLEARLY = 1.0  # dB by which a size above the source's own has to be better all the same
+LEAST = 128  # lines of a picture that may be enlarged: of fewer it takes longer to look than to style
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,14 @@ class Look:
     @cached_property
     def fine(self) -> np.ndarray:
         return faces_in(self.image, side=FINE)
+
+    @property
+    def apt(self) -> np.ndarray:
+        """``fine`` where ``rough`` is too coarse for how small the faces are; elsewhere that tells better."""
+        height, width = self.image.shape[:2]
+        return (
+            self.rough if _middle([self.rough]) * SIDE * min(height, width) >= FAINT * max(height, width) else self.fine
+        )
 
     @property
     def closer(self) -> np.ndarray:
@@ -122,6 +135,19 @@ def _network() -> Stylizer:
     return network
 
 
+def larger_size(found: Sequence[np.ndarray], own: int, larger: Iterable[int]) -> int:
+    """``own``, or that of ``larger``, short sides, at which the looks draw these small faces best, and clearly better.
+
+    Enlarged pictures show nothing new, but faces of a size that the looks know: where eyes are 24 pixels apart, anime
+    comes 4.3 dB nearer to its teacher at 2.8 times the size, at 34 pixels 3.1 dB at twice the size.
+    """
+    if sum(rows[:, 1].sum() for rows in found) < SEEN * len(found):
+        return own
+    cost = {size: _lost_on(found, size) + SLOWER * math.log2(size / own) for size in (own, *larger)}
+    best = min(cost, key=lambda size: cost[size])
+    return best if cost[own] - cost[best] >= CLEARLY else own
+
+
 def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequence[int] = LESS) -> int:
     """The short side, ``at_most`` or one of ``less``, at which the looks lose least on the faces of these pictures.
 
@@ -136,9 +162,13 @@ def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequenc
 
 def lost(found: Sequence[np.ndarray], size: int, at_most: int) -> float:
     """dB that the looks lose at this short side on the faces of these pictures, of which there are some."""
+    return _lost_on(found, size) + SOFTER * math.log2(at_most / size)
+
+
+def _lost_on(found: Sequence[np.ndarray], size: int) -> float:
     eyes, counts = np.concatenate(found).T
     weights = counts * eyes / (counts * eyes).sum()  # a close-up's face is more of the picture
-    return float(weights @ np.interp(np.log(eyes * size), np.log(EYES), LOSS)) + SOFTER * math.log2(at_most / size)
+    return float(weights @ np.interp(np.log(eyes * size), np.log(EYES), LOSS))
 
 
 def size_of_picture(image: np.ndarray) -> int:
@@ -148,30 +178,35 @@ def size_of_picture(image: np.ndarray) -> int:
 
 def suited_to_picture(image: np.ndarray, hints: bool = True) -> Suited:
     """For uint8 [H, W, 3] RGB; without ``hints`` no `Suited.note` is sought."""
-    own = image.shape[:2]
-    return _suited([Look(image)], min(AT_MOST, *own), own if hints else (0, 0))
+    own = min(image.shape[:2])
+    at_most = min(AT_MOST, own)
+    return _suited([Look(image)], at_most, own, [size for size in (*MORE, AT_MOST, *LESS) if size > at_most], hints)
 
 
-def suited(source: VideoSource, by_shot: bool = False, tell: Callable[[str], None] = lambda _: None) -> Suited:
+def suited(
+    source: VideoSource, by_shot: bool = False, enlarge: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Suited:
     """For an opened video whose frames are not taken yet; its working size is the most.
 
     What can be read only once, as standard input, is not looked at beforehand, and keeps its size.
 
     Args:
         by_shot: where shots of a file ask for clearly different sizes, each may have its own.
+        enlarge: where faces are small in a small picture, work at more than its own size.
         tell: gets what is done, while it takes long.
     """
     info, at_most = source.info, min(source.info.working)
-    if at_most <= min(LESS):
+    if at_most < LEAST:
         return Suited()
     if not _may_be_looked_at(source):
         what = f"worked at {shown(info.working)}"
         return Suited(None, f"{what}: a stream cannot be searched for faces beforehand (--size)")
-    looks = _pictures(source)
+    looks, own = _pictures(source), min(working_size(info.width, info.height, info.aspect, None))
+    larger = [size for size in (AT_MOST, *LESS) if size > at_most] if enlarge and at_most == own else []
     if by_shot:
         from vidstyle.shots import sizes_by_shot
 
-        if shots := sizes_by_shot(source, looks, at_most, tell):
+        if shots := sizes_by_shot(source, looks, at_most, tell, larger[:1]):
             sizes = sorted({size for _, size in shots}, reverse=True)
             lines = ", ".join(map(str, sizes))
             return Suited(
@@ -179,11 +214,14 @@ def suited(source: VideoSource, by_shot: bool = False, tell: Callable[[str], Non
                 f"faces: {len(sizes)} sizes by shot ({lines} lines), each where they are drawn best (--size)",
                 shots,
             )
-    found = _suited(looks, at_most, working_size(info.width, info.height, info.aspect, None))
+    found = _suited(looks, at_most, own, larger)
     if found.size is None:
         return found
-    working = shown(working_size(info.width, info.height, info.aspect, found.size))
-    return Suited(found.size, f"worked at {working}, where the looks draw faces as large as these best (--size)")
+    working = shown(working_size(info.width, info.height, info.aspect, found.size, enlarge=True))
+    if found.size < own:
+        return Suited(found.size, f"worked at {working}, where the looks draw faces as large as these best (--size)")
+    times = f"--size native takes {100 * own**2 / found.size**2:.0f} % of the network's time"
+    return Suited(found.size, f"worked at {working}, enlarged, as the looks draw small faces badly ({times})")
 
 
 def shown(size: tuple[int, int]) -> str:
@@ -230,13 +268,15 @@ def _at(source: VideoSource, start: Fraction) -> Iterator[Look]:
         yield Look(frame.image, frame.pts)
 
 
-def _suited(looks: Sequence[Look], at_most: int, own: tuple[int, int]) -> Suited:
+def _suited(looks: Sequence[Look], at_most: int, own: int, larger: Sequence[int] = (), hints: bool = True) -> Suited:
     """
     Args:
         at_most: short side that is worked at, at most.
-        own: size of the source.
+        own: short side of the source.
+        larger: short sides above that, which they may ask for.
+        hints: fill in `Suited.note`.
     """
-    if at_most <= min(LESS):
+    if at_most < LEAST:
         return Suited()
     found = [look.rough for look in looks]
     size = best_size(found, at_most)
@@ -245,13 +285,16 @@ def _suited(looks: Sequence[Look], at_most: int, own: tuple[int, int]) -> Suited
         size = best_size(found, at_most)
     if size < at_most:
         return Suited(size)
-    is_small = at_most < min(own) and _middle(found) * at_most < SURELY
-    return Suited(None, _hint(looks[:: math.ceil(len(looks) / CLOSER) or 1], at_most, min(own)) if is_small else "")
+    if _middle(found) * at_most >= SURELY:
+        return Suited()
+    some = looks[:: math.ceil(len(looks) / CLOSER) or 1]
+    if larger and (size := larger_size([look.apt for look in some], at_most, larger)) > at_most:
+        return Suited(size)
+    return Suited(None, _hint([look.fine for look in some], at_most, own) if hints and at_most < own else "")
 
 
-def _hint(looks: Sequence[Look], at_most: int, own: int) -> str:
+def _hint(found: Sequence[np.ndarray], at_most: int, own: int) -> str:
     """That a larger size draws the faces better, where that is so; "" elsewhere. ``own``: short side of the source."""
-    found = [look.fine for look in looks]
     eyes, count = _middle(found) * at_most, sum(rows[:, 1].sum() for rows in found)
     if count < SEEN * len(found) or eyes > SMALL or eyes * own < WELL * at_most:
         return ""

@@ -143,14 +143,17 @@ def check_size(size: int | str | None) -> None:
         )
 
 
-def working_size(width: int, height: int, aspect: Fraction, short_side: int | None) -> tuple[int, int]:
-    """(height, width) for the network: square pixels, short side at most ``short_side``, never enlarged.
+def working_size(
+    width: int, height: int, aspect: Fraction, short_side: int | None, enlarge: bool = False
+) -> tuple[int, int]:
+    """(height, width) for the network: square pixels, short side ``short_side``, or less where it would be enlarged.
 
     None keeps the picture's own size (with square pixels).
     """
     square = (width * max(aspect, Fraction(1)), height * max(1 / aspect, Fraction(1)))
     short = min(square)
-    scale = min(Fraction(1), Fraction(short_side) / short) if short_side else Fraction(1)
+    scale = Fraction(short_side) / short if short_side else Fraction(1)
+    scale = scale if enlarge else min(Fraction(1), scale)
     return max(1, round(square[1] * scale)), max(1, round(square[0] * scale))
 
 

@@ -45,15 +45,19 @@ class PictureReport:
         return asdict(self) | {"notes": list(self.notes)}
 
 
-def style_image(image: np.ndarray, stylizer: Callable[[np.ndarray], np.ndarray], size: int | str | None) -> np.ndarray:
-    """Style uint8 [H, W, 3] RGB at a short side of at most ``size`` (None: its own); the result has its size.
+def style_image(
+    image: np.ndarray, stylizer: Callable[[np.ndarray], np.ndarray], size: int | str | None, enlarge: bool = False
+) -> np.ndarray:
+    """Style uint8 [H, W, 3] RGB at a short side of ``size`` (None: its own), or less where it would be enlarged.
 
-    `vidstyle.frame.AUTO` is by its faces.
+    `vidstyle.frame.AUTO` is by its faces. The result has the picture's size.
     """
+    if isinstance(size, str):
+        return style_image(image, stylizer, size_of_picture(image), enlarge=True)
     height, width = image.shape[:2]
-    small = at_short_side(image, size_of_picture(image) if isinstance(size, str) else size)
-    look = resize(stylizer(small), height, width)
-    return look if small is image else in_detail(look, image, small.shape[:2])
+    worked = at_short_side(image, size, enlarge)
+    look = resize(stylizer(worked), height, width)
+    return in_detail(look, image, worked.shape[:2]) if worked.size < image.size else look
 
 
 def write_picture(path: Path, data: bytes) -> None:
@@ -163,11 +167,12 @@ def stylize_image(
     if picture.alpha is not None and not keeps_alpha(target.suffix):
         picture = on_white(picture)
         notes.append(f"{target.suffix} keeps no transparency: put on white")
+    enlarge = False
     if isinstance(size, str):
         suited = suited_to_picture(picture.rgb)
-        size = suited.size or AT_MOST
+        size, enlarge = suited.size or AT_MOST, suited.size is not None
         notes += [suited.note] if suited.note else []
-    styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
+    styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size, enlarge))
     write_picture(target, encode_picture(styled, target.suffix, quality))
     notes += _left_out(picture, target.suffix)
     height, width = picture.rgb.shape[:2]

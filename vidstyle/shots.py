@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from vidstyle.errors import SourceError
-from vidstyle.faces import SEEN, Look, best_size, looks_at, lost
+from vidstyle.faces import SEEN, Look, best_size, larger_size, looks_at, lost
 from vidstyle.frame import SMALLEST
 from vidstyle.source import VideoSource
 from vidstyle.source_options import Shots
@@ -44,15 +44,18 @@ class _Part:
     found: list[np.ndarray] = field(default_factory=list)
 
 
-def sizes_by_shot(source: VideoSource, looks: Sequence[Look], at_most: int, tell: Callable[[str], None]) -> Shots:
+def sizes_by_shot(
+    source: VideoSource, looks: Sequence[Look], at_most: int, tell: Callable[[str], None], larger: Sequence[int] = ()
+) -> Shots:
     """For an opened video whose frames are not taken yet; () where one size will do.
 
     Args:
         looks: at pictures from all over it: more are taken only where these differ.
         at_most: short side that is worked at, at most.
         tell: gets what is done: of a long film it takes minutes.
+        larger: short sides that shots of small faces may have besides.
     """
-    sizes = _Sizes(at_most)
+    sizes = _Sizes(at_most, larger)
     if not source.exact or not sizes.differ(looks):
         return ()
     info, base = source.info, source.info.time_base
@@ -75,7 +78,7 @@ def sizes_by_shot(source: VideoSource, looks: Sequence[Look], at_most: int, tell
         return last_cut(source, after, to)
 
     parts = _parts(found, sizes, gain, base, cut_in)
-    shots = _without_short([(part.first, sizes.best(part.found)) for part in parts], int(SHORTEST / base))
+    shots = _without_short([(part.first, sizes.of_part(part.found)) for part in parts], int(SHORTEST / base))
     return tuple(shots) if len(shots) > 1 else ()
 
 
@@ -90,8 +93,8 @@ def _more(source: VideoSource, looks: Sequence[Look]) -> Iterator[Look]:
 
 
 class _Sizes:
-    def __init__(self, at_most: int) -> None:
-        self._most = at_most
+    def __init__(self, at_most: int, larger: Sequence[int]) -> None:
+        self._most, self._larger = at_most, larger
         self._rungs = [size for size in RUNGS if size * APART <= at_most]
 
     def differ(self, looks: Iterable[Look]) -> bool:
@@ -112,6 +115,10 @@ class _Sizes:
 
     def best(self, found: Sequence[np.ndarray]) -> int:
         return best_size(found, self._most, self._rungs)
+
+    def of_part(self, found: Sequence[np.ndarray]) -> int:
+        best = self.best(found)
+        return larger_size(found, best, self._larger) if best == self._most else best
 
     def instead(self, size: int, found: Sequence[np.ndarray], gain: float) -> int | None:
         """Another size than this one that draws these faces better by ``gain`` dB, if there is one."""

@@ -192,17 +192,17 @@ class VideoSource:
             yield made
 
     def work_at(self, short_side: int, shots: Shots = ()) -> None:
-        """Give pictures of at most this short side, or by ``shots``; before the first is taken."""
-        self.info = replace(self.info, working=self._working(short_side))
+        """Give pictures of this short side, also enlarged, or by ``shots``; before the first is taken."""
+        self.info = replace(self.info, working=self._working(short_side, enlarge=True))
         self._converter.work_at(self.info.working)
         self._set_shots(shots)
 
-    def _working(self, short_side: int) -> tuple[int, int]:
-        return working_size(self.info.width, self.info.height, self.info.aspect, short_side)
+    def _working(self, short_side: int, enlarge: bool = False) -> tuple[int, int]:
+        return working_size(self.info.width, self.info.height, self.info.aspect, short_side, enlarge)
 
     def _set_shots(self, shots: Shots) -> None:
         self._starts = [pts for pts, _ in shots]
-        self._sizes = [self._working(short_side) for _, short_side in shots]
+        self._sizes = [self._working(short_side, enlarge=True) for _, short_side in shots]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:

@@ -29,7 +29,8 @@ class SourceOptions:
         limit: what is refused as too large; None for nothing.
         timeout: seconds without a byte before a URL is given up.
         shots: short sides by time, in place of ``size``, which is the largest of them (`vidstyle.shots`); () for one.
-        by_faces: work at less than ``size`` where faces are so large that the looks need it (`vidstyle.faces.suited`).
+        by_faces: work at another size where faces are so large or small that the looks need it (`vidstyle.faces`).
+        enlarge: ``size`` may be more than the source's own: what small faces in small pictures come to.
 
     Raises:
         UsageError: ``deinterlace`` or ``hdr`` is another word.
@@ -45,6 +46,7 @@ class SourceOptions:
     limit: Limit | None = field(default_factory=Limit)
     timeout: float = TIMEOUT
     by_faces: bool = False
+    enlarge: bool = False
     shots: Shots = ()
 
     def __post_init__(self) -> None:

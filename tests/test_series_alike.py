@@ -145,4 +145,4 @@ def test_a_url_of_a_file_may_be_of_numbered_pictures(tmp_path: Path) -> None:
 def test_batch_of_a_folder_of_numbered_pictures_says_what_takes_it(tmp_path: Path) -> None:
     put_glass(tmp_path / "shot", ".png", ())
     done = vidstyle("batch", "shot", "-o", "out", cwd=tmp_path)
-    assert "numbered pictures become a video one at a time: vidstyle file FOLDER --fps 24\n" in done.stderr
+    assert "numbered pictures become videos with --fps 24, or their own rate\n" in done.stderr

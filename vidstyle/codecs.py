@@ -151,15 +151,21 @@ def glass_extension(wanted: EncoderOptions) -> str | None:
     return next((each for each in able if keeps_alpha(codec, holders[each], wanted.pix_fmt)), None)
 
 
-def check_named(wanted: EncoderOptions) -> None:
+def check_named(wanted: EncoderOptions, pictures: str = "") -> None:
     """Refuse what an encoder that was named takes of no video, before any is opened.
+
+    Args:
+        pictures: ending of numbered pictures, whose encoder is known without being named; "" for videos.
 
     Raises:
         UsageError: there is no such encoder, or it lacks an option or the pixel format.
     """
-    if wanted.codec is None:  # it depends on the video
+    name = wanted.codec or ENDINGS.get(pictures)
+    if name is None:  # it depends on the video
         return
-    codec = _codec(wanted.codec)
+    codec = _codec(name)
+    if pictures:
+        check_codec(Path(f"all{pictures}"), name, codec.name)
     _options(codec, wanted)
     check_format(codec, wanted.pix_fmt)
 

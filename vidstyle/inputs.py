@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shlex
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,12 +17,13 @@ from urllib.parse import unquote, urlsplit
 import av
 
 from vidstyle.errors import SourceError, UsageError
-from vidstyle.numbering import find_series, parse_rate, pattern_of
+from vidstyle.numbering import as_pattern, find_series, parse_rate, pattern_of
 from vidstyle.picture_tags import is_animated_webp
 from vidstyle.series import Series, checked
 
 FILE, URL, PIPE, SERIES = "file", "url", "pipe", "series"
 SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps")
+SAMPLES, SAMPLE = 16, 1 << 18  # of a file, bytes each, that tell whether it is the same
 TIMEOUT = 20.0  # seconds without a byte from a network before it is given up
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters at least: C: is a drive
 _LOCAL = "file,crypto,data"  # FFmpeg's protocols: a playlist file must not reach into the network
@@ -76,6 +79,24 @@ class Input:
         """Whether it can be read from the middle on; a server may still refuse to."""
         return self.kind in (FILE, SERIES) or (self.kind == URL and self.text.lower().startswith("http"))
 
+    def checked(self) -> Input:
+        """With all pictures of a series looked at, see `vidstyle.series.checked`.
+
+        Raises:
+            SourceError: they do not go together.
+        """
+        return self if self.series is None else replace(self, series=checked(self.series))
+
+    def digest(self) -> str:
+        """Tells one state of what can be read again from another; of other inputs the name.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        if self.series is not None:
+            return self.series.stamp()
+        return _digest(self.path) if self.path is not None else self.name
+
 
 def parse_input(text: str | Path) -> Input:
     """A path always names a file or a named pipe; a text may also be a URL, or "-" for standard input.
@@ -117,8 +138,31 @@ def video_input(text: str, fps: str | None, asked: bool = True) -> Input:
         return given
     if fps is None:
         raise UsageError(f"numbered pictures ({series}) have no times of their own: add --fps 24, or their own rate")
-    series = checked(replace(series, rate=parse_rate(fps)))
-    return Input(SERIES, str(series.pattern), series)
+    return _of_series(series, parse_rate(fps)).checked()
+
+
+def batch_input(path: Path, rate: Fraction | None, by_name: bool = False) -> Input:
+    """A path always names a file, or with a ``rate`` (pictures a second) also numbered pictures by their pattern.
+
+    Args:
+        by_name: for what is told from the name alone; which pictures there are is not looked at.
+
+    Raises:
+        SourceError: pictures are missing.
+    """
+    pattern = as_pattern(path) if rate is not None and not os.path.lexists(path) else None
+    if pattern is None or rate is None:
+        return parse_input(path)
+    if by_name:
+        return _of_series(
+            Series(pattern.folder, pattern.before, pattern.after, pattern.digits, 0, 0, pattern.beside()), rate
+        )
+    series = find_series(str(path))
+    return parse_input(path) if series is None else _of_series(series, rate)
+
+
+def _of_series(series: Series, rate: Fraction) -> Input:
+    return Input(SERIES, str(series.pattern), replace(series, rate=rate))
 
 
 def _no_series(given: Input) -> UsageError | SourceError:
@@ -132,6 +176,23 @@ def _no_series(given: Input) -> UsageError | SourceError:
     pattern = None if path is None else pattern_of(path)
     what = f"one picture: give all as {pattern}" if pattern else "a video with times of its own: leave it out"
     return UsageError(f"--fps is for numbered pictures, and {given.name} is {what}")
+
+
+def _digest(path: Path) -> str:
+    """Hex sha256 of a file's size and of samples over its whole length: a changed file is told at once.
+
+    Not its time, which copying changes; not all of it, since films are large.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            result = hashlib.sha256(str(size).encode())
+            for index in range(SAMPLES):
+                file.seek(max(0, size - SAMPLE) * index // (SAMPLES - 1))
+                result.update(file.read(SAMPLE))
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    return result.hexdigest()
 
 
 def is_url(text: str) -> bool:
@@ -229,9 +290,10 @@ def series(path: Path) -> Path | None:
     return path.with_name(name) if count else None
 
 
-def of_series(path: Path) -> str:
-    """What to do with numbered pictures where one file is expected; empty for other names."""
+def of_series(path: Path, several: bool = False) -> str:
+    """What to do with numbered pictures where one file, or ``several``, are expected; empty for other names."""
     if (pictures := series(path)) is None:
         return ""
-    made = f"vidstyle file {shlex.quote(str(path))} --fps 24"
-    return f"; numbered pictures become a video one at a time ({made}), or style each (vidstyle image {pictures})"
+    one = f"a video (vidstyle file {shlex.quote(str(path))} --fps 24)"
+    made = "videos with vidstyle batch --fps 24" if several else one
+    return f"; numbered pictures become {made}, or style each (vidstyle image {pictures})"

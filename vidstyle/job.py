@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import SourceError, UsageError
 from vidstyle.faces import Suited
 from vidstyle.frame import Frame, VideoInfo
-from vidstyle.inputs import Input, parse_input
+from vidstyle.inputs import Input, batch_input, parse_input
 from vidstyle.on_device import Device, Route, settled
 from vidstyle.outputs import PIPE, check_output, check_pictures
-from vidstyle.picture_codecs import numbered
+from vidstyle.picture_codecs import numbered, numbered_as
 from vidstyle.report import Report
 from vidstyle.sink import FileSink, SinkOptions, StreamSink, check_stream
 from vidstyle.sizing import at_its_faces, reading_of, say_size
@@ -34,7 +34,6 @@ from vidstyle.workfolder import PLACING, WorkFolder
 
 _STILL_BRANDS = ("avif", "heic", "heix", "mif1")  # of pictures in MP4's form
 _IMMATERIAL: dict[str, Any] = {"limit": None, "timeout": 0.0}  # of reading: decides whether, not what
-SAMPLES, SAMPLE = 16, 1 << 18  # of a source file, bytes each, that tell whether it is the same
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class FileJob:
         pipe: FFmpeg's muxer for standard output.
         steady: smoothing over time, see `vidstyle.steady.Steady`.
         suited: what ``reading.by_faces`` comes to, where another run or machine has found it; None to look.
+        rate: of numbered pictures among the sources of a batch, a second; None where there are none.
+        pictures: ending of the numbered pictures that the default name is of, as ".png"; "" for a video.
     """
 
     source: Input | Path
@@ -63,6 +64,8 @@ class FileJob:
     steady: float = 0.0
     folder: Path | None = None
     suited: Suited | None = None
+    rate: Fraction | None = None
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         if self.steady:
@@ -79,12 +82,18 @@ class FileJob:
         """The output's path as far as it is known before the source is opened."""
         return self.output or self._default()
 
+    def of(self, source: Path) -> FileJob:
+        """The same job of another source, see `vidstyle.inputs.batch_input`; raises as that."""
+        return replace(self, source=batch_input(source, self.rate))
+
     def result_name(self, source: Path) -> str:
         """The default name of another source's result, as far as it is known before that is opened."""
-        return replace(self, source=source).target.name
+        return replace(self, source=batch_input(source, self.rate, by_name=True)).target.name
 
     def _default(self, streams: Iterable[tuple[str, str]] = ()) -> Path:
         path = default_output(self.input, self.recipe.name, streams)
+        if self.pictures:
+            path = numbered_as(path, self.pictures, self.input.series)
         return path if self.folder is None else self.folder / path.name
 
     def target_for(self, source: VideoSource) -> tuple[Path, str | None]:
@@ -96,6 +105,8 @@ class FileJob:
         Raises:
             UsageError: there is no such encoder.
         """
+        if self.pictures and self.output is None:
+            return self._default(), None
         if self.output is not None and self.output.suffix:
             return self.output, None
         contents = source.contents()
@@ -119,7 +130,7 @@ class FileJob:
         kind = engine.device.partition(":")[0]  # which of several GPUs it is changes nothing
         return {
             "vidstyle's version": version("vidstyle"),
-            "the source": self._digest(),
+            "the source": self.input.digest(),
             **({"--fps": str(self.input.series.rate)} if self.input.series is not None else {}),
             **({"the pictures' names": names.pattern.name} if names is not None else {}),
             "the style": f"{self.recipe.key()} {self.recipe.shares.tolist()}",
@@ -130,35 +141,12 @@ class FileJob:
             **({"the steadying": self.steady} if self.steady else {}),
         }
 
-    def _digest(self) -> str:
-        given = self.input
-        if given.series is not None:
-            return given.series.stamp()
-        return digest(given.path) if given.path is not None else given.name
-
 
 def _differing(options: Any) -> str:
     """What of a dataclass of options is not its default: options that a later version adds change nothing."""
     usual = type(options)()
     names = [f.name for f in fields(options) if getattr(options, f.name) != getattr(usual, f.name)]
     return repr({name: getattr(options, name) for name in names})
-
-
-def digest(path: Path) -> str:
-    """Hex sha256 of a file's size and of samples over its whole length: a changed file is told at once.
-
-    Not its time, which copying changes; not all of it, since films are large.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            result = hashlib.sha256(str(size).encode())
-            for index in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE) * index // (SAMPLES - 1))
-                result.update(file.read(SAMPLE))
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
-    return result.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +18,7 @@ from vidstyle.series import KINDS, LINEAR, Series
 
 NTSC = (24, 30, 48, 60, 120)  # rates whose 1000/1001 is written in decimals
 Key = tuple[str, str, int]  # before, after, digits: see `Series`
+_ENDINGS = frozenset((*KINDS, *LINEAR))
 _SHOWN = 4  # names in a message
 _MOST = 2**31 - 1  # FFmpeg counts the pictures of a series in 32 bits
 _NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)  # the last number in a name
@@ -41,14 +42,19 @@ def find_series(text: str) -> Series | None:
     pattern = parse_pattern(path)
     if pattern is None:
         return None
-    if path.suffix.lower() not in {*KINDS, *LINEAR}:
+    if path.suffix.lower() not in _ENDINGS:
         known = " ".join(KINDS)
         raise UsageError(f"{path} names no pictures that are read in series ({known}): name one video, or use batch")
     if numbers := pattern.numbers(names_in(path.parent)):
         return _whole(path.parent, (pattern.before, pattern.after, pattern.digits), numbers, pattern.beside())
-    groups = _groups(path.parent)
+    raise no_such(path)
+
+
+def no_such(path: Path) -> SourceError:
+    """That nothing is there of a pattern, and what is."""
+    groups = _groups(names_in(path.parent))
     there = f" (there are {_listed(path.parent, groups)})" if groups else ""
-    raise SourceError(f"no picture is called {path}{there}")
+    return SourceError(f"no picture is called {path}{there}")
 
 
 def parse_rate(text: str) -> Fraction:
@@ -71,8 +77,27 @@ def parse_rate(text: str) -> Fraction:
 def is_pattern(text: str) -> bool:
     """Whether it is written as numbered pictures are, and is no file."""
     path = Path(text)
-    known = path.suffix.lower() in {*KINDS, *LINEAR} and parse_pattern(path) is not None
+    known = path.suffix.lower() in _ENDINGS and parse_pattern(path) is not None
     return known and not os.path.lexists(text)
+
+
+def as_pattern(path: Path) -> Pattern | None:
+    """What a path is written as the pattern of; None for all else, also where its name has several numbers."""
+    with suppress(UsageError):
+        return parse_pattern(path) if path.suffix.lower() in _ENDINGS else None
+    return None
+
+
+def whatever_digits(path: Path) -> Path:
+    """Equal for patterns of numbered pictures that may name one file: 1001 has four digits, or at least three."""
+    pattern = as_pattern(path)
+    return path if pattern is None else path.with_name(f"{pattern.before}%d{pattern.after}")
+
+
+def series_in(folder: Path, names: Iterable[str]) -> list[tuple[Pattern, list[int]]]:
+    """Every series of two or more among the ``names`` of a folder, with its numbers; those that are not read last."""
+    several = [(Pattern(folder, *key), each) for key, each in _groups(names).items() if len(each) > 1]
+    return sorted(several, key=lambda found: found[0].pattern.suffix.lower() in LINEAR)
 
 
 def pattern_of(path: Path) -> Path | None:
@@ -103,12 +128,12 @@ def listed(pattern: Pattern, numbers: Sequence[int]) -> str:
     return f"{first} to {last}" if whole else f"{len(numbers)} pictures from {first} to {last}"
 
 
-def _groups(folder: Path) -> dict[Key, list[int]]:
-    """The numbers of each series of numbered pictures in a folder."""
+def _groups(names: Iterable[str]) -> dict[Key, list[int]]:
+    """The numbers of each series of numbered pictures among the names of a folder."""
     by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path in map(Path, names_in(folder)):
+    for path in map(Path, names):
         found = _NUMBER.fullmatch(path.stem)
-        if found and not path.name.startswith(".") and path.suffix.lower() in {*KINDS, *LINEAR}:
+        if found and not path.name.startswith(".") and path.suffix.lower() in _ENDINGS:
             by_name[found[1], found[3] + path.suffix].append(found[2])
     groups: dict[Key, list[int]] = defaultdict(list)
     for (before, after), texts in by_name.items():
@@ -123,7 +148,7 @@ def _groups(folder: Path) -> dict[Key, list[int]]:
 
 
 def _in_folder(folder: Path) -> Series | None:
-    groups = _groups(folder)
+    groups = _groups(names_in(folder))
     several = {key: numbers for key, numbers in groups.items() if len(numbers) > 1} or groups
     if not several:
         return None

@@ -9,6 +9,7 @@ from vidstyle.errors import UsageError
 from vidstyle.pattern import Pattern, parse_pattern
 
 PICTURES = "pictures"  # where FFmpeg's name of a container stands for a video
+DIGITS = 4  # of the numbers of a video's pictures
 CARRIER = "image2pipe"  # FFmpeg's muxer that writes one file after the other, each as its encoder gives it
 #: ending -> FFmpeg's encoder, whose every packet is a whole file
 ENDINGS = {
@@ -37,6 +38,23 @@ def numbered(path: Path) -> Pattern | None:
         UsageError: the name has several numbers.
     """
     return parse_pattern(path) if path.suffix.lower() in ENDINGS else None
+
+
+def numbered_as(path: Path, ending: str, like: Pattern | None) -> Path:
+    """The pattern of pictures in place of a video: a.anime.%04d.png for a.anime.mp4, with the digits of ``like``."""
+    return Pattern(path.parent, f"{path.stem}.", ending, DIGITS if like is None else like.digits).pattern
+
+
+def parse_ending(text: str) -> str:
+    """The ending that a person means by png, or .png.
+
+    Raises:
+        UsageError: such pictures are not written.
+    """
+    ending = f".{text.lower().removeprefix('.')}"
+    if ending not in ENDINGS:
+        raise UsageError(f"--pictures is {text!r}: expected one of {', '.join(each[1:] for each in ENDINGS)}")
+    return ending
 
 
 def check_codec(path: Path, wanted: str, name: str) -> None:

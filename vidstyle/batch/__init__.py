@@ -1,6 +1,7 @@
 """Many videos in one run: what to do is found and decided here, done in worker processes, and written down.
 
     inputs      which videos there are, and what each becomes
+    expand      what a pattern with wildcards matches
     journal     what was done before, and one line more for everything that happens
     decide      what to do with a video now: style it, skip it, refuse it
     names       which video becomes which file: no two may become one

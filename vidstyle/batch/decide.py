@@ -16,7 +16,7 @@ from vidstyle.job import FileJob
 from vidstyle.refusal import as_sink_error
 
 TRIES = 3  # runs that may fail through a video's own fault before it is left alone
-SOURCE, VERSION = "the source", "vidstyle's version"  # entries of a fingerprint
+SOURCE, VERSION, RATE = "the source", "vidstyle's version", "--fps"  # entries of a fingerprint
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,25 @@ class Fingerprints:
             writing=replace(writing, overwrite=False, encoder=replace(writing.encoder, threads=0)),
             engine=replace(engine, threads=0),
         )
-        self._common: Fingerprint | None = None
+        self._common: dict[bool, Fingerprint] = {}  # of numbered pictures or not
 
     def of(self, source: Path) -> Fingerprint:
-        """Of the file as it is now.
+        """Of the file, or of the numbered pictures, as they are now.
 
         Raises:
             SourceError: it cannot be read.
         """
-        found = json.loads(json.dumps(replace(self._template, source=source).fingerprint()))
+        found: Fingerprint = json.loads(json.dumps(self._template.of(source).fingerprint()))
         found.pop(VERSION, None)  # a new version is no reason to make everything again
-        self._common = found
+        self._common[RATE in found] = found
         return found
 
     def now(self, source: Path, entry: Entry) -> Fingerprint:
         """The same, without reading a file whose size and time are those of its last run."""
         known = entry.tried or entry.made
         same = not entry.begun and entry.source_stamp == stamp(source) and entry.source == str(source.absolute())
-        if same and self._common and known:
-            return {**self._common, SOURCE: known[SOURCE]}
+        if same and known and (common := self._common.get(RATE in known)):
+            return {**common, SOURCE: known[SOURCE]}
         return self.of(source)
 
 

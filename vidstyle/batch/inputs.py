@@ -8,13 +8,16 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path, PurePath
 
+from vidstyle.batch.expand import expanded
 from vidstyle.batch.journal import LOCK, NAME, Journal, stamp
 from vidstyle.errors import SinkError, SourceError, UsageError
 from vidstyle.inputs import of_series
+from vidstyle.numbering import as_pattern, names_in, no_such, series_in, whatever_digits
+from vidstyle.pattern import Pattern
 from vidstyle.picture import ENCODERS as PICTURES
 
 #: what is taken for a video in a folder; a name that is given explicitly may have any
@@ -28,7 +31,7 @@ PACKET = 188  # bytes, of a transport stream
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One video and the file it becomes, told from their names.
+    """One video and the file it becomes, told from their names; numbered pictures are named by their pattern.
 
     What is in the video may call for another container: the result then has another extension than ``target``.
 
@@ -66,6 +69,7 @@ class Found:
         missing: inputs of which nothing is there, where it may come later.
         results: of other batches that lie in the inputs' folders, with their sources.
         unreadable: folders that could not be looked into, and why.
+        numbered: series of numbered pictures are looked for, too.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -74,6 +78,7 @@ class Found:
     missing: list[str] = field(default_factory=list)
     results: list[tuple[Path, Path]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    numbered: bool = False
 
 
 class _RealFolders(dict[Path, Path]):
@@ -90,8 +95,12 @@ def find(
     name: Callable[[Path], str],
     ours: Iterable[Path] = (),
     patience: bool = False,
+    numbered: bool = False,
 ) -> Found:
     """Every video that ``inputs`` name: files, folders with all below them, and patterns as ``in/**/*.mp4``.
+
+    With ``numbered`` also every series of two numbered pictures or more in a folder, and patterns of such as
+    ``in/*/shot.%04d.png``.
 
     What is hidden, unfinished (``.part``), below the output ``folder``, or a result is left out; links to folders are
     not followed.
@@ -105,7 +114,7 @@ def find(
         SourceError: an input does not exist, or is neither file nor folder.
         UsageError: a pattern matches nothing.
     """
-    found = Found()
+    found = Found(numbered=numbered)
     named = [pair for text in inputs for pair in _named(text, folder, found, patience)]
     take(found, [Item(source, folder / below / name(source)) for source, below in named], ours)
     return found
@@ -114,14 +123,18 @@ def find(
 def take(found: Found, items: Sequence[Item], ours: Iterable[Path] = ()) -> None:
     """Put each video into ``found`` once, without results."""
     real = _RealFolders()
-    # A link to a video is a video of its own: only folders are followed.
-    sources = {real[item.source.parent] / item.source.name for item in items}
-    others = [result for result, source in found.results if real[source.parent] / source.name in sources]
-    results = {real[path.parent] / path.name for path in (*(item.target for item in items), *ours, *others)}
+
+    def known(path: Path) -> Path:
+        # A link to a video is a video of its own: only folders are followed.
+        return whatever_digits(real[path.parent] / path.name)
+
+    sources = {known(item.source) for item in items}
+    others = [result for result, source in found.results if known(source) in sources]
+    results = {known(path) for path in (*(item.target for item in items), *ours, *others)}
     taken: set[Path] = set()
     for item in items:
         source = real[item.source.parent] / item.source.name
-        if source in taken or source in results:
+        if source in taken or known(source) in results:
             continue
         taken.add(source)
         found.items.append(item)
@@ -138,6 +151,8 @@ def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tu
         return _walk(path, folder, found)
     if path.is_file():
         return iter([(path, Path())])
+    if found.numbered and not there and (pattern := as_pattern(path)) is not None:
+        return _numbered(pattern, folder, found)
     if glob.has_magic(text) and not there:
         return _matching(text, folder, found, patience)
     if patience and not there:
@@ -145,7 +160,7 @@ def _named(text: str, folder: Path, found: Found, patience: bool) -> Iterator[tu
         return iter(())
     if there:
         raise SourceError(f"{text} is neither a file nor a folder")
-    raise SourceError(f"no such file or folder: {text}{of_series(path)}")
+    raise SourceError(f"no such file or folder: {text}{of_series(path, several=True)}")
 
 
 def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
@@ -158,7 +173,10 @@ def _walk(top: Path, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
         folders[:] = sorted(name for name in kept if os.path.realpath(Path(place, name)) != own)
         if NAME in names and os.path.realpath(place) != own:
             _note_results(Path(place), found)
-        yield from _videos((Path(place, name) for name in sorted(names)), top, found)
+        series = series_in(Path(place), names) if found.numbered else []
+        theirs = {pattern.name(number) for pattern, numbers in series for number in numbers}
+        yield from _videos((Path(place, name) for name in sorted(names) if name not in theirs), top, found)
+        yield from ((pattern.pattern, Path(place).relative_to(top)) for pattern, _ in series)
 
 
 @cache
@@ -176,46 +194,58 @@ def _note_results(folder: Path, found: Found) -> None:
 
 
 def _matching(pattern: str, folder: Path, found: Found, patience: bool) -> Iterator[tuple[Path, Path]]:
-    """What a pattern matches; the structure below the part without wildcards is kept."""
+    """The videos that a pattern matches; the structure below the part without wildcards is kept."""
+    top, files = _matched(pattern, folder, found, patience)
+    ending = Path(pattern).suffix
+    explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
+    return _videos(files, top, found, explicit)
+
+
+def _numbered(pattern: Pattern, folder: Path, found: Found) -> Iterator[tuple[Path, Path]]:
+    """The series that a pattern with a place for a number names, which may have wildcards besides.
+
+    Raises:
+        SourceError, UsageError: there is none.
+    """
+    text = str(pattern.pattern)
+    literal = pattern.numbers(names_in(pattern.folder))  # also of a name with signs of wildcards
+    if not literal and not glob.has_magic(text):
+        raise no_such(pattern.pattern)
+    top, places = pattern.folder, [pattern.folder]
+    if not literal:
+        anything = pattern.folder / f"{pattern.before}*{pattern.after}"
+        top, files = _matched(str(anything), folder, found, patience=False)
+        places = list(dict.fromkeys(file.parent for file in files if not file.parent.name.endswith(PART)))
+    series = [each for place in places for each in _series_of(replace(pattern, folder=place))]
+    if not series:
+        raise UsageError(f"nothing matches {text!r}: check the pattern")
+    return ((each.pattern, each.folder.relative_to(top)) for each in series)
+
+
+def _series_of(pattern: Pattern) -> list[Pattern]:
+    """Those in its folder that it names."""
+    names = names_in(pattern.folder)
+    if pattern.numbers(names):
+        return [pattern]
+    wanted = pattern.pattern.name
+    return [found for found, _ in series_in(pattern.folder, names) if fnmatch.fnmatchcase(found.pattern.name, wanted)]
+
+
+def _matched(pattern: str, folder: Path, found: Found, patience: bool) -> tuple[Path, Iterator[Path]]:
+    """(folder above all wildcards, files) of a pattern."""
     top = next(path for path in Path(pattern).parents if not glob.has_magic(str(path)))
     own = Path(os.path.realpath(folder))
     inner = own != Path(os.path.realpath(top))  # results beside their sources are known by name instead
-    matches = sorted({*_expanded(top, Path(pattern).parts[len(top.parts) :])})
+    matches = sorted({*expanded(top, Path(pattern).parts[len(top.parts) :])})
     if not matches:
         if not patience:
-            raise UsageError(f"nothing matches {pattern!r}: check the pattern")
+            raise UsageError(f"nothing matches {pattern!r}: check the pattern{of_series(Path(pattern), several=True)}")
         found.missing.append(pattern)
     files = (path for path in matches if not (inner and Path(os.path.realpath(path.parent)).is_relative_to(own)))
     for above in {above for path in matches for above in path.parents}:
         if stamp(above / NAME) is not None and Path(os.path.realpath(above)) != own:
             _note_results(above, found)
-    ending = Path(pattern).suffix
-    explicit = bool(ending) and not glob.has_magic(ending)  # as in *.dat: the person knows what they are
-    return _videos((path for path in files if _is_file(path)), top, found, explicit)
-
-
-def _expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """As `glob.glob`, whose ``**`` follows links to folders: for ever, where they lead in a circle."""
-    if not parts:
-        yield folder
-    elif parts[0] == "**":
-        for place, folders, names in os.walk(folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            yield from _expanded(Path(place), parts[1:]) if parts[1:] else (Path(place, name) for name in names)
-    elif glob.has_magic(parts[0]):
-        hidden = parts[0].startswith(".")
-        for name in fnmatch.filter(_names_in(folder), parts[0]):
-            if hidden or not name.startswith("."):
-                yield from _expanded(folder / name, parts[1:])
-    elif os.path.lexists(folder / parts[0]):
-        yield from _expanded(folder / parts[0], parts[1:])
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:  # no folder, or one of somebody else
-        return []
+    return top, (path for path in files if _is_file(path))
 
 
 def _videos(paths: Iterable[Path], top: Path, found: Found, explicit: bool = False) -> Iterator[tuple[Path, Path]]:

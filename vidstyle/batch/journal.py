@@ -6,6 +6,7 @@ read: once, at the start of a batch. A lock keeps a second batch off the folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from vidstyle.errors import SinkError
+from vidstyle.numbering import as_pattern
+from vidstyle.pattern import Pattern
 
 NAME = "vidstyle-batch.jsonl"
 LOCK = "vidstyle-batch.lock"
@@ -25,11 +28,12 @@ LOCK = "vidstyle-batch.lock"
 OWN_FAULT = (1, 4)
 
 Fingerprint = dict[str, Any]  # see `vidstyle.job.FileJob.fingerprint`
-Stamp = tuple[int, int]  # of a file: bytes, mtime in ns
+#: of a file: bytes, mtime in ns; of numbered pictures: bytes of all, and a number that changes with each of them
+Stamp = tuple[int, int]
 
 
 def look(path: Path) -> Stamp | None:
-    """None where there is no file.
+    """Of a file, or of all numbered pictures that are there by their pattern; None where there is none.
 
     Raises:
         OSError: that cannot be told.
@@ -37,8 +41,21 @@ def look(path: Path) -> Stamp | None:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        pattern = as_pattern(path)
+        return None if pattern is None else _look_at_all(pattern)
     return found.st_size, found.st_mtime_ns
+
+
+def _look_at_all(pattern: Pattern) -> Stamp | None:
+    states = []
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for number in sorted(pattern.numbers(path.name for path in pattern.folder.iterdir())):
+            found = pattern.path(number).stat()
+            states.append((number, found.st_size, found.st_mtime_ns))
+    if not states:
+        return None
+    mark = hashlib.sha256(repr(states).encode()).hexdigest()
+    return sum(size for _, size, _ in states), int(mark[:13], 16)  # exact in any program that reads JSON
 
 
 def stamp(path: Path) -> Stamp | None:

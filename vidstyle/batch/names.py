@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vidstyle.batch.inputs import Item
 from vidstyle.containers import CONTAINERS
+from vidstyle.numbering import whatever_digits
 
 
 class Names:
@@ -22,15 +23,16 @@ class Names:
 
     def claim(self, path: Path, item: Item) -> Item | None:
         """The other video that becomes ``path``; None where it is ``item``'s from now on."""
-        owner = self._owners.setdefault(path, item)
+        key = whatever_digits(path)
+        owner = self._owners.setdefault(key, item)
         if owner != item and self._watching and not owner.source.exists():
-            self._owners[path] = owner = item
+            self._owners[key] = owner = item
         return None if owner == item else owner
 
     def release(self, paths: Iterable[Path]) -> None:
         """Nothing becomes these."""
         for path in paths:
-            self._owners.pop(path, None)
+            self._owners.pop(whatever_digits(path), None)
 
     def taken(self, item: Item) -> dict[str, str]:
         """Name -> other video that becomes it, of every file that ``item`` might become."""
@@ -45,7 +47,7 @@ class Names:
         """Its result is called ``file``, or is none."""
         self._opening.discard(item.target.with_suffix(""))
         if file is not None:
-            self._owners[item.target.with_name(file)] = item
+            self._owners[whatever_digits(item.target.with_name(file))] = item
 
     def is_open(self, item: Item) -> bool:
         """Whether one is being opened that may take its name."""

@@ -21,6 +21,7 @@ import av
 from filelock import FileLock, Timeout
 
 from vidstyle.batch.decide import Fingerprints, becomes_too, exists
+from vidstyle.batch.journal import look as look_at
 from vidstyle.batch.journal import stamp
 from vidstyle.batch.messages import STOP, Begun, Ended, Look, Ready, Seen, Step, Task
 from vidstyle.errors import DeviceLostError, SinkError, TakenError, VidstyleError
@@ -116,9 +117,11 @@ class Tools:
 
 
 def look(task: Look, template: FileJob) -> Seen:
-    job = replace(template, source=task.source, output=None, reading=replace(template.reading, threads=1))
     try:
-        with open_source(job) if task.fully else VideoSource(task.source, job.reading) as source:
+        job = replace(template.of(task.source), output=None, reading=replace(template.reading, threads=1))
+        if task.fully:
+            job = replace(job, source=job.input.checked())
+        with open_source(job) if task.fully else VideoSource(job.input, job.reading) as source:
             height, width = source.info.working
             seen = Seen(source.info.frames, height * width)
             if not task.fully:
@@ -156,9 +159,8 @@ def ended_with(error: Exception) -> Ended:
 def _styled(task: Task, tools: Tools) -> Ended:
     if tools.stopping.is_set():
         raise KeyboardInterrupt
-    output, notes = begin(task, tools)
-    writing = replace(tools.template.writing, overwrite=True)
-    job = replace(tools.template, source=task.source, output=output, writing=writing, suited=task.suited)
+    job, notes = begin(task, tools)
+    output = job.target
     job = replace(job, resume=can_go_on(job, output))
     report = stylize_file(job, _Reporter(tools.say, tools.stopping), tools.stylizer)
     report.notes[:0] = notes
@@ -167,18 +169,22 @@ def _styled(task: Task, tools: Tools) -> Ended:
 
 def finished(output: Path, report: Report) -> Ended:
     """What a video ends with that was put in place, perhaps with losses."""
-    size, summary = output.stat().st_size, report.as_dict()
+    there, summary = look_at(output), report.as_dict()
+    assert there is not None, "it was put in place"
+    size, _ = there
     if not report.losses:
         return Ended("done", size=size, report=summary)
     reason = f"{'; '.join(report.losses)}; what could be read is in {output}"
     return Ended("incomplete", reason, VidstyleError.exit_code, size, summary)
 
 
-def begin(task: Task, tools: Tools) -> tuple[Path, list[str]]:
-    """Settle the output, say that it is begun, make its folder; gives `_output`'s answer."""
-    output, notes, mark = task.known, list[str](), tools.fingerprints.of(task.source)
+def begin(task: Task, tools: Tools) -> tuple[FileJob, list[str]]:
+    """Settle source and output, say that it is begun, make its folder; the video's job, and notes about it."""
+    job, mark = replace(tools.template.of(task.source), suited=task.suited), tools.fingerprints.of(task.source)
+    output, notes = task.known, list[str]()
     try:
-        output, notes = _output(task, tools.template)
+        job = replace(job, source=job.input.checked())
+        output, notes = _output(task, job)
         _check_free(output, task)
     finally:  # what cannot be opened has begun, too, and failed
         if output.name not in task.taken:
@@ -188,18 +194,17 @@ def begin(task: Task, tools: Tools) -> tuple[Path, list[str]]:
     except OSError as error:
         raise SinkError(f"cannot make the folder {output.parent}: {error.strerror or error}") from error
     _await_predecessor(output)
-    return output, notes
+    return replace(job, output=output, writing=replace(job.writing, overwrite=True)), notes
 
 
-def _output(task: Task, template: FileJob) -> tuple[Path, list[str]]:
+def _output(task: Task, job: FileJob) -> tuple[Path, list[str]]:
     """The result's path in a container that holds what is in the video, and notes about that.
 
     Raises:
         SourceError: the video cannot be opened.
     """
-    job = replace(template, source=task.source, output=None)
-    with VideoSource(job.input, replace(template.reading, threads=1)) as source:
-        beside, reason = job.target_for(source)
+    with VideoSource(job.input, replace(job.reading, threads=1)) as source:
+        beside, reason = replace(job, output=None).target_for(source)
     output = task.target.with_name(beside.name)
     return output, [f"written as {output.suffix}, since {reason}"] if reason else []
 
@@ -213,7 +218,7 @@ def _check_free(output: Path, task: Task) -> None:
     if output.name in task.taken:
         raise VidstyleError(becomes_too(task.taken[output.name], output))
     try:
-        there = output.exists()
+        there = look_at(output) is not None
     except OSError as error:
         raise as_sink_error(error, output) from error
     if there and output != task.known and not task.overwrite:

@@ -20,10 +20,25 @@ if TYPE_CHECKING:
 
 def batch(
     context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="IN", help="Videos, folders, patterns as 'in/**/*.mp4'.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN", help="Videos, folders, patterns as 'in/**/*.mp4'; with --fps also 'in/*/shot.%04d.png'."
+        ),
+    ],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUTDIR", help="The results' folder; IN's structure is kept.")
     ],
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE", help="Numbered pictures are videos, too, of so many a second: 24, 23.976, 30000/1001."
+        ),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(metavar="png|jpg|tif|dpx|webp", help="Write numbered pictures in place of videos."),
+    ] = None,
     style: opt.Style = "anime",
     strength: opt.Strength = 1.0,
     size: opt.Size = "auto",
@@ -79,13 +94,19 @@ def batch(
 
     What was done before is skipped, what was interrupted goes on: simply give the same command again.
 
+    Every series of numbered pictures is one video: vidstyle batch shots/ --fps 24 -o drawn/
+
     A video that fails does not stop the others; the exit code is 3 then.
     """
+    from dataclasses import replace
+
     from vidstyle.batch.run import Wishes
     from vidstyle.cli.batch_asked import Asked, Cluster
     from vidstyle.cli.batch_remote import Far
     from vidstyle.codecs import check_named
+    from vidstyle.numbering import parse_rate
     from vidstyle.outputs import check_folder
+    from vidstyle.picture_codecs import parse_ending
 
     template = job.file_job(
         Path(),
@@ -110,11 +131,16 @@ def batch(
         engine=engine,
         steady=steady,
     )
+    if pictures is not None and cluster is not None:
+        raise UsageError("--cluster writes videos: leave out --pictures, or --cluster")
+    if _takes_series(context, watch, cluster):
+        template = replace(template, rate=None if fps is None else parse_rate(fps))
+    template = replace(template, pictures="" if pictures is None else parse_ending(pictures))
     if not all((*inputs, output)):
         raise UsageError("a name is empty: give videos or folders, and the results' folder with -o")
     check_folder(output, "results")
     if cluster in (None, "local"):  # other machines' FFmpeg may know more
-        check_named(template.writing.encoder)
+        check_named(template.writing.encoder, template.pictures)
     if "-" in inputs and not os.path.lexists("-"):
         raise UsageError("this command reads files and folders, got standard input: vidstyle file - reads that")
     remote = [text for text in (*inputs, output) if "://" in text]
@@ -154,6 +180,20 @@ def _check(cluster: str | None, gpus: float, device: str) -> None:
         )
 
 
+def _takes_series(context: typer.Context, watch: bool, cluster: str | None) -> bool:
+    """Whether numbered pictures can be videos; ``--fps`` of a config file waits for its use.
+
+    Raises:
+        UsageError: they cannot, and were asked for.
+    """
+    if not watch and cluster is None:
+        return True
+    if opt.was_given(context, "fps"):
+        why = "of numbered pictures nobody sees which is the last" if watch else "a cluster takes videos"
+        raise UsageError(f"{why}: leave out --fps, or {'--watch' if watch else '--cluster'}")
+    return False
+
+
 def _check_dry(context: typer.Context, watch: bool) -> None:
     if watch:
         raise UsageError("--dry-run looks once: leave out --watch")
@@ -172,7 +212,8 @@ def _check_use(context: typer.Context, watch: bool, far: bool) -> None:
 def _looker(inputs: list[str], folder: Path, template: FileJob, patience: bool) -> Look:
     from vidstyle.batch.inputs import find
 
-    return lambda journal: find(inputs, folder, template.result_name, journal.outputs(), patience)
+    numbered = template.rate is not None
+    return lambda journal: find(inputs, folder, template.result_name, journal.outputs(), patience, numbered)
 
 
 def _run(look: Look, folder: Path, asked: Asked) -> int:

@@ -61,13 +61,13 @@ def preface(found: Found, every: float | None) -> Iterator[str]:
     if every is not None:
         yield f"looking for videos every {every:g} s; Ctrl-C ends it"
     elif not found.items:
-        yield "no videos found"
+        yield f"no videos {'and no numbered pictures ' * found.numbered}found"
     if found.passed_over:
         yield f"passed over {found.passed_over} other file{'s'[: found.passed_over != 1]} (no videos by their names)"
     if found.pictures:
         yield f"pictures among those, for vidstyle image: {found.pictures}"
-    if found.pictures > 1 and not found.items and every is None:
-        yield "numbered pictures become a video one at a time: vidstyle file FOLDER --fps 24"
+    if found.pictures > 1 and not (found.items or found.numbered) and every is None:
+        yield "numbered pictures become videos with --fps 24, or their own rate"
     yield from (f"not there yet: {plain(text)}" for text in found.missing)
     yield from map(plain, found.unreadable)
 

@@ -71,8 +71,8 @@ class StyleWorker:
             return Prepared(_begun(said), ended_with(error))
 
     def _prepare(self, task: Task, tools: Tools, said: list[object]) -> Prepared:
-        output, notes = begin(task, tools)
-        job = self._job(task, output)
+        job, notes = begin(task, tools)
+        output = job.target
         with VideoSource(job.input, job.reading) as source:
             seen = Prepared(_begun(said), output=output, frames=source.info.frames, notes=notes)
             if not source.exact:

@@ -15,7 +15,7 @@ from engines.torch import Network
 from training import data, finder
 from training.finder import SIDE, Photo, _pasted, _placed, batch, loss_of, map_of, measured, train
 from vidstyle.errors import UsageError
-from vidstyle.faces import CELL, REACH, level_of
+from vidstyle.face_map import CELL, REACH, level_of
 from vidstyle.paths import bundled_dir
 
 

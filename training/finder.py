@@ -27,7 +27,8 @@ from training.muon import MuonAdam
 from training.options import at_least, run_command
 from vidstyle.engine import Recipe
 from vidstyle.errors import UsageError
-from vidstyle.faces import CELL, FEW, LARGEST, REACH, SMALLEST, faces_in, level_of
+from vidstyle.face_map import CELL, LARGEST, REACH, SMALLEST, faces_in, level_of
+from vidstyle.faces import FEW
 from vidstyle.network import Architecture
 from vidstyle.style import Card, load_style, save_style
 from vidstyle.stylizer import Stylizer

@@ -1,8 +1,7 @@
-"""How large the faces of a picture or a video are, and the size that the network is to work at for them: `--size auto`.
+"""The size that the network is to work at for the faces of a picture or a video: `--size auto`.
 
-The looks draw best where eyes are about 70 pixels apart: in close-ups at 720 lines they get flat and their eyes hollow.
-A small network (`training.finder`), in the form of a look, paints a map of a picture: red where a face is, green how
-large it is, in cells of `CELL` pixels.
+The looks draw best where eyes are about 70 pixels apart: in close-ups at 720 lines, and where faces are small, they get
+flat and their eyes hollow.
 """
 
 from __future__ import annotations
@@ -12,39 +11,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 
-from vidstyle.convert import resize
-from vidstyle.engine import Recipe
 from vidstyle.errors import SourceError
+from vidstyle.face_map import FINE, SEEN, SIDE, faces_in
 from vidstyle.frame import working_size
 from vidstyle.source import VideoSource
 from vidstyle.source_options import Shots
-from vidstyle.style import load_style
-from vidstyle.stylizer import Stylizer
 
 AT_MOST = 720  # pixels of the short side that is worked at
 LESS = (608, 512, 432, 368, 304, 256, 208)  # few, as every engine makes itself ready for each
 MORE = (1440, 1216, 1024, 864)  # for small faces of a single picture, where four times the time is nothing
-SIDE = 320  # pixels: the map is of a square that the picture is fitted into
-CELL = 8  # pixels of a cell of the map
-REACH = 0.8  # radius of a face's disc on the map, in eye distances
-SMALLEST, LARGEST = 5.0, 130.0  # eye distances that are learned, in the map's pixels
-SURE = 0.7  # of 1: a cell that is less red shows no face
 FEW = 0.2  # faces a picture, on average: fewer may be errors
 MOMENTS = 12  # of a video that are looked at
 SHORT = 120  # seconds of video that are decoded to their middle where no key picture is there
 #: eye distance worked at, and how far the looks are from their teachers there, in dB below the best (anime's sweep)
 EYES = (12.0, 24.0, 34.0, 48.0, 64.0, 80.0, 96.0, 136.0, 200.0, 400.0)
 LOSS = (9.0, 4.9, 3.1, 1.0, 0.0, 0.0, 0.7, 2.2, 3.8, 7.0)
-FINE = 640  # pixels: in place of `SIDE` for faces so small that those of 22 pixels look like those of 30 there
 FAINT = 14.0  # pixels between the eyes on the map of `SIDE` below which that one tells better
 CLOSE_UP = 80.0  # pixels between the eyes there, from which on `SIDE` tells better
 CLOSER = 4  # pictures that are looked at so, at most
-SEEN = 0.5  # faces a picture there, on average, that a person is told of
 SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
 SMALL, WELL, BEST = 36.0, 42.0, 60.0  # eye distance: drawn badly below; drawn well from there; drawn best
 LISTED = ("mov", "matroska")  # containers in whose middle a few reads are enough
@@ -98,41 +86,6 @@ class Look:
             return self.rough
         eyes = float(np.average(self.fine[:, 0], weights=self.fine[:, 1]))  # in the pixels of its map, below
         return self.fine if eyes * FINE * min(height, width) / max(height, width) < CLOSE_UP else self.rough
-
-
-def level_of(eyes: float) -> float:
-    """An eye distance in the map's pixels as its green: 0.1 at the smallest, 0.9 at the largest."""
-    return 0.1 + 0.8 * math.log(eyes / SMALLEST) / math.log(LARGEST / SMALLEST)
-
-
-def faces_in(
-    image: np.ndarray, network: Callable[[np.ndarray], np.ndarray] | None = None, side: int = SIDE
-) -> np.ndarray:
-    """float64 [N, 2] of uint8 [H, W, 3] RGB: eye distance ÷ the short side, and how many faces; a row for each cell.
-
-    Args:
-        network: makes the map of a square picture; None for the one that is bundled.
-        side: of that square: a larger one shows smaller faces, and takes longer.
-    """
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    fitted = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    square = np.zeros((side, side, 3), np.uint8)
-    square[: fitted.shape[0], : fitted.shape[1]] = fitted
-    cells = (network or _network())(square).reshape(side // CELL, CELL, side // CELL, CELL, 3).mean((1, 3)) / 255
-    red, green = cells[cells[..., 0] > SURE][:, :2].T
-    eyes = SMALLEST * (LARGEST / SMALLEST) ** ((green.clip(0.1, 0.9) - 0.1) / 0.8)
-    counts = red / np.maximum(1, math.pi * (REACH * eyes / CELL) ** 2)
-    return np.stack([eyes / scale / min(height, width), counts], 1)
-
-
-@cache
-def _network() -> Stylizer:
-    """In float32 on the CPU, whatever the look runs on: equal pictures are to give equal sizes."""
-    style = load_style(Path(__file__).parent / "faces.safetensors")
-    network = Stylizer(Recipe(((style, 1.0),)), "openvino", "cpu", "f32")
-    network.keep([(SIDE, SIDE), (FINE, FINE)])
-    return network
 
 
 def larger_size(found: Sequence[np.ndarray], own: int, larger: Iterable[int]) -> int:

@@ -15,7 +15,8 @@ from fractions import Fraction
 import numpy as np
 
 from vidstyle.errors import SourceError
-from vidstyle.faces import SEEN, Look, best_size, larger_size, looks_at, lost
+from vidstyle.face_map import SEEN
+from vidstyle.faces import Look, best_size, larger_size, looks_at, lost
 from vidstyle.frame import SMALLEST
 from vidstyle.source import VideoSource
 from vidstyle.source_options import Shots

@@ -21,7 +21,7 @@ from vidstyle.picture import NotAPictureError, on_white, read_picture
 from vidstyle.picture_tags import still_format
 from vidstyle.source import SourceOptions, VideoSource
 
-SAMPLE = 360  # short side in pixels of the picture that thumbnails are made from
+SAMPLE = 720  # short side in pixels of the picture that thumbnails are cut from
 STILL = 720  # of a picture that is shown
 PROXY = 480  # of the copy for browsers
 LATE = 0.1  # seconds after the file's beginning at which its first picture may be

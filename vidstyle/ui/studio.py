@@ -13,11 +13,14 @@ from vidstyle.catalog import list_styles, load_found
 from vidstyle.engine import Recipe
 from vidstyle.engine_options import EngineOptions
 from vidstyle.errors import StyleError, UsageError
+from vidstyle.face_map import largest_face
 from vidstyle.style import Style
 from vidstyle.stylizer import Stylizer
 from vidstyle.ui.media import jpeg, unjpeg
 
 THUMB = 320  # sides of the square that a thumbnail is styled in: one engine a look, whatever the picture's shape
+THUMB_EYES = 50.0  # eye distance in it, in pixels
+ZOOM = 5.0  # at most: a face that is smaller is one of many
 PREVIEW = (360, 640)  # of a camera's picture, and of most previews
 ENGINES = 24  # loaded at a time
 
@@ -51,6 +54,7 @@ class Studio:
         self._pool = ThreadPoolExecutor(1, "vidstyle-studio")
         self._styles: dict[str, Style] = {}
         self._engines: OrderedDict[tuple[str, int, int], Stylizer] = OrderedDict()
+        self._framed: tuple[np.ndarray, np.ndarray] | None = None  # the last picture of thumbnails, and what they show
 
     def do(self, work: Any, *args: Any) -> Future[Any]:
         """Run a method of this studio on its thread."""
@@ -90,14 +94,17 @@ class Studio:
         return jpeg(self.styled(unjpeg(data), choice), 85)
 
     def thumb(self, image: np.ndarray, name: str) -> bytes:
-        """A JPEG of a picture in one look, at most `THUMB` wide and high."""
-        small = _within(image, THUMB)
+        """A JPEG of a picture, or of the person in it, in one look, at most `THUMB` wide and high."""
+        if self._framed is None or self._framed[0] is not image:
+            self._framed = image, framed(image)
+        small = self._framed[1]
         height, width = small.shape[:2]
         square = np.pad(small, ((0, THUMB - height), (0, THUMB - width), (0, 0)), "edge")
         return jpeg(self.styled(square, Choice(name))[:height, :width])
 
     def warm(self) -> None:
         """Load what the first visitor will want; a look that cannot be loaded is told when it is asked for."""
+        self.do(largest_face, np.zeros((THUMB, THUMB, 3), np.uint8))
         for found in list_styles():
             if found.card is not None and not found.shadowed:
                 for size in ((THUMB, THUMB), PREVIEW):
@@ -129,10 +136,32 @@ def _blend(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(Image.blend(Image.fromarray(one), Image.fromarray(other), share))
 
 
+def framed(image: np.ndarray) -> np.ndarray:
+    """What thumbnails show of uint8 [H, W, 3]: in a picture's shape its largest face, if that is small, or all of it.
+
+    Eyes 20 pixels apart, as in a thumbnail of most videos, look hollow in every look.
+    """
+    whole = _within(image, THUMB)
+    face = largest_face(image)
+    zoom = 1.0 if face is None else min(THUMB_EYES / face[2] * len(image) / len(whole), ZOOM)
+    if face is None or zoom <= 1:
+        return whole
+    height, width = (max(1, round(side / zoom)) for side in image.shape[:2])
+    x, y, _ = face
+    left, top = (
+        int(min(max(0, at - length / 2), most - length))
+        for at, length, most in ((x, width, image.shape[1]), (y, height, len(image)))
+    )
+    return _scaled(image[top : top + height, left : left + width], len(whole) / height)
+
+
 def _within(image: np.ndarray, side: int) -> np.ndarray:
     """At most ``side`` pixels wide and high."""
+    return _scaled(image, min(1.0, side / max(image.shape[:2])))
+
+
+def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
     from vidstyle.convert import resize
 
     height, width = image.shape[:2]
-    scale = min(1.0, side / max(height, width))
     return resize(image, max(1, round(height * scale)), max(1, round(width * scale)))

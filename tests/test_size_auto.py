@@ -221,22 +221,23 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
 
 
 @pytest.mark.parametrize(
-    ("roughly", "closely", "height", "says"),
+    ("roughly", "closely", "most", "says"),
     [
-        (45, 30, 1080, "faces are small (eyes about 30 pixels apart at 720 lines): --size native draws them better, "),
-        (45, 20, 2160, "--size native draws them better, in up to 9.0 times the time"),
-        (45, 25, 2160, "--size 1728 draws them better, in up to 5.8 times the time"),
-        (45, 20, 1080, ""),  # eyes 30 pixels apart at the source's own size: hardly better
-        (45, 40, 1080, ""),
-        (60, 30, 1080, ""),
+        (45, 30, 1440, "faces are small (eyes about 30 pixels apart at 720 lines): --size best draws them better, in "),
+        (45, 20, 1440, "--size best draws them better, in up to 4.0 times the time"),
+        (45, 38, 1440, "--size best draws them better, in up to 2.9 times the time"),
+        (45, 30, 1080, "--size best draws them better, in up to 2.1 times the time"),  # a GPU enlarges none
+        (45, 30, 800, ""),  # hardly better
+        (45, 44, 1440, ""),
+        (60, 30, 1440, ""),
         (45, 30, 720, ""),
     ],
 )
 def test_small_faces_are_told_where_a_larger_size_draws_them_better(
-    small: Callable[[float, float], None], roughly: float, closely: float, height: int, says: str
+    small: Callable[[float, float], None], roughly: float, closely: float, most: int, says: str
 ) -> None:
     small(roughly / 720, closely / 720)
-    found = faces._suited([faces.Look(np.zeros((height, height * 16 // 9, 3), np.uint8))], 720, height)
+    found = faces._suited([faces.Look(np.zeros((720, 1280, 3), np.uint8))], 720, (), most)
     assert found.size is None and says in found.note and bool(found.note) == bool(says)
 
 
@@ -244,19 +245,19 @@ def test_a_body_that_seems_one_large_face_makes_no_size_smaller(small: Callable[
     picture = np.zeros((720, 1280, 3), np.uint8)
     small(0.14, 0.045)
     assert faces.best_size([faces.faces_in(picture)]) == 512
-    assert faces.suited_to_picture(picture) == faces.Suited()
+    assert faces.size_of_picture(picture, 720) == 720
     small(0.4, 0.3)  # a close-up seems smaller from nearby
-    assert faces.suited_to_picture(picture).size == faces.best_size([a_face(0.4)])
+    assert faces.size_of_picture(picture) == faces.best_size([a_face(0.4)])
 
 
 def test_small_faces_of_a_video_are_told(
     small: Callable[[float, float], None], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small(45 / 300, 30 / 300)
+    small(30 / 300, 30 / 300)
     monkeypatch.setattr(faces, "AT_MOST", 300)
     source = make_clip(tmp_path / "in.mp4", frames=2, size=(600, 450)).path
     job = job_for(source, home)
     report = stylize_file(replace(job, reading=replace(job.reading, size=300)))
-    told = "faces are small (eyes about 30 pixels apart at 300 lines): --size native draws them better, in up to 2.3"
+    told = "faces are small (eyes about 30 pixels apart at 300 lines): --size best draws them better, in up to 4.2"
     assert report.working == "400x300" and any(note.startswith(told) for note in report.notes)
     assert any(told in line for line in report.lines())

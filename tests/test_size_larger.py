@@ -17,7 +17,7 @@ from test_shots import film, job_for
 import vidstyle
 from vidstyle import faces
 from vidstyle.engine_options import EngineOptions
-from vidstyle.frame import AUTO
+from vidstyle.frame import AUTO, BEST
 from vidstyle.images import stylize_image
 from vidstyle.job import open_source, stylize_file
 from vidstyle.picture import Picture, encode_picture
@@ -39,7 +39,7 @@ def eyes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     [(24, 360, 720), (24, 270, 720), (30, 480, 720), (34, 360, 720), (40, 360, 608), (60, 360, 360), (70, 360, 360)],
 )
 def test_small_faces_get_the_size_that_the_looks_draw_best(apart: float, own: int, size: int) -> None:
-    larger = [each for each in (720, *faces.LESS) if each > own]
+    larger = [each for each in faces.LADDER if own < each <= 720]
     assert faces.larger_size([a_face(apart / own)] * 3, own, larger) == size
 
 
@@ -65,6 +65,20 @@ def test_a_small_video_is_worked_at_more_lines_and_comes_out_as_large_as_it_was(
     for size in (None, 720):
         fixed = replace(job, reading=SourceOptions(size), output=tmp_path / f"{size}.mp4")
         assert stylize_file(fixed).working == "480x270"
+
+
+def test_the_best_size_has_no_bound_of_720_lines(home: Path, tmp_path: Path, eyes: Callable[[float], None]) -> None:
+    source = make_clip(tmp_path / "in.mp4", frames=2, size=(1280, 720)).path
+    job = job_for(source, home)
+    for apart, size in ((22, "2560x1440"), (37, "2162x1216"), (70, "1280x720"), (160, "654x368")):
+        eyes(apart / 720)
+        best = replace(job, reading=SourceOptions.of_size(BEST), output=tmp_path / f"{apart}.mp4")
+        assert stylize_file(best).working == size
+    large = make_clip(tmp_path / "large.mp4", frames=2, size=(1920, 1080)).path
+    eyes(60 / 1080)
+    for size, working in ((AUTO, "1280x720"), (BEST, "1920x1080")):
+        reading, output = SourceOptions.of_size(size), tmp_path / f"{size}.mp4"
+        assert stylize_file(replace(job, source=large, reading=reading, output=output)).working == working
 
 
 def test_only_the_cpu_enlarges(home: Path, tmp_path: Path, eyes: Callable[[float], None]) -> None:
@@ -95,9 +109,9 @@ def test_a_picture_is_drawn_larger_where_its_faces_are_small(
     image = np.random.default_rng(0).integers(0, 255, (450, 600, 3), np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), 3)
     style = save_tiny(home, "t")
-    larger = cv2.resize(image, (1920, 1440), interpolation=cv2.INTER_CUBIC)
+    larger = cv2.resize(image, (1621, 1216), interpolation=cv2.INTER_CUBIC)
     wanted = cv2.resize(vidstyle.stylize(larger, style), (600, 450), interpolation=cv2.INTER_AREA)
-    assert faces.size_of_picture(image) == 1440
+    assert faces.size_of_picture(image) == 1216
     found = vidstyle.stylize(image, style, size=AUTO)
     assert np.abs(found.astype(int) - wanted).mean() < 0.5
     (tmp_path / "in.png").write_bytes(encode_picture(Picture(image), ".png"))

@@ -31,23 +31,23 @@ def quick() -> dict[str, Any]:
 
 
 def together() -> dict[str, Any]:
-    """Options by stage for drawings of the photos themselves: half an hour of two cores."""
-    crops = CropOptions(pairs=4, coloured=0.0)
+    """Options by stage for drawings of the photos themselves: half an hour of one core."""
+    crops = CropOptions(pairs=4, coloured=0.0, soft=0.25, empty=0.05)
     learning = student.Options(
-        steps=4000,
+        steps=5500,
         start=START,
         gradient=0.6,
         broad=3.0,
-        contrast=16.0,
+        contrast=28.0,
         features=0.5,
         closeups=0.06,
         closeups_like=0.4,
         closeups_from=0.2,
         costly_every=4,
-        shift=10.0,
+        shift=6.0,
         shift_from=0.1,
-        adversarial=0.05,
-        adversarial_from=0.3,
+        adversarial=0.1,
+        adversarial_from=0.25,
         adversarial_eyes=(36.0, 110.0),
         crops=crops,
     )

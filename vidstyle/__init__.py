@@ -58,8 +58,8 @@ def stylize(
         image: uint8 [H, W, 3] or [N, H, W, 3], RGB (OpenCV reads BGR: ``image[..., ::-1]``).
         style: a name, the path of a style file, or a mix as ``anime:0.6+3d:0.4``.
         strength: 0 is the source, 1 the whole look.
-        size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
-            large that the looks need it; None for the picture's own.
+        size: short side in pixels the network works at, not enlarged; "auto" is 720, or what large faces need, or
+            small ones up to 1440; None for the picture's own.
         device: "auto", "cpu", "gpu" ...; a named one is never replaced by another.
         precision: "auto", "f32", "bf16" or "int8".
 
@@ -133,8 +133,8 @@ def stylize_file(
         source: a path, or as a text also a URL (http, https, rtsp, rtmp), or "-" for standard input.
         output: ``{stem}.{style}{ext}`` beside the source where left out; in a folder where it is one; numbered
             pictures by their pattern, as ``drawn/shot.%04d.png``.
-        size: short side in pixels the network works at, never enlarged; "auto" is 720, or less where faces are so
-            large that the looks need it; None for the video's own.
+        size: short side in pixels the network works at, not enlarged; "auto" is 720, or what large faces need, or
+            small ones in a smaller video; "best" up to 1440; None for the video's own.
         on_progress: called after every written frame; and before the first while a film's shots are looked at.
 
     Returns:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
-from vidstyle.frame import AUTO
+from vidstyle.frame import AUTO, BEST, MOST
 from vidstyle.source_options import SourceOptions
 
 #: where a person gives a field of the options another name than its own
@@ -73,7 +73,9 @@ def _options(text: str) -> dict[str, Any]:
     """
     fields = dict(_fields(ast.parse(text, mode="eval").body))
     if {"size", "by_faces"} & fields.keys():
-        size = AUTO if fields.pop("by_faces", False) else fields.get("size", SourceOptions.size)
+        size = fields.get("size", SourceOptions.size)
+        if fields.pop("by_faces", False):
+            size = BEST if size == MOST else AUTO
         fields["size"] = "native" if size is None else size
     return {_NAMES.get(key, f"--{key}"): value for key, value in fields.items() if value or key == "size"}
 

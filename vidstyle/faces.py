@@ -17,13 +17,12 @@ import numpy as np
 
 from vidstyle.errors import SourceError
 from vidstyle.face_map import FINE, SEEN, SIDE, faces_in
-from vidstyle.frame import working_size
+from vidstyle.frame import BEST, MOST, working_size
 from vidstyle.source import VideoSource
 from vidstyle.source_options import Shots
 
-AT_MOST = 720  # pixels of the short side that is worked at
-LESS = (608, 512, 432, 368, 304, 256, 208)  # few, as every engine makes itself ready for each
-MORE = (1440, 1216, 1024, 864)  # for small faces of a single picture, where four times the time is nothing
+AT_MOST = 720  # pixels of the short side that is worked at, unless `vidstyle.frame.BEST` is asked for
+LADDER = (MOST, 1216, 1024, 864, 720, 608, 512, 432, 368, 304, 256, 208)  # few: engines make themselves ready for each
 FEW = 0.2  # faces a picture, on average: fewer may be errors
 MOMENTS = 12  # of a video that are looked at
 SHORT = 120  # seconds of video that are decoded to their middle where no key picture is there
@@ -34,11 +33,10 @@ FAINT = 14.0  # pixels between the eyes on the map of `SIDE` below which that on
 CLOSE_UP = 80.0  # pixels between the eyes there, from which on `SIDE` tells better
 CLOSER = 4  # pictures that are looked at so, at most
 SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
-SMALL, WELL, BEST = 36.0, 42.0, 60.0  # eye distance: drawn badly below; drawn well from there; drawn best
 LISTED = ("mov", "matroska")  # containers in whose middle a few reads are enough
 SOFTER = 0.4  # dB that half of the size costs besides: what is no face gets softer
-SLOWER = 0.5  # dB that twice the source's own size costs besides, which takes four times as long
-CLEARLY = 1.0  # dB by which a size above the source's own has to be better all the same
+SLOWER = 1.0  # dB that twice the usual size costs besides, which takes four times as long
+CLEARLY = 1.0  # dB by which a larger size has to be better all the same
 LEAST = 128  # lines of a picture that may be enlarged: of fewer it takes longer to look than to style
 
 
@@ -101,7 +99,7 @@ def larger_size(found: Sequence[np.ndarray], own: int, larger: Iterable[int]) ->
     return best if cost[own] - cost[best] >= CLEARLY else own
 
 
-def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequence[int] = LESS) -> int:
+def best_size(found: Iterable[np.ndarray], at_most: int = AT_MOST, less: Sequence[int] = LADDER) -> int:
     """The short side, ``at_most`` or one of ``less``, at which the looks lose least on the faces of these pictures.
 
     Args:
@@ -124,16 +122,11 @@ def _lost_on(found: Sequence[np.ndarray], size: int) -> float:
     return float(weights @ np.interp(np.log(eyes * size), np.log(EYES), LOSS))
 
 
-def size_of_picture(image: np.ndarray) -> int:
-    """The short side to work at for uint8 [H, W, 3] RGB."""
-    return suited_to_picture(image, hints=False).size or min(AT_MOST, *image.shape[:2])
-
-
-def suited_to_picture(image: np.ndarray, hints: bool = True) -> Suited:
-    """For uint8 [H, W, 3] RGB; without ``hints`` no `Suited.note` is sought."""
+def size_of_picture(image: np.ndarray, most: int = MOST) -> int:
+    """The short side to work at for uint8 [H, W, 3] RGB; up to ``most`` for small faces, which is soon done of one."""
     own = min(image.shape[:2])
     at_most = min(AT_MOST, own)
-    return _suited([Look(image)], at_most, own, [size for size in (*MORE, AT_MOST, *LESS) if size > at_most], hints)
+    return _suited([Look(image)], at_most, [size for size in LADDER if at_most < size <= most]).size or at_most
 
 
 def suited(
@@ -155,7 +148,8 @@ def suited(
         what = f"worked at {shown(info.working)}"
         return Suited(None, f"{what}: a stream cannot be searched for faces beforehand (--size)")
     looks, own = _pictures(source), min(working_size(info.width, info.height, info.aspect, None))
-    larger = [size for size in (AT_MOST, *LESS) if size > at_most] if enlarge and at_most == own else []
+    asked = source.options.size or AT_MOST
+    larger = [size for size in LADDER if at_most < size <= asked] if enlarge and at_most == own else []
     if by_shot:
         from vidstyle.shots import sizes_by_shot
 
@@ -167,7 +161,7 @@ def suited(
                 f"faces: {len(sizes)} sizes by shot ({lines} lines), each where they are drawn best (--size)",
                 shots,
             )
-    found = _suited(looks, at_most, own, larger)
+    found = _suited(looks, at_most, larger, MOST if enlarge else min(MOST, own))
     if found.size is None:
         return found
     working = shown(working_size(info.width, info.height, info.aspect, found.size, enlarge=True))
@@ -221,13 +215,11 @@ def _at(source: VideoSource, start: Fraction) -> Iterator[Look]:
         yield Look(frame.image, frame.pts)
 
 
-def _suited(looks: Sequence[Look], at_most: int, own: int, larger: Sequence[int] = (), hints: bool = True) -> Suited:
+def _suited(looks: Sequence[Look], at_most: int, larger: Sequence[int], most: int = 0) -> Suited:
     """
     Args:
-        at_most: short side that is worked at, at most.
-        own: short side of the source.
-        larger: short sides above that, which they may ask for.
-        hints: fill in `Suited.note`.
+        at_most: short side that is worked at, at most, unless small faces ask for one of ``larger``.
+        most: short side up to which a person is told that faces would be drawn better.
     """
     if at_most < LEAST:
         return Suited()
@@ -238,23 +230,22 @@ def _suited(looks: Sequence[Look], at_most: int, own: int, larger: Sequence[int]
         size = best_size(found, at_most)
     if size < at_most:
         return Suited(size)
-    if _middle(found) * at_most >= SURELY:
+    beyond = [size for size in LADDER if at_most < size <= most]
+    if not (larger or beyond) or _middle(found) * at_most >= SURELY:
         return Suited()
-    some = looks[:: math.ceil(len(looks) / CLOSER) or 1]
-    if larger and (size := larger_size([look.apt for look in some], at_most, larger)) > at_most:
+    found = [look.apt for look in looks[:: math.ceil(len(looks) / CLOSER) or 1]]
+    if (size := larger_size(found, at_most, larger)) > at_most:
         return Suited(size)
-    return Suited(None, _hint([look.fine for look in some], at_most, own) if hints and at_most < own else "")
+    return Suited(None, _hint(found, at_most, beyond))
 
 
-def _hint(found: Sequence[np.ndarray], at_most: int, own: int) -> str:
-    """That a larger size draws the faces better, where that is so; "" elsewhere. ``own``: short side of the source."""
-    eyes, count = _middle(found) * at_most, sum(rows[:, 1].sum() for rows in found)
-    if count < SEEN * len(found) or eyes > SMALL or eyes * own < WELL * at_most:
+def _hint(found: Sequence[np.ndarray], at_most: int, beyond: Sequence[int]) -> str:
+    """That a size of ``beyond`` draws the faces better, where that is so; "" elsewhere."""
+    if (size := larger_size(found, at_most, beyond)) == at_most:
         return ""
-    size = min(own, round(at_most * BEST / eyes))
-    what = f"faces are small (eyes about {eyes:.0f} pixels apart at {at_most} lines): --size"
-    times = f"draws them better, in up to {math.ceil(10 * (size / at_most) ** 2) / 10} times the time"
-    return f"{what} {'native' if size == own else size} {times}"
+    what = f"faces are small (eyes about {_middle(found) * at_most:.0f} pixels apart at {at_most} lines)"
+    times = math.ceil(10 * (size / at_most) ** 2) / 10
+    return f"{what}: --size {BEST} draws them better, in up to {times} times the time"
 
 
 def _middle(found: Sequence[np.ndarray]) -> float:

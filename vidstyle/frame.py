@@ -19,7 +19,8 @@ PRIMARIES_709, PRIMARIES_2020 = 1, 9
 RANGE_LIMITED, RANGE_FULL = 1, 2
 TRC_PQ, TRC_HLG = 16, 18
 SMALLEST = 16  # pixels of the short side that a network works at
-AUTO = "auto"  # the short side that suits the faces, see `vidstyle.faces`
+AUTO, BEST = "auto", "best"  # the short side that suits the faces, see `vidstyle.faces`: up to 720, or up to `MOST`
+MOST = 1440
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ class VideoInfo:
 
 
 def check_size(size: int | str | None) -> None:
-    """Refuse a short side that the network cannot work at; None is the picture's own, `AUTO` is by its faces.
+    """Refuse a short side that the network cannot work at; None is the picture's own, `AUTO` and `BEST` by its faces.
 
     Raises:
         UsageError: it is below `SMALLEST`, or no whole number.
     """
-    if size is not None and size != AUTO and not (isinstance(size, Integral) and size >= SMALLEST):
+    if size is not None and size not in (AUTO, BEST) and not (isinstance(size, Integral) and size >= SMALLEST):
         raise UsageError(
             f"size is {size!r}; expected {SMALLEST} or more pixels, {AUTO!r}, or None for the picture's own"
         )

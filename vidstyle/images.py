@@ -16,7 +16,7 @@ import numpy as np
 from vidstyle.convert import at_short_side, resize
 from vidstyle.detail import in_detail
 from vidstyle.errors import SinkError, SourceError, UsageError
-from vidstyle.faces import AT_MOST, size_of_picture, suited_to_picture
+from vidstyle.faces import size_of_picture
 from vidstyle.frame import AUTO
 from vidstyle.hdr import TONE_MAPPED
 from vidstyle.inputs import series
@@ -50,7 +50,7 @@ def style_image(
 ) -> np.ndarray:
     """Style uint8 [H, W, 3] RGB at a short side of ``size`` (None: its own), or less where it would be enlarged.
 
-    `vidstyle.frame.AUTO` is by its faces. The result has the picture's size.
+    `vidstyle.frame.AUTO` and `BEST` are by its faces. The result has the picture's size.
     """
     if isinstance(size, str):
         return style_image(image, stylizer, size_of_picture(image), enlarge=True)
@@ -167,12 +167,7 @@ def stylize_image(
     if picture.alpha is not None and not keeps_alpha(target.suffix):
         picture = on_white(picture)
         notes.append(f"{target.suffix} keeps no transparency: put on white")
-    enlarge = False
-    if isinstance(size, str):
-        suited = suited_to_picture(picture.rgb)
-        size, enlarge = suited.size or AT_MOST, suited.size is not None
-        notes += [suited.note] if suited.note else []
-    styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size, enlarge))
+    styled = replace(picture, rgb=style_image(picture.rgb, stylizer, size))
     write_picture(target, encode_picture(styled, target.suffix, quality))
     notes += _left_out(picture, target.suffix)
     height, width = picture.rgb.shape[:2]

@@ -39,7 +39,7 @@ def sample_picture(path: Path, at: Fraction | None = None, size: int | str | Non
     """
     if isinstance(size, str):
         image = sample_picture(path, at, AT_MOST)
-        return at_short_side(image, size_of_picture(image), enlarge=True)
+        return at_short_side(image, size_of_picture(image, AT_MOST), enlarge=True)
     try:
         image = on_white(read_picture(path)).rgb
     except NotAPictureError:

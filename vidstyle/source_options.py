@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from vidstyle.deinterlace import MODES
 from vidstyle.errors import UsageError
-from vidstyle.frame import AUTO
+from vidstyle.frame import AUTO, BEST, MOST
 from vidstyle.inputs import TIMEOUT
 from vidstyle.limits import Limit
 
@@ -57,5 +57,7 @@ class SourceOptions:
 
     @classmethod
     def of_size(cls, size: int | str | None) -> SourceOptions:
-        """``size`` as people give it: pixels, None for the source's own, `vidstyle.frame.AUTO` for by faces."""
-        return cls(by_faces=True) if size == AUTO else cls(None if size is None else int(size))
+        """``size`` as people give it: pixels, None for the own, `vidstyle.frame.AUTO` or `BEST` by its faces."""
+        if size in (AUTO, BEST):
+            return cls(MOST if size == BEST else cls.size, by_faces=True)
+        return cls(None if size is None else int(size))

@@ -51,7 +51,8 @@ Size = Annotated[
     str,
     typer.Option(
         metavar="auto|N|native",
-        help="Short side the network works at; the output keeps the source's size. auto: 720, less for large faces.",
+        help="Short side the network works at; the output keeps the source's size. auto: 720, less for large faces; "
+        "best: up to 1440 where faces are small.",
     ),
 ]
 Steady = Annotated[
@@ -99,19 +100,20 @@ def was_given(context: typer.Context, name: str) -> bool:
 
 
 def parse_size(text: str) -> int | str | None:
-    """``"720"``, ``"native"`` (None) or ``"auto"`` (`vidstyle.frame.AUTO`).
+    """``"720"``, ``"native"`` (None), ``"auto"`` or ``"best"`` (`vidstyle.frame.AUTO`, `BEST`).
 
     Raises:
         UsageError: anything else.
     """
-    from vidstyle.frame import AUTO, SMALLEST
+    from vidstyle.frame import AUTO, BEST, SMALLEST
 
     if text == "native":
         return None
-    if text == AUTO:
-        return AUTO
+    if text in (AUTO, BEST):
+        return text
     if not text.isdecimal() or int(text) < SMALLEST:
-        raise UsageError(f"--size is {text!r}: expected auto, native, or a number of pixels from {SMALLEST} on, as 720")
+        words = f"auto, best, native, or a number of pixels from {SMALLEST} on, as 720"
+        raise UsageError(f"--size is {text!r}: expected {words}")
     return int(text)
 
 

@@ -192,7 +192,7 @@ class KeepUp:
 
     @property
     def _heeds_faces(self) -> bool:
-        return self._short is None and min(self._adaptive.sizes[0]) > min(faces.LESS)
+        return self._short is None and min(self._adaptive.sizes[0]) > min(faces.LADDER)
 
     def _saw(self, found: np.ndarray) -> None:
         """Sizes at which the faces of the last pictures are too large are not taken."""

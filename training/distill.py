@@ -25,7 +25,7 @@ from training.ahead import Drawn, ahead
 from training.chain import read_note
 from training.crops import CropOptions, Cropper, Crops
 from training.data import Canvases, Coloured
-from training.losses import TeacherFeatures, draw_mix, psnr
+from training.losses import TeacherFeatures, draw_mix, draw_plates, psnr
 from training.options import at_least, check_unchanged, device_name, restored, run_command, set_options
 from training.origin import check_origin
 from training.run import SHAPES, Options, Run, called, finish, learning_rate, ramp
@@ -83,7 +83,8 @@ def _step(
     for group in run.opt_student.param_groups:
         group["lr"] = learning_rate(options, run.step)
     seen = judged(crops, draw_mix(rng, crops.source.device), options, run.step)
-    out, terms = student_step(run, crops, seen, features, options, world)
+    plates = draw_plates(rng, crops.source.device) if options.flat else None
+    out, terms = student_step(run, crops, seen, features, options, world, plates)
     terms |= critics_step(run, out, crops, seen, world)
     run.step += 1
     run.update_average(options.ema)

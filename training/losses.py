@@ -13,6 +13,7 @@ from vidstyle.network import LEAKY_SLOPE
 
 WINDOW = 8  # pixels
 BORDER = 6  # pixels that rolling a picture makes wrong, at most
+PLATE = 96  # pixels of a side of a picture of one colour
 BROAD = 16  # pixels
 
 
@@ -83,6 +84,20 @@ def broad_l1(x: Tensor, y: Tensor) -> Tensor:
     A tone that is a little off over a whole wall hardly moves the L1 of single pixels, whose signs the texture decides.
     """
     return F.avg_pool2d(x - y, BROAD, BROAD // 2).abs().mean()
+
+
+def draw_plates(rng: torch.Generator, device: torch.device) -> Tensor:
+    """Two pictures of one colour each, any: [2, 3, `PLATE`, `PLATE`], -1..1."""
+    return (2 * torch.rand(2, 3, 1, 1, generator=rng) - 1).expand(2, 3, PLATE, PLATE).to(device)
+
+
+def unevenness(x: Tensor) -> Tensor:
+    """L1 of what a look makes of `draw_plates` to its mean, far from the edges: a mesh that the colour does not have.
+
+    Pixels are worked on 4 by 4: where few pictures have a colour, as a green wall, nothing says that they are alike.
+    """
+    inside = x[..., PLATE // 3 : -PLATE // 3, PLATE // 3 : -PLATE // 3]
+    return (inside - inside.mean((2, 3), keepdim=True)).abs().mean()
 
 
 def features_apart(found: list[Tensor], wanted: list[Tensor]) -> Tensor:

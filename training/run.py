@@ -39,6 +39,7 @@ class Options:
     ema: float = share(0.998)
     gradient: float = 0.6
     broad: float = 2.0  # of tones
+    flat: float = 0.0  # that a picture of one colour becomes one: see `training.losses.unevenness`
     contrast: float = 10.0  # of lines; reached as ``shift`` is
     contrast_eyes: tuple[float, float] = (44.0, 140.0)  # faces in focus of this size: others cannot say where a line is
     features: float = 0.5

@@ -19,6 +19,7 @@ from training.losses import (
     line_contrast,
     shift_consistency,
     texture,
+    unevenness,
     weighted_l1,
 )
 from training.run import Options, Run, ramp
@@ -88,9 +89,18 @@ def critics_terms(out: Tensor, seen: Judged, run: Run, options: Options) -> Term
 
 
 def student_step(
-    run: Run, crops: Crops, seen: Judged, features: TeacherFeatures, options: Options, world: World
+    run: Run,
+    crops: Crops,
+    seen: Judged,
+    features: TeacherFeatures,
+    options: Options,
+    world: World,
+    plates: Tensor | None = None,
 ) -> tuple[Tensor, Terms]:
     """Step the student; give its results before that, and the terms with the norm of their gradient.
+
+    Args:
+        plates: see `training.losses.draw_plates`; None without that term.
 
     Raises:
         DivergedError: a term is not finite.
@@ -100,6 +110,8 @@ def student_step(
     out = out.float()
     terms = paired_terms(out, crops, features, options, run.step)
     terms |= critics_terms(out, seen, run, options)
+    if plates is not None:
+        terms["flat"] = options.flat * unevenness(run.student(plates))
     loss = sum(terms.values(), start=torch.zeros((), device=out.device))
     if not torch.isfinite(loss):
         values = {name: float(value.detach()) for name, value in terms.items()}

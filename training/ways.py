@@ -38,6 +38,7 @@ def together() -> dict[str, Any]:
         start=START,
         gradient=0.6,
         broad=3.0,
+        flat=1.0,
         contrast=28.0,
         features=0.5,
         closeups=0.06,

@@ -108,6 +108,19 @@ def test_broad_tones_count_where_lines_do_not() -> None:
     assert float(losses.broad_l1(stripes + 0.1, stripes)) == pytest.approx(0.1, rel=1e-5)
 
 
+def test_of_one_colour_only_what_is_far_from_the_edges_has_to_be_even() -> None:
+    plates = losses.draw_plates(torch.Generator().manual_seed(0), CPU)
+    assert plates.shape == (2, 3, losses.PLATE, losses.PLATE) and len(plates[:, :, 0, 0].unique()) == 6
+    assert float(plates.abs().max()) <= 1 and float(losses.unevenness(plates)) < 1e-7
+    inner = losses.PLATE // 3
+    edges = plates.clone()
+    edges[..., :inner, :] = 1
+    assert float(losses.unevenness(edges)) < 1e-7
+    mesh = plates.clone()
+    mesh[..., ::2] += 0.25
+    assert float(losses.unevenness(mesh)) == pytest.approx(0.125, rel=1e-5)
+
+
 def test_shift_consistency_is_the_weighted_rms_of_what_both_crops_show() -> None:
     x, _, a, _ = pair(0, 2, 3, 20, 20)
     rng = np.random.default_rng(1)

@@ -42,6 +42,7 @@ OPTIONS = Options(
         SMALL, exact=0.0, empty=0.0, near=(20.0, 40.0), near_share=1.0
     ),  # faces so small that their eyes and mouths lie in the crops
     lr=1e-2,
+    flat=0.5,
     seed=7,
 )
 
@@ -93,7 +94,7 @@ def test_a_resumed_run_equals_a_straight_one_to_the_bit(tmp_path: Path) -> None:
         assert not all(torch.equal(ours[key], first[key]) for key in ours), f"the {name} did not learn"
     rows = [json.loads(line) for line in (tmp_path / "b" / "stats.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
-    assert {"l1", "gradient", "features", "shift", "adversarial", "critic"} <= set(rows[-1])
+    assert {"l1", "gradient", "features", "flat", "shift", "adversarial", "critic"} <= set(rows[-1])
     assert {"closeups", "closeups_like", "closeup_critic"} <= set(rows[0])  # not every step has one
 
 

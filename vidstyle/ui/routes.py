@@ -155,7 +155,8 @@ class _Own:
     async def run(self, request: Request) -> Response:
         session, data = self._session(request), await json_of(request)
         start, end = number(data, "start"), number(data, "end")
-        await run_in_threadpool(self._sessions.begin, session, choice_of(data), start, end)
+        best = data.get("best") is True
+        await run_in_threadpool(self._sessions.begin, session, choice_of(data), start, end, best)
         return JSONResponse(state(session))
 
     async def control(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vidstyle.errors import UsageError, VidstyleError
+from vidstyle.frame import AUTO, BEST
 from vidstyle.job import FileJob
 from vidstyle.source import SourceOptions
 from vidstyle.ui.media import Media, look_into, plays_in_browsers
@@ -155,8 +156,10 @@ class Sessions:
 
     # --- the run
 
-    def begin(self, session: Session, choice: Choice, start: float | None, end: float | None) -> Run:
-        """Style the session's file.
+    def begin(
+        self, session: Session, choice: Choice, start: float | None, end: float | None, best: bool = False
+    ) -> Run:
+        """Style the session's file; ``best``: at `vidstyle.frame.BEST`.
 
         Raises:
             UsageError: there is no file, or the part is none.
@@ -176,7 +179,7 @@ class Sessions:
             if media.kind == "picture":
                 task = PictureTask(source.path, folder, recipe, self.studio.options)
             else:
-                reading = SourceOptions(by_faces=True, start=_exact(start), end=_exact(end))
+                reading = replace(SourceOptions.of_size(BEST if best else AUTO), start=_exact(start), end=_exact(end))
                 task = VideoTask(FileJob(source.path, recipe, None, reading, engine=self.studio.options), folder)
             run = session.run = Run(Work(task), choice, start or 0.0)
         return run

@@ -58,6 +58,8 @@ TEXTS: dict[str, str] = {
     "start_picture": "Style the picture",
     "start_all": "Style the video",
     "starting": "Starting",
+    "best": "Small faces in full",
+    "best_hint": "Works larger where faces are small, which takes up to four times as long",
     "progress": "{frames} of {total} pictures",
     "progress_open": "{frames} pictures",
     "speed": "{fps} a second",

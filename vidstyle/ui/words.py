@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,7 +40,8 @@ def say(key: str, **values: Any) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """With a capital and a full stop, and the page's name of a size."""
+    text = re.sub(r" \(--size[^)]*\)", "", text).replace("--size best", f"“{TEXTS['best']}”")
     return text[:1].upper() + text[1:].rstrip(".") + "."
 
 

@@ -333,7 +333,7 @@ by("start").onclick = async () => {
   by("told").textContent = "";
   const part = timeline.isPart ? { start: timeline.begin || null, end: timeline.end < timeline.length ? timeline.end : null } : {};
   try {
-    take(await ask(path("/run"), { json: { ...chosen(), ...part } }));
+    take(await ask(path("/run"), { json: { ...chosen(), ...part, best: by("best").checked } }));
   } catch (error) {
     problem("problem", error.message);
   }
@@ -411,6 +411,7 @@ function action(before) {
   const works = moves(run);
   const start = by("start");
   start.hidden = works || status === "done";
+  by("best-row").hidden = start.hidden || file?.kind !== "video";
   start.disabled = file?.status !== "ready" || !chosen().look;
   const length = timeline.end - timeline.begin;
   start.textContent = file?.kind === "picture" ? say("start_picture") : timeline.isPart && file ? say("start_part", { length: clock(length, true) }) : say("start_all");

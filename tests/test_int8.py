@@ -286,7 +286,7 @@ def test_on_the_command_line(tmp_path: Path, portrait: np.ndarray, capsys: pytes
 
     def code(precision: str, target: Path) -> object:
         with pytest.raises(SystemExit) as ended:
-            main(["image", str(source), "-o", str(target), "--precision", precision])
+            main(["image", str(source), "-o", str(target), "--size", "native", "--precision", precision])
         return ended.value.code
 
     assert code("int8", out) == 0

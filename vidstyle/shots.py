@@ -21,7 +21,7 @@ from vidstyle.frame import SMALLEST
 from vidstyle.source import VideoSource
 from vidstyle.source_options import Shots
 
-RUNGS = (512, 368, 256)  # below the most: few, as each takes an engine; each about 1.4 times the next
+RUNGS = (720, 512, 368, 256)  # below the most: few, as each takes an engine; each about 1.4 times the next
 APART = 1.3  # the most is at least so many times the next size
 GAINS = (0.5, 1.0, 2.0, 4.0)  # dB by which another size is to be better: the first by which not too much is sought
 EVERY = Fraction(2)  # seconds between two looks: about a hundredth of the time that the styling takes

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hub import closed_port
 from media import Clip, make_clip
 from ui_browser import Page, chromium
 from ui_client import GIB, until
@@ -26,7 +27,7 @@ def left_by_its_server(folder: Path, clip: Clip, before: Callable[[Page], None])
     """A page with a dropped clip; the server has gone after ``before``."""
     pytest.importorskip("gradio", reason="no Gradio: pip install 'vidstyle[ui]'", exc_type=ImportError)
     with chromium(folder) as browser:
-        with House(HouseOptions(upload=GIB)) as house:
+        with House(HouseOptions(upload=GIB, port=closed_port())) as house:
             page = Page(browser, house.url)
             page.drop(clip.path)
             before(page)

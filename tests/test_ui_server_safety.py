@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hub import closed_port
 from media import Clip
 from ui_client import GIB, Visitor, until
 
@@ -75,7 +76,7 @@ def test_an_empty_address_opens_the_page_to_nobody(home: Path) -> None:
 
 def test_the_end_removes_everything(long_clip: Clip, home: Path) -> None:
     del home
-    with House(HouseOptions(upload=GIB)) as house:
+    with House(HouseOptions(upload=GIB, port=closed_port())) as house:
         visitor = Visitor(house.url)
         folder = Path(house.sessions.folder)
         visitor.drop(long_clip.path)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub import closed_port
 from media import Clip, make_clip
 from ui_browser import Page, chromium
 from ui_client import GIB, Visitor
@@ -24,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def house() -> Iterator[House]:
     pytest.importorskip("gradio", reason="no Gradio: pip install 'vidstyle[ui]'", exc_type=ImportError)
-    with House(HouseOptions(upload=GIB)) as one:
+    with House(HouseOptions(upload=GIB, port=closed_port())) as one:  # two processes of tests would take the same one
         yield one
 
 

@@ -216,15 +216,21 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
     return len(drawn)
 
 
+def parser(module: str, about: str | None, source: str, made: str, count: int) -> argparse.ArgumentParser:
+    """The arguments of what draws pictures in a look; ``module``: its name under ``training``."""
+    asked = argparse.ArgumentParser(prog=f"python -m training.{module}", description=about)
+    asked.add_argument("source", type=Path, help=f"folder or zip of {source} whose licence allows it")
+    asked.add_argument("folder", type=Path, help=f"folder for the {made}")
+    asked.add_argument("--look", choices=LOOKS, required=True)
+    asked.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
+    asked.add_argument("--count", type=at_least(1), default=count)
+    return asked
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.open_looks", description=__doc__)
-    parser.add_argument("source", type=Path, help="folder or zip of portraits whose licence allows it")
-    parser.add_argument("folder", type=Path, help="folder for the exemplars")
-    parser.add_argument("--look", choices=LOOKS, required=True)
-    parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
-    parser.add_argument("--count", type=at_least(1), default=120)
-    parser.add_argument("--seed", type=at_least(0), default=0)
-    args = parser.parse_args()
+    asked = parser("open_looks", __doc__, "portraits", "exemplars", 120)
+    asked.add_argument("--seed", type=at_least(0), default=0)
+    args = asked.parse_args()
     done = make(args.source, args.folder, args.look, args.detector, args.count, args.seed)
     log.info("%d exemplars of %s in %s", done, args.look, args.folder)
 

@@ -5,7 +5,6 @@ What `vidstyle train --paired` learns a look of `training.open_looks` from.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import numpy as np
 
 from training.data import evenly, eye_distance
 from training.detector import Detector, detector_file
-from training.open_looks import LOOKS, SIDE
-from training.options import at_least, run_command
+from training.open_looks import LOOKS, SIDE, parser
+from training.options import run_command
 from training.paired import Options
 from training.pictures import check, names, place, reader
 from training.sheets import write_picture
@@ -68,13 +67,7 @@ def make(source: Path, folder: Path, look: str, detector: Path | None, count: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.open_pairs", description=__doc__)
-    parser.add_argument("source", type=Path, help="folder or zip of photos whose licence allows it")
-    parser.add_argument("folder", type=Path, help="folder for the drawings")
-    parser.add_argument("--look", choices=LOOKS, required=True)
-    parser.add_argument("--detector", type=Path, help="YuNet .onnx (default: OpenCV's, fetched once)")
-    parser.add_argument("--count", type=at_least(1), default=600)
-    args = parser.parse_args()
+    args = parser("open_pairs", __doc__, "photos", "drawings", 600).parse_args()
     done = make(args.source, args.folder, args.look, args.detector, args.count)
     log.info("%d pictures drawn as %s in %s", done, args.look, args.folder)
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vidstyle.errors import SourceError, VidstyleError
-from vidstyle.training_pictures import ENDINGS
+from vidstyle.training_pictures import ENDINGS, is_named_so
 
 MEMBER_BYTES = 200 << 20  # of one picture in a zip
 MEMBERS = 200_000  # of one zip: more than any set of portraits
@@ -39,7 +39,7 @@ def is_picture(name: str) -> bool:
     """Whether the name is a picture's; hidden files and the copies that macOS puts into zips are none."""
     path = PurePosixPath(name.replace("\\", "/"))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in ENDINGS and not hidden
+    return is_named_so(path.name) and not hidden
 
 
 def place(name: str) -> PurePosixPath:

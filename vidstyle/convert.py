@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
 import av
@@ -16,7 +15,7 @@ from vidstyle import orientation
 from vidstyle.detail import luma_of
 from vidstyle.frame import RANGE_LIMITED, Colour, Frame, VideoInfo, working_size
 from vidstyle.hdr import WHITE_16, ToneMap, luma_curve
-from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, plane
+from vidstyle.tags import bits_of, carries_alpha, colour_of, is_ycgco, is_yuv, levels, plane
 
 #: full chroma resolution when planes become RGB, or saturated edges get stairs
 INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -51,16 +50,8 @@ def _way(frame: Any, first: Colour) -> _Way:
     if is_ycgco(frame, colour):
         return _Way(colour, "yuv444p" if bits == 8 else f"yuv444p{bits}le", ycgco=True, alpha=alpha)
     if (bits > 8 and not (yuv and limited)) or (limited and not yuv):
-        return _Way(colour, deep, levels=_levels(bits, limited), alpha=alpha)
+        return _Way(colour, deep, levels=levels(bits, limited), alpha=alpha)
     return _Way(colour, "gbrp", alpha=alpha)
-
-
-@cache
-def _levels(bits: int, limited: bool) -> np.ndarray:
-    """uint8 [2 ** bits]: every value as 0..255."""
-    unit = 2 ** (bits - 8)
-    black, span = (16 * unit, 219 * unit) if limited else (0, 2**bits - 1)
-    return np.round(np.clip((np.arange(2**bits) - black) / span, 0, 1) * 255).astype(np.uint8)
 
 
 class Converter:
@@ -247,7 +238,7 @@ def alpha_of(frame: Any, width: int, height: int) -> np.ndarray:
     form = "gbrap" if bits == 8 else f"gbrap{bits}le"
     planes = frame.reformat(width=width, height=height, format=form, interpolation=INTERPOLATION, threads=1)
     alpha = plane(planes, 3)
-    return alpha if bits == 8 else _levels(bits, False)[alpha]
+    return alpha if bits == 8 else levels(bits, False)[alpha]
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

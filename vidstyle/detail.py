@@ -23,7 +23,6 @@ FIT = 2  # the slope is fitted on the small picture divided by this
 BITS = 7  # of a share: with them a detail's product fits into 16
 #: formats with a plane of luma that is numbers as this machine has them: p010's are shifted, big-endian ones swapped
 _LUMA = re.compile(r"yuvj?4\d\dp(\d+le)?|nv12")
-_FULL = np.round((np.arange(256) - 16).clip(0, 219) * (255 / 219)).astype(np.uint8)
 Size = tuple[int, int]  # height, width
 
 
@@ -56,11 +55,6 @@ def luma_of(frame: Any, curve: np.ndarray | None = None) -> np.ndarray | None:
     if curve is not None:
         return curve.take(values, mode="clip")
     return values.copy() if values.dtype == np.uint8 else (values >> (bits_of(frame.format) - 8)).astype(np.uint8)
-
-
-def in_full_range(luma: np.ndarray) -> np.ndarray:
-    """uint8 luma of limited range as the greys that it means."""
-    return _FULL[luma]
 
 
 def in_detail(look: np.ndarray, source: np.ndarray, working: Size) -> np.ndarray:

@@ -19,13 +19,14 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from vidstyle.captions import carrier, prefix_of, with_captions
 from vidstyle.codecs import EncoderChoice, encoder_clock, encoder_rate
-from vidstyle.detail import give_back, in_detail, in_full_range
+from vidstyle.detail import give_back, in_detail
 from vidstyle.encoder_words import log_of
 from vidstyle.errors import UsageError
 from vidstyle.frame import MATRIX_RESERVED, MATRIX_RGB, RANGE_LIMITED, Frame, VideoInfo, working_size
 from vidstyle.leaving import Leaving
 from vidstyle.on_device import Device
 from vidstyle.priority import kept_priority
+from vidstyle.tags import levels
 from vidstyle.widening import narrow, widened
 
 SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
@@ -202,7 +203,7 @@ class Encoder:
             picture = _with_alpha(picture, frame.alpha)
         luma = None if encoding.compare or colour.is_hdr else frame.luma  # that of HDR is not the same
         if luma is not None and RANGE_LIMITED == encoding.luma_range < colour.range_used:
-            luma = in_full_range(luma)
+            luma = levels(8, limited=True)[luma]
         is_rgb = av.VideoFormat(encoding.choice.pix_fmt).is_rgb
         if luma is not None and is_rgb and luma.shape == (height, width):
             scaled = picture.reformat(width=width, height=height, interpolation=SCALING, threads=1).to_ndarray()

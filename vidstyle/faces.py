@@ -29,8 +29,8 @@ SHORT = 120  # seconds of video that are decoded to their middle where no key pi
 #: eye distance worked at, and how far the looks are from their teachers there, in dB below the best (anime's sweep)
 EYES = (12.0, 24.0, 34.0, 48.0, 64.0, 80.0, 96.0, 136.0, 200.0, 400.0)
 LOSS = (9.0, 4.9, 3.1, 1.0, 0.0, 0.0, 0.7, 2.2, 3.8, 7.0)
-FAINT = 14.0  # pixels between the eyes on the map of `SIDE` below which that one tells better
-CLOSE_UP = 80.0  # pixels between the eyes there, from which on `SIDE` tells better
+FAINT = 14.0  # pixels between the eyes on the map of `SIDE`, below which that of `FINE` tells better
+CLOSE_UP = 80.0  # pixels between the eyes on the map of `FINE`, from which on that of `SIDE` does
 CLOSER = 4  # pictures that are looked at so, at most
 SURELY = 50.0  # eye distance at `SIDE` from which on it is no small face's
 LISTED = ("mov", "matroska")  # containers in whose middle a few reads are enough
@@ -71,19 +71,19 @@ class Look:
     @property
     def apt(self) -> np.ndarray:
         """``fine`` where ``rough`` is too coarse for how small the faces are; elsewhere that tells better."""
-        height, width = self.image.shape[:2]
-        return (
-            self.rough if _middle([self.rough]) * SIDE * min(height, width) >= FAINT * max(height, width) else self.fine
-        )
+        return self.rough if self._on_map(_middle([self.rough]), SIDE) >= FAINT else self.fine
 
     @property
     def closer(self) -> np.ndarray:
         """``fine`` where faces are no close-ups, since a body may seem one large face; it shows close-ups too small."""
-        height, width = self.image.shape[:2]
         if not len(self.fine):
             return self.rough
-        eyes = float(np.average(self.fine[:, 0], weights=self.fine[:, 1]))  # in the pixels of its map, below
-        return self.fine if eyes * FINE * min(height, width) / max(height, width) < CLOSE_UP else self.rough
+        eyes = float(np.average(self.fine[:, 0], weights=self.fine[:, 1]))
+        return self.fine if self._on_map(eyes, FINE) < CLOSE_UP else self.rough
+
+    def _on_map(self, eyes: float, side: int) -> float:
+        """An eye distance ÷ the short side in the pixels of a map."""
+        return eyes * side * min(self.image.shape[:2]) / max(self.image.shape[:2])
 
 
 def larger_size(found: Sequence[np.ndarray], own: int, larger: Iterable[int]) -> int:

@@ -45,17 +45,14 @@ class PictureReport:
         return asdict(self) | {"notes": list(self.notes)}
 
 
-def style_image(
-    image: np.ndarray, stylizer: Callable[[np.ndarray], np.ndarray], size: int | str | None, enlarge: bool = False
-) -> np.ndarray:
+def style_image(image: np.ndarray, stylizer: Callable[[np.ndarray], np.ndarray], size: int | str | None) -> np.ndarray:
     """Style uint8 [H, W, 3] RGB at a short side of ``size`` (None: its own), or less where it would be enlarged.
 
     `vidstyle.frame.AUTO` and `BEST` are by its faces. The result has the picture's size.
     """
-    if isinstance(size, str):
-        return style_image(image, stylizer, size_of_picture(image), enlarge=True)
     height, width = image.shape[:2]
-    worked = at_short_side(image, size, enlarge)
+    own = size_of_picture(image) if isinstance(size, str) else size
+    worked = at_short_side(image, own, enlarge=isinstance(size, str))
     look = resize(stylizer(worked), height, width)
     return in_detail(look, image, worked.shape[:2]) if worked.size < image.size else look
 

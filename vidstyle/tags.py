@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,14 @@ def is_yuv(form: Any) -> bool:
 def bits_of(form: Any) -> int:
     """Of a channel: 8 or more; 16 for floating point."""
     return min(16, max(8, form.components[0].bits))
+
+
+@cache
+def levels(bits: int, limited: bool) -> np.ndarray:
+    """uint8 [2 ** bits]: every value as 0..255."""
+    unit = 2 ** (bits - 8)
+    black, span = (16 * unit, 219 * unit) if limited else (0, 2**bits - 1)
+    return np.round(np.clip((np.arange(2**bits) - black) / span, 0, 1) * 255).astype(np.uint8)
 
 
 def plane(frame: Any, index: int) -> np.ndarray:

@@ -6,7 +6,11 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from vidstyle.errors import SourceError
+from vidstyle.numbering import names_in
 
 
 def expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
@@ -27,7 +31,6 @@ def expanded(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:  # no folder, or one of somebody else
-        return []
+    with suppress(SourceError):  # a folder of somebody else
+        return names_in(folder)
+    return []
